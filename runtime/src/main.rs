@@ -1,0 +1,3 @@
+//! `tessera-runtime`: the static binary that works inside a job.
+
+fn main() {}
