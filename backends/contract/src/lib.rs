@@ -22,9 +22,7 @@ use async_trait::async_trait;
 
 pub use error::BackendError;
 pub use job::{Handle, InstallationId, Job, JobId};
-pub use observation::{
-    Finding, Inventoried, InventoryPage, LogChunk, Observation, Severity, Stream,
-};
+pub use observation::{Finding, Inventoried, InventoryPage, LogChunk, Observation, Severity, Stream};
 
 /// A place where jobs run.
 ///
@@ -49,13 +47,7 @@ pub trait Backend: Send + Sync {
     async fn release(&self, handle: &Handle) -> Result<(), BackendError>;
 
     /// What a step has printed so far, from a byte offset; also while it runs.
-    async fn logs(
-        &self,
-        handle: &Handle,
-        step: u32,
-        stream: Stream,
-        from: u64,
-    ) -> Result<LogChunk, BackendError>;
+    async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError>;
 
     /// A page of every job of this installation that the backend still holds, in a stable order; `after` is the
     /// former page's `next`.
