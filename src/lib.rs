@@ -3,3 +3,7 @@
 pub mod task;
 
 pub mod store;
+
+pub mod clock;
+
+pub mod engine;
