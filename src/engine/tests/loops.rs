@@ -9,7 +9,8 @@ use tessera_contract::scripted::{Outside, Scripted};
 use super::stage::{Stage, doing};
 use crate::clock::Clock;
 use crate::engine::{Engine, Settings};
-use crate::store::{Sqlite, Store};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
 use crate::task::{Phase, TaskId};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

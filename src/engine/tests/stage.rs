@@ -9,7 +9,8 @@ use tessera_contract::{Backend, InstallationId, JobId};
 
 use crate::clock::Clock;
 use crate::engine::{Engine, Settings, absent, cancel, dispatch, observe, sweep};
-use crate::store::{Recorded, Sqlite, Store};
+use crate::store::sqlite::Sqlite;
+use crate::store::{Recorded, Store};
 use crate::task::spec::{Executor, Input, Resources};
 use crate::task::{Owner, Phase, Task, TaskId, TaskSpec};
 
