@@ -13,6 +13,8 @@
 
 pub mod frames;
 pub mod layout;
+mod pattern;
+mod places;
 pub mod plan;
 pub mod report;
 pub mod stage;
