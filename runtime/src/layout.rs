@@ -205,6 +205,7 @@ impl Draft {
         if output.is_pattern() {
             let head = pattern::head(&path).to_owned();
             if is_image_owned(&head) {
+                self.directories.insert(head.clone());
                 self.lay_in.insert(head);
                 self.harvest.insert(Harvest::Matches(path));
             } else {

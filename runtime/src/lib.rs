@@ -11,8 +11,12 @@
 //! - [`frames`]: what a command printed;
 //! - [`stage`]: inputs in, outputs out.
 
+mod copy;
+mod entry;
+mod expand;
 pub mod frames;
 pub mod layout;
+mod notes;
 mod pattern;
 mod places;
 pub mod plan;
