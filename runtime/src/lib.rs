@@ -13,6 +13,7 @@
 
 pub mod frames;
 pub mod layout;
+pub mod node;
 pub mod plan;
 pub mod report;
 pub mod stage;
