@@ -47,6 +47,13 @@ pub enum EngineError {
     Unreachable(String),
 }
 
+impl EngineError {
+    /// The value that says that there is no such thing, if that is the error.
+    fn unless_missing<T>(self, missing: T) -> Result<T, Self> {
+        if matches!(self, Self::NotFound(_)) { Ok(missing) } else { Err(self) }
+    }
+}
+
 /// How a container ended, as the engine saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -74,9 +81,8 @@ impl Engine {
         }
     }
 
-    /// The engine as the library knows it, for questions that only one caller has. The first call asks for the
-    /// engine's version, unless one is given.
-    pub async fn docker(&self) -> Result<&Docker, EngineError> {
+    /// The first call asks for the engine's version, unless one is given.
+    async fn docker(&self) -> Result<&Docker, EngineError> {
         self.connected
             .get_or_try_init(|| connect(&self.settings))
             .await
@@ -85,6 +91,16 @@ impl Engine {
     /// The API version in use, as a node may be told it.
     pub async fn api(&self) -> Result<String, EngineError> {
         Ok(self.docker().await?.client_version().to_string())
+    }
+
+    /// Proves that the engine answers.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        self.docker().await?.ping().await.map(drop).map_err(sorted)
+    }
+
+    /// What the engine says about itself and its host.
+    pub async fn info(&self) -> Result<bollard::models::SystemInfo, EngineError> {
+        self.docker().await?.info().await.map_err(sorted)
     }
 
     /// Returns when no call that changes something is under way.
@@ -139,10 +155,7 @@ impl Engine {
         match answers.next().await {
             // A non-zero exit is a result, not a failure.
             Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => Ok(Ending::Exited),
-            Some(Err(error)) => match sorted(error) {
-                EngineError::NotFound(_) => Ok(Ending::Gone),
-                other => Err(other),
-            },
+            Some(Err(error)) => sorted(error).unless_missing(Ending::Gone),
             None => Err(EngineError::Unreachable(
                 "the engine hung up while a container ran".into(),
             )),
@@ -166,10 +179,7 @@ impl Engine {
                     .unwrap_or_default(),
                 state: found.state.unwrap_or_default(),
             })),
-            Err(error) => match sorted(error) {
-                EngineError::NotFound(_) => Ok(None),
-                other => Err(other),
-            },
+            Err(error) => sorted(error).unless_missing(None),
         }
     }
 

@@ -20,6 +20,7 @@ impl Trouble {
     }
 
     /// A file of the attempt that cannot be read or written.
+    #[allow(clippy::wildcard_enum_match_arm)] // io::ErrorKind is open.
     pub(super) fn disk(what: &str, path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let (class, advice) = match error.kind() {
@@ -28,8 +29,7 @@ impl Trouble {
                 FaultClass::Misconfigured,
                 "; make it writable for the server",
             ),
-            // io::ErrorKind is open; any other error may pass.
-            #[allow(clippy::wildcard_enum_match_arm)]
+            // Any other error may pass.
             _ => (FaultClass::Unavailable, ""),
         };
         Self::new(
