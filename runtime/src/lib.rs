@@ -9,11 +9,18 @@
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
 //! - [`tree`]: the task's files, reached only beneath their root;
 //! - [`frames`]: what a command printed;
-//! - [`stage`]: inputs in, outputs out.
+//! - [`stage`]: inputs in, outputs out;
+//! - [`node`]: a whole attempt on one host.
 
+mod copy;
+mod entry;
+mod expand;
 pub mod frames;
 pub mod layout;
 pub mod node;
+mod notes;
+mod pattern;
+mod places;
 pub mod plan;
 pub mod report;
 pub mod stage;
