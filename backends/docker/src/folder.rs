@@ -7,6 +7,8 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::Mode;
 use tessera_contract::JobId;
@@ -21,6 +23,7 @@ const GONE: &str = ".gone-";
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     work: PathBuf,
+    turns: Arc<AtomicU64>,
 }
 
 impl Folder {
@@ -34,7 +37,10 @@ impl Folder {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(e) => return Err(e.into()),
         }
-        let folder = Self { work };
+        let folder = Self {
+            work,
+            turns: Arc::default(),
+        };
         for name in folder.hidden(NEW)? {
             fs::remove_dir_all(folder.work.join(name))?;
         }
@@ -66,11 +72,9 @@ impl Folder {
         if self.holds(job)? {
             return Ok(false);
         }
-        let filling = self.work.join(format!("{NEW}{job}"));
-        match fs::remove_dir_all(&filling) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            Ok(()) | Err(_) => {}
-        }
+        // Two who hand over the same job at once fill a directory each.
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let filling = self.work.join(format!("{NEW}{job}-{turn}"));
         DirBuilder::new().mode(0o700).create(&filling)?;
         let attempt = Attempt::at(&filling);
         attempt.replace(attempt::PLAN, plan, Keep::Durably)?;

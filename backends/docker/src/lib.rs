@@ -20,6 +20,7 @@ mod registry;
 mod status;
 mod watch;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ use crate::registry::DockerFile;
 use crate::watch::{Watch, disk, job_of};
 
 /// Jobs on one page of the inventory.
-const PAGE: usize = 500;
+const PAGE: usize = 32;
 /// Bytes of one answer of `logs`.
 const CHUNK: usize = 256 * 1024;
 /// Beyond the grace: the engine's own time to end a container.
@@ -273,21 +274,21 @@ impl Backend for Docker {
     async fn inventory(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {
         self.watch.sweep();
         let folder = self.watch.folder.clone();
-        let mut jobs = self
-            .watch
-            .blocking(move |_| folder.jobs())
-            .await?
-            .map_err(|e| {
-                BackendError::Unavailable(format!("the work directory cannot be listed: {e}"))
-            })?;
-        jobs.extend(self.watch.jobs_of_containers().await?);
-        jobs.sort();
-        jobs.dedup();
+        let jobs = self.watch.blocking(move |_| folder.jobs()).await?;
+        let jobs = jobs.map_err(|e| {
+            BackendError::Unavailable(format!("the work directory cannot be listed: {e}"))
+        })?;
+        let known: HashSet<JobId> = jobs.iter().cloned().collect();
         let mut rest = jobs
             .into_iter()
             .filter(|job| after.is_none_or(|after| job.as_str() > after));
-        let page: Vec<JobId> = rest.by_ref().take(PAGE).collect();
+        let mut page: Vec<JobId> = rest.by_ref().take(PAGE).collect();
         let next = rest.next().and(page.last()).map(JobId::to_string);
+        if next.is_none() {
+            // Behind the last directory: what only its containers remember.
+            let orphans = self.watch.jobs_of_containers().await?.into_iter();
+            page.extend(orphans.filter(|job| !known.contains(job)));
+        }
         let inventoried = |job: JobId| Inventoried {
             handle: Handle(job.to_string()),
             job,

@@ -3,7 +3,7 @@
 //! What touches only files runs as plain code on a blocking thread; the engine is asked only before a job is
 //! accepted, and for containers whose node is gone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -443,7 +443,7 @@ impl Watch {
 
     /// The jobs that containers of this installation belong to. Those being taken down do not count; an engine
     /// that does not answer holds nothing that could be told.
-    pub(crate) async fn jobs_of_containers(&self) -> Result<Vec<JobId>, BackendError> {
+    pub(crate) async fn jobs_of_containers(&self) -> Result<BTreeSet<JobId>, BackendError> {
         let found = match self
             .engine
             .list(&[crate::installation_label(&self.setting)])

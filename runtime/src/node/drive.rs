@@ -48,6 +48,21 @@ pub(super) struct End {
     pub(super) outputs: Vec<DeliveredFile>,
 }
 
+impl End {
+    /// An end that would be the same again.
+    pub(super) fn rejected(message: String, user_code_started: bool) -> Self {
+        let fault = Fault {
+            class: FaultClass::Rejected,
+            message,
+            user_code_started,
+        };
+        Self {
+            outcome: Outcome::Failed(fault),
+            outputs: Vec::new(),
+        }
+    }
+}
+
 type Making = JoinHandle<Result<(), Trouble>>;
 
 /// How far the next step's container is.

@@ -50,7 +50,11 @@ pub enum EngineError {
 impl EngineError {
     /// The value that says that there is no such thing, if that is the error.
     fn unless_missing<T>(self, missing: T) -> Result<T, Self> {
-        if matches!(self, Self::NotFound(_)) { Ok(missing) } else { Err(self) }
+        if matches!(self, Self::NotFound(_)) {
+            Ok(missing)
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::settings::{NodeSettings, SETTINGS_VERSION};
 use super::stop::{self, Stop};
 use crate::layout::Layout;
 use crate::plan::Plan;
-use crate::report::{Fault, FaultClass, Outcome};
+use crate::report::Outcome;
 use crate::tree::Tree;
 
 /// Works on the attempt in `dir` until it is over. Errors go to standard error, which is the node's log.
@@ -59,26 +59,18 @@ fn run(dir: &Path) -> io::Result<()> {
 
 async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
     let adopted = attempt.has(attempt::STEPS)?;
-    let (node, layout) = open(attempt, adopted)?;
-    let node = match layout {
-        Ok(layout) => Arc::new(Node { layout, ..node }),
-        Err(message) => {
-            let outcome = Outcome::Failed(Fault {
-                class: FaultClass::Rejected,
-                message,
-                user_code_started: false,
-            });
-            report(
-                &node,
-                End {
-                    outcome,
-                    outputs: Vec::new(),
-                },
-            )
-            .await;
-            return Ok(());
+    let (plan, settings) = documents(&attempt)?;
+    let journal = Journal::open(&attempt, &plan.job, settings.bell.clone())?;
+    let layout = match Layout::of(&plan) {
+        Ok(layout) => layout,
+        Err(error) => {
+            let message = format!("the task's paths cannot be laid out: {error}");
+            journal.note(message.clone());
+            report(&attempt, &journal, &settings, End::rejected(message, false)).await;
+            return attempt::create_private(&attempt.file(attempt::CLEAN)).map(drop);
         }
     };
+    let node = Arc::new(open(attempt, plan, settings, layout, journal, adopted)?);
     let end = tokio::select! {
         biased;
         stop = stop::asked(&node, &mut terminate) => match stop {
@@ -92,14 +84,13 @@ async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
                 node.halt().await;
                 let message = format!("the walltime of {} s is over; what still ran was stopped", limit.as_secs_f64());
                 node.journal.note(message.clone());
-                let fault = Fault { class: FaultClass::Rejected, message, user_code_started: true };
-                End { outcome: Outcome::Failed(fault), outputs: Vec::new() }
+                End::rejected(message, true)
             }
         },
         end = node.work() => end,
     };
     let complete = end.outcome == Outcome::Complete;
-    report(&node, end).await;
+    report(&node.attempt, &node.journal, &node.settings, end).await;
     // From here on the server may read the report; the engine's part of the work is still taken down.
     let own_gone = node.removed().await;
     node.abandon_makers();
@@ -110,9 +101,7 @@ async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what the attempt's directory says. The layout is left to the caller: a plan that cannot be laid out is
-/// an end of the attempt, not of the node.
-fn open(attempt: Attempt, adopted: bool) -> io::Result<(Node, Result<Layout, String>)> {
+fn documents(attempt: &Attempt) -> io::Result<(Plan, NodeSettings)> {
     let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
     let plan = Plan::read(&std::fs::read(attempt.file(attempt::PLAN))?)
         .map_err(|e| invalid(e.to_string()))?;
@@ -120,52 +109,55 @@ fn open(attempt: Attempt, adopted: bool) -> io::Result<(Node, Result<Layout, Str
         .read(attempt::SETTINGS)?
         .ok_or_else(|| invalid("node.json is missing".into()))?;
     if settings.version > SETTINGS_VERSION {
+        let version = settings.version;
         return Err(invalid(format!(
-            "node.json has version {}, written by a newer build",
-            settings.version
+            "node.json has version {version}, written by a newer build"
         )));
     }
+    Ok((plan, settings))
+}
+
+fn open(
+    attempt: Attempt,
+    plan: Plan,
+    settings: NodeSettings,
+    layout: Layout,
+    journal: Journal,
+    adopted: bool,
+) -> io::Result<Node> {
     let mut engine = settings.engine.clone();
     if adopted {
         // The engine may have been replaced since the server asked for its version.
         engine.api = None;
     }
     std::fs::create_dir_all(attempt.tree())?;
-    let layout = Layout::of(&plan).map_err(|e| format!("the task's paths cannot be laid out: {e}"));
-    let node = Node {
+    Ok(Node {
         tree: Tree::open(&attempt.tree())?,
         engine: Engine::at(engine),
-        journal: Journal::open(&attempt, &plan.job, settings.bell.clone())?,
+        journal,
         clock_starts: Notify::new(),
         removals: Mutex::new(JoinSet::new()),
         makers: Mutex::new(Vec::new()),
-        layout: Layout {
-            mounts: Vec::new(),
-            directories: Vec::new(),
-        },
+        layout,
         attempt,
         plan,
         settings,
-    };
-    Ok((node, layout))
+    })
 }
 
 /// Writes the report, however long it takes: without it the work would be done again for nothing.
-async fn report(node: &Node, end: End) {
+async fn report(attempt: &Attempt, journal: &Journal, settings: &NodeSettings, end: End) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let facts = [
-        ("backend", node.settings.backend.clone()),
+        ("backend", settings.backend.clone()),
         ("node", host.trim().to_owned()),
     ];
-    let report = node.journal.report(end.outcome, end.outputs, facts);
+    let report = journal.report(end.outcome, end.outputs, facts);
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = node
-        .attempt
-        .replace(attempt::REPORT, &report, Keep::Durably)
-    {
+    while let Err(error) = attempt.replace(attempt::REPORT, &report, Keep::Durably) {
         eprintln!("the report cannot be written yet: {error}");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
-    node.journal.ring();
+    journal.ring();
 }
