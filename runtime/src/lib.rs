@@ -9,11 +9,13 @@
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
 //! - [`tree`]: the task's files, reached only beneath their root;
 //! - [`frames`]: what a command printed;
+//! - [`exec`]: the wrapper of one executor, inside its container;
 //! - [`stage`]: inputs in, outputs out;
 //! - [`node`]: a whole attempt on one host.
 
 mod copy;
 mod entry;
+pub mod exec;
 mod expand;
 pub mod frames;
 pub mod layout;
