@@ -4,8 +4,18 @@
 //!
 //! Parts, in reading order:
 //! - [`plan`], [`report`]: the conversation;
-//! - [`step`]: the directory where a container's wrapper and the node meet.
+//! - [`version`]: how a document of another build is read;
+//! - [`step`]: the directory where a container's wrapper and the node meet;
+//! - [`layout`]: how the plan's paths get into containers, as a pure function;
+//! - [`tree`]: the task's files, reached only beneath their root;
+//! - [`frames`]: what a command printed;
+//! - [`stage`]: inputs in, outputs out.
 
+pub mod frames;
+pub mod layout;
 pub mod plan;
 pub mod report;
+pub mod stage;
 pub mod step;
+pub mod tree;
+pub mod version;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::version::{self, Unreadable};
+
 /// The version this build writes, and the highest one it reads.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -37,6 +39,13 @@ pub struct Plan {
     /// Which places the job may read from and write to.
     #[serde(default)]
     pub storage: Storage,
+}
+
+impl Plan {
+    /// Reads a plan; one of a version above [`PLAN_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("plan", PLAN_VERSION, bytes)
+    }
 }
 
 /// One file or directory to bring in.
