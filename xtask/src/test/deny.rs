@@ -4,10 +4,12 @@
 //! written for the current one, and here the two words that the old one does not know are put into its language:
 //! the form of package ids in `cargo metadata`, and the name of Unicode's licence. What is checked stays the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use crate::command::{logged, program, said};
@@ -35,12 +37,33 @@ pub(crate) fn check(log: &Path) -> Result<()> {
     logged(&mut command, log)
 }
 
+/// The real cargo, when cargo-deny has started us in its place.
+pub(crate) fn real_cargo() -> Option<String> {
+    std::env::var(REAL_CARGO).ok()
+}
+
+/// Does what cargo would do; only `metadata` is answered in the words of 2023.
+pub(crate) fn stand_in(cargo: &str) -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let done = if words.iter().any(|word| word == "metadata") {
+        translated_metadata(cargo, &words).map(|metadata| println!("{metadata}"))
+    } else {
+        // Where we are started is where cargo would be, too.
+        let ran = Command::new(cargo).args(&words).status();
+        ran.map_err(Into::into).and_then(|status| if status.success() { Ok(()) } else { Err(anyhow!("{status}")) })
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// `cargo metadata` with ids in the form of 2023: `name version (source)`.
-pub(crate) fn translate_metadata(rest: &[String]) -> Result<()> {
-    let real = std::env::var(REAL_CARGO).context("only for cargo-deny, see test/deny.rs")?;
-    let mut words = vec![real, "metadata".to_owned()];
-    words.extend_from_slice(rest);
-    let mut metadata: Value = serde_json::from_str(&said(&mut program(&words))?)?;
+fn translated_metadata(cargo: &str, words: &[String]) -> Result<Value> {
+    let mut metadata: Value = serde_json::from_str(&said(Command::new(cargo).args(words))?)?;
     let ids = metadata["packages"]
         .as_array()
         .context("cargo metadata names no packages")?
@@ -53,11 +76,10 @@ pub(crate) fn translate_metadata(rest: &[String]) -> Result<()> {
         })
         .collect();
     translate(&mut metadata, &ids);
-    println!("{metadata}");
-    Ok(())
+    Ok(metadata)
 }
 
-fn translate(value: &mut Value, ids: &std::collections::BTreeMap<String, String>) {
+fn translate(value: &mut Value, ids: &BTreeMap<String, String>) {
     match value {
         Value::String(text) => {
             if let Some(old) = ids.get(text) {

@@ -15,8 +15,17 @@ use crate::machine::{packages, rust};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only steps whose name holds one of these words; engines are started in any case.
+    /// Only steps whose name holds one of these words.
     only: Vec<String>,
+}
+
+/// Where the engines are, for whoever uses them.
+type Variables = Vec<(String, String)>;
+
+/// Something that runs while the engines do.
+struct Step {
+    name: String,
+    work: Box<dyn FnOnce(&Variables, &Path) -> Result<()>>,
 }
 
 /// All of it. Nothing is skipped: what cannot run has failed.
@@ -54,32 +63,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ledger.step("dependencies", |log| deny::check(log));
     }
 
-    let started = ledger.step("start engines", start);
-    ledger.step("install clients", |_| clients.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))));
-    if let Some(engines) = started {
-        let variables: Vec<_> = engines.iter().flat_map(|engine| engine.variables.clone()).collect();
-        for suite in suites::all()? {
-            let name = format!("{} {}", suite.package, suite.name);
-            if wanted(&name) {
-                ledger.step(&name, |log| {
-                    let mut command = program(&["cargo", "test", "--package", &suite.package, "--test", &suite.name]);
-                    command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.clone());
-                    logged(&mut command, log)
-                });
+    let mut on_engines: Vec<Step> = suites::all()?.into_iter().map(suite).collect();
+    on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
+    on_engines.push(Step { name: "schemathesis".to_owned(), work: Box::new(schemathesis) });
+    on_engines.retain(|step| wanted(&step.name));
+    if !on_engines.is_empty() {
+        let engines = ledger.step("start engines", start);
+        ledger.step("install clients", |_| clients.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))));
+        if let Some(engines) = engines {
+            let variables: Variables = engines.iter().flat_map(|engine| engine.variables.clone()).collect();
+            for step in on_engines {
+                ledger.step(&step.name, |log| (step.work)(&variables, log));
             }
-        }
-        if wanted("clients") {
-            ledger.step("clients", |log| client_matrix(&variables, log));
-        }
-        if wanted("schemathesis") {
-            ledger.step("schemathesis", |log| {
-                logged(program(&["tests/schemathesis/run"]).env("TESSERA_BIN", server()), log)
+            ledger.step("stop engines", |_| {
+                drop(engines);
+                Ok(())
             });
         }
-        ledger.step("stop engines", |_| {
-            drop(engines);
-            Ok(())
-        });
     }
     ledger.close()
 }
@@ -116,7 +116,23 @@ fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
     Ok(vec![registry, podman, docker])
 }
 
-fn client_matrix(variables: &[(String, String)], log: &Path) -> Result<()> {
+/// One test program. With the variable set it fails where it would otherwise skip for want of an engine.
+fn suite(suite: suites::Suite) -> Step {
+    let name = format!("{} {}", suite.package, suite.name);
+    let work = move |variables: &Variables, log: &Path| {
+        let mut command = program(&["cargo", "test", "--package", &suite.package, "--test", &suite.name]);
+        command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
+        logged(&mut command, log)
+    };
+    Step { name, work: Box::new(work) }
+}
+
+fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
+    cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
+    logged(program(&["tests/schemathesis/run"]).env("TESSERA_BIN", server()), log)
+}
+
+fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
     cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
     let mut command = program(&["python3", "tests/clients/run", "--server"]);
     command.arg(server());
