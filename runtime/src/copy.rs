@@ -32,11 +32,18 @@ const PIECE: usize = 8 << 20;
 pub(crate) trait Place {
     /// What a path leads to, links followed as far as this place allows; `None` when that is nothing.
     fn follow(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// Whether something met on the way may not be copied.
+    fn forbids(&self, entry: &Entry) -> bool;
 }
 
 impl Place for Tree {
     fn follow(&self, path: &Path) -> io::Result<Option<Entry>> {
         self.find(path)
+    }
+
+    fn forbids(&self, _entry: &Entry) -> bool {
+        false
     }
 }
 
@@ -228,6 +235,12 @@ impl<P: Place> Copy<'_, P> {
                 }
             }
         }
+        if self.from.forbids(&found) {
+            let path = from.display();
+            self.notes
+                .add(format!("`{path}` may not be read and was left out"));
+            return Ok(());
+        }
         match found.kind() {
             EntryKind::Directory => {
                 let target = Target {
@@ -357,7 +370,7 @@ pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> 
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o600);
     Ok(File::from(rustix::fs::openat(
-        directory, PART, flags, mode,
+        directory, part, flags, mode,
     )?))
 }
 
