@@ -3,7 +3,7 @@
 use tessera_runtime::node::attempt::{self, Attempt};
 
 /// Kills the node of an attempt, as a crash would: no warning.
-pub fn kill_node(attempt: &Attempt) -> bool {
+pub(crate) fn kill_node(attempt: &Attempt) -> bool {
     let Ok(text) = std::fs::read_to_string(attempt.file(attempt::LOCK)) else {
         return false;
     };

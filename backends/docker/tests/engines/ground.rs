@@ -17,26 +17,26 @@ use tessera_runtime::plan::{Executor, PLAN_VERSION, Plan};
 use tessera_runtime::report::Report;
 
 /// The image of most tests; see `tests/images/build`.
-pub const IMAGE: &str = "tessera-test/busybox:1";
+pub(crate) const IMAGE: &str = "tessera-test/busybox:1";
 /// A volume of most tests, seen from outside through the task's tree.
-pub const SHARED: &str = "/shared";
+pub(crate) const SHARED: &str = "/shared";
 
 /// An engine to test on.
 #[derive(Debug, Clone)]
-pub struct Place {
-    pub host: String,
-    pub runtime: PathBuf,
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) runtime: PathBuf,
 }
 
 impl Place {
     /// Docker, if it answers and has the image.
-    pub async fn docker() -> Option<Self> {
+    pub(crate) async fn docker() -> Option<Self> {
         let host = DockerConfig::default().engine_host();
         Self::at("Docker", host).await
     }
 
     /// Podman, if the environment names its socket.
-    pub async fn podman() -> Option<Self> {
+    pub(crate) async fn podman() -> Option<Self> {
         match std::env::var("TESSERA_TEST_PODMAN") {
             Ok(socket) => Self::at("Podman", format!("unix://{}", socket.trim_start_matches("unix://"))).await,
             Err(_) => cannot_run("Podman", "TESSERA_TEST_PODMAN names no socket; tests/engines/podman starts one"),
@@ -55,7 +55,7 @@ impl Place {
         Some(Self { host, runtime })
     }
 
-    pub fn engine(&self) -> Engine {
+    pub(crate) fn engine(&self) -> Engine {
         Engine::at(EngineSettings { host: self.host.clone(), api: None })
     }
 }
@@ -82,16 +82,16 @@ fn cannot_run<T>(what: &str, why: &str) -> Option<T> {
 }
 
 /// One server's backend in a folder of its own. What it leaves in the engine goes with it.
-pub struct Ground {
-    pub place: Place,
-    pub folder: tempfile::TempDir,
-    pub installation: InstallationId,
-    pub config: DockerConfig,
-    pub bell: Bell,
+pub(crate) struct Ground {
+    pub(crate) place: Place,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) installation: InstallationId,
+    pub(crate) config: DockerConfig,
+    pub(crate) bell: Bell,
 }
 
 impl Ground {
-    pub fn new(place: &Place) -> Self {
+    pub(crate) fn new(place: &Place) -> Self {
         Self {
             place: place.clone(),
             folder: tempfile::tempdir().unwrap(),
@@ -101,33 +101,33 @@ impl Ground {
         }
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
-    pub async fn open(&self) -> Arc<Docker> {
+    pub(crate) async fn open(&self) -> Arc<Docker> {
         let (runtime, bell) = (self.place.runtime.clone(), self.bell.clone());
         Docker::open("docker", self.config.clone(), self.installation.clone(), self.work(), runtime, bell)
             .await
             .unwrap()
     }
 
-    pub fn attempt(&self, handle: &Handle) -> Attempt {
+    pub(crate) fn attempt(&self, handle: &Handle) -> Attempt {
         Attempt::at(self.work().join(&handle.0))
     }
 
     /// What a job's commands have written below [`SHARED`].
-    pub fn shared(&self, handle: &Handle, name: &str) -> PathBuf {
+    pub(crate) fn shared(&self, handle: &Handle, name: &str) -> PathBuf {
         self.attempt(handle).tree().join(SHARED.trim_start_matches('/')).join(name)
     }
 
     /// Lines of a file below [`SHARED`].
-    pub fn lines(&self, handle: &Handle, name: &str) -> usize {
+    pub(crate) fn lines(&self, handle: &Handle, name: &str) -> usize {
         std::fs::read_to_string(self.shared(handle, name)).map_or(0, |text| text.lines().count())
     }
 
     /// Looks, whenever the backend rings, until the job has ended.
-    pub async fn ended(&self, backend: &Docker, handle: &Handle) -> Report {
+    pub(crate) async fn ended(&self, backend: &Docker, handle: &Handle) -> Report {
         self.until(backend, handle, |seen| match seen {
             Observation::Ended(report) => Some(report),
             _ => None,
@@ -136,7 +136,7 @@ impl Ground {
     }
 
     /// Looks, whenever the backend rings, until what is seen is what is wished for.
-    pub async fn until<T>(
+    pub(crate) async fn until<T>(
         &self,
         backend: &Docker,
         handle: &Handle,
@@ -155,7 +155,7 @@ impl Ground {
     }
 
     /// Returns when nothing of the job is left in the engine and in the folder.
-    pub async fn gone(&self, handle: &Handle) {
+    pub(crate) async fn gone(&self, handle: &Handle) {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         let away = self.work().join(format!(".gone-{}", handle.0));
         let labels = [(container::INSTALLATION, self.installation.0.as_str()), (container::JOB, handle.0.as_str())];
@@ -170,7 +170,7 @@ impl Ground {
     }
 
     /// Stops, waits, releases, and sees that nothing is left.
-    pub async fn put_away(&self, backend: &Docker, handle: &Handle) {
+    pub(crate) async fn put_away(&self, backend: &Docker, handle: &Handle) {
         backend.cancel(handle).await.unwrap();
         self.until(backend, handle, |seen| match seen {
             Observation::Ended(_) | Observation::Lost { .. } => Some(()),
@@ -183,20 +183,20 @@ impl Ground {
 }
 
 /// A text that no other test uses: process, count and time.
-pub fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() & 0xffff_ffff;
     format!("{:x}{nanos:08x}{:04x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A job that runs these shell scripts, one executor each.
-pub fn job(scripts: &[&str]) -> Job {
+pub(crate) fn job(scripts: &[&str]) -> Job {
     let executors = scripts.iter().map(|script| shell(script, &[], BTreeMap::new())).collect();
     job_of(executors)
 }
 
 /// A job of these executors.
-pub fn job_of(executors: Vec<Executor>) -> Job {
+pub(crate) fn job_of(executors: Vec<Executor>) -> Job {
     let id = JobId::of_attempt(&unique(), 1);
     Job {
         plan: Plan {
@@ -219,7 +219,7 @@ pub fn job_of(executors: Vec<Executor>) -> Job {
 }
 
 /// An executor that runs a shell script with these arguments and this environment.
-pub fn shell(script: &str, arguments: &[String], env: BTreeMap<String, String>) -> Executor {
+pub(crate) fn shell(script: &str, arguments: &[String], env: BTreeMap<String, String>) -> Executor {
     let mut command: Vec<String> = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
     command.extend_from_slice(arguments);
     Executor {
