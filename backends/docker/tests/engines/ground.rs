@@ -1,5 +1,7 @@
 //! What the tests stand on: an engine, an image, the runtime, a folder of their own.
 
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,6 +167,20 @@ impl Ground {
                 return;
             }
             assert!(std::time::Instant::now() < deadline, "{left} containers, {} is left", away.display());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns when nothing of the installation is left in the engine.
+    pub(crate) async fn empty(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let labels = [(container::INSTALLATION, self.installation.0.as_str())];
+            let left = self.place.engine().list(&labels).await.unwrap();
+            if left.is_empty() {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "containers are left behind: {left:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
