@@ -35,8 +35,11 @@ fn list() -> Value {
         "parameters": [
             query("name_prefix", "How the name begins, to the letter.", json!({ "type": "string", "pattern": STRING })),
             query("state", "The state; absent is any.", json!({ "$ref": "#/components/schemas/tesState" })),
-            texts("tag_key", "Tags that a task must have. The first key goes with the first `tag_value`, and so on; a key without a \
-                 value, or with an empty one, means that the tag is there."),
+            texts(
+                "tag_key",
+                "Tags that a task must have. The first key goes with the first `tag_value`, and so on; a key without a \
+                 value, or with an empty one, means that the tag is there.",
+            ),
             texts("tag_value", "The values of the tags, in the places of their keys; not more than there are keys."),
             page_size(),
             query(
