@@ -7,3 +7,5 @@ pub mod store;
 pub mod clock;
 
 pub mod engine;
+
+pub mod http;
