@@ -3,3 +3,5 @@
 pub mod task;
 
 pub mod store;
+
+pub mod http;
