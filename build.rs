@@ -36,8 +36,9 @@ fn embed() -> Result<(), String> {
         }
         None => build(&out)?,
     };
-    let bytes = fs::read(&binary)
-        .map_err(|error| format!("cannot read the tool runtime `{}` (TESSERA_RUNTIME_BIN): {error}", binary.display()))?;
+    let bytes = fs::read(&binary).map_err(|error| {
+        format!("cannot read the tool runtime `{}` (TESSERA_RUNTIME_BIN): {error}", binary.display())
+    })?;
     if !bytes.starts_with(b"\x7fELF") || bytes.len() > LARGEST_BYTES {
         return Err(format!(
             "`{}` ({} bytes) is not a tool runtime: a static ELF program below 20 MB is wanted",
