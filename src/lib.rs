@@ -13,3 +13,4 @@ pub mod config;
 pub mod cli;
 
 pub mod embedded;
+pub mod telemetry;
