@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backends::Backends;
 use super::problem::Problems;
 
 /// `[engine]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
+    /// The backend of tasks that ask for none. Default empty: the first by name.
+    pub default_backend: String,
     /// How often is looked for changes that nobody rang for, milliseconds. Default 1000.
     pub poll_period_ms: u64,
     /// How often is looked for jobs that no task knows, milliseconds. Default 30000.
@@ -54,6 +57,7 @@ pub struct Engine {
 impl Default for Engine {
     fn default() -> Self {
         Self {
+            default_backend: String::new(),
             poll_period_ms: 1_000,
             sweep_period_ms: 30_000,
             call_timeout_ms: 15_000,
@@ -79,7 +83,12 @@ impl Default for Engine {
 }
 
 impl Engine {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, backends: &Backends, problems: &mut Problems) {
+        let default = &self.default_backend;
+        if !default.is_empty() && !backends.0.contains_key(default) {
+            let names: Vec<_> = backends.0.keys().map(|name| format!("`{name}`")).collect();
+            problems.add("engine.default_backend", format!("`{default}` is not there; there are {}", names.join(", ")));
+        }
         let never_zero = [
             ("poll_period_ms", self.poll_period_ms),
             ("sweep_period_ms", self.sweep_period_ms),
