@@ -20,11 +20,11 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, MissingOutput};
+use crate::embedded;
 use crate::engine::{self, Engine};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
-use crate::embedded;
 
 /// How long a backend may take to say whether it can be reached, before readiness goes without its word.
 const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -230,11 +230,7 @@ impl Readiness {
     }
 }
 
-fn http_settings(
-    config: &Config,
-    data: &Path,
-    backends: &[Arc<dyn Backend>],
-) -> anyhow::Result<http::Settings> {
+fn http_settings(config: &Config, data: &Path, backends: &[Arc<dyn Backend>]) -> anyhow::Result<http::Settings> {
     let facts = |backend: &Arc<dyn Backend>| {
         let profile = backend.profile();
         BackendFacts {

@@ -103,7 +103,12 @@ mod tests {
         fn look(command: &clap::Command) {
             assert!(command.get_about().is_some(), "`{}` has no help", command.get_name());
             for argument in command.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str())) {
-                assert!(argument.get_help().is_some(), "`{}` of `{}` has no help", argument.get_id(), command.get_name());
+                assert!(
+                    argument.get_help().is_some(),
+                    "`{}` of `{}` has no help",
+                    argument.get_id(),
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(look);
         }

@@ -34,9 +34,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
                 }
             },
         };
-        let service = router.clone().map_request(|request: axum::http::Request<hyper::body::Incoming>| {
-            request.map(Body::new)
-        });
+        let service =
+            router.clone().map_request(|request: axum::http::Request<hyper::body::Incoming>| request.map(Body::new));
         let connection =
             server.serve_connection(TokioIo::new(prompt(stream)), TowerToHyperService::new(service)).into_owned();
         let connection = under_way.watch(connection);
