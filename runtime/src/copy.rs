@@ -32,11 +32,18 @@ const PIECE: usize = 8 << 20;
 pub(crate) trait Place {
     /// What a path leads to, links followed as far as this place allows; `None` when that is nothing.
     fn follow(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// Whether something met on the way may not be copied.
+    fn forbids(&self, entry: &Entry) -> bool;
 }
 
 impl Place for Tree {
     fn follow(&self, path: &Path) -> io::Result<Option<Entry>> {
         self.find(path)
+    }
+
+    fn forbids(&self, _entry: &Entry) -> bool {
+        false
     }
 }
 
@@ -227,6 +234,12 @@ impl<P: Place> Copy<'_, P> {
                     return Ok(());
                 }
             }
+        }
+        if self.from.forbids(&found) {
+            let path = from.display();
+            self.notes
+                .add(format!("`{path}` may not be read and was left out"));
+            return Ok(());
         }
         match found.kind() {
             EntryKind::Directory => {
