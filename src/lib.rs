@@ -3,3 +3,13 @@
 pub mod task;
 
 pub mod store;
+
+pub mod http;
+
+pub mod client;
+
+pub mod config;
+
+pub mod cli;
+
+pub mod embedded;

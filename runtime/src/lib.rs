@@ -9,10 +9,20 @@
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
 //! - [`tree`]: the task's files, reached only beneath their root;
 //! - [`frames`]: what a command printed;
-//! - [`stage`]: inputs in, outputs out.
+//! - [`exec`]: the wrapper of one executor, inside its container;
+//! - [`stage`]: inputs in, outputs out;
+//! - [`node`]: a whole attempt on one host.
 
+mod copy;
+mod entry;
+pub mod exec;
+mod expand;
 pub mod frames;
 pub mod layout;
+pub mod node;
+mod notes;
+mod pattern;
+mod places;
 pub mod plan;
 pub mod report;
 pub mod stage;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pattern;
 use crate::version::{self, Unreadable};
 
 /// The version this build writes, and the highest one it reads.
@@ -120,6 +121,13 @@ pub struct Output {
     /// What it was said to be; `None` counts as a file until the real kind is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+}
+
+impl Output {
+    /// Whether the path is a pattern: without `path_prefix` every character is literal (TES contract 10.8, 10.10).
+    pub fn is_pattern(&self) -> bool {
+        self.path_prefix.is_some() && pattern::has_wildcards(&self.path)
+    }
 }
 
 /// What each executor's container may use. `None` is no limit.

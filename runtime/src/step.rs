@@ -73,9 +73,13 @@ pub struct StepFile {
     /// Container paths that are mounted from the tree; everything else of the tree is not seen by the command.
     #[serde(default)]
     pub mounted: Vec<String>,
-    /// Container paths to copy from the tree into the image's own directories before the command, if they exist.
+    /// Container paths to copy from the tree into the image's own directories before the command, if they exist;
+    /// the directories around them are made in any case.
     #[serde(default)]
     pub lay_in: Vec<String>,
+    /// The same for what the command may do without: where the container's user may not write, a note is enough.
+    #[serde(default)]
+    pub offer: Vec<String>,
     /// What to copy from the image's own directories into the tree after the command.
     #[serde(default)]
     pub harvest: Vec<Harvest>,

@@ -12,11 +12,12 @@
 //! - this page: the verbs;
 //! - [`records`]: what goes in and comes out;
 //! - [`list`]: filters, pages, cursors;
-//! - `sqlite`: the embedded default;
+//! - [`sqlite`]: the embedded default;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod list;
 pub mod records;
+pub mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

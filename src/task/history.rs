@@ -56,13 +56,16 @@ impl Attempt {
 /// Tells a task's events, each with the moment it was recorded, as attempts; the first attempt is always there.
 pub fn attempts<'a>(events: impl IntoIterator<Item = (Timestamp, &'a Event)>) -> Vec<Attempt> {
     let mut told = vec![Attempt::numbered(1)];
+    let mut canceled = false;
     for (at, event) in events {
-        tell(&mut told, at, event);
+        canceled |= matches!(event, Event::CancelRequested { .. });
+        tell(&mut told, canceled, at, event);
     }
     told
 }
 
-fn tell(told: &mut Vec<Attempt>, at: Timestamp, event: &Event) {
+/// Cancel wins over what arrives later (14.4): after it no attempt follows, and none is called complete.
+fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
     let Some(last) = told.last_mut() else { return };
     match event {
         Event::Claimed { .. } => {}
@@ -82,11 +85,13 @@ fn tell(told: &mut Vec<Attempt>, at: Timestamp, event: &Event) {
         Event::Preempted { reason, .. } => last.say(at, format!("preempted: {reason}")),
         Event::Retried { attempt, result, .. } => {
             last.keep(result);
-            told.push(Attempt::numbered(attempt + 1));
+            if !canceled {
+                told.push(Attempt::numbered(attempt + 1));
+            }
         }
         Event::Ended { result, .. } => {
             last.keep(result);
-            if result.verdict == Verdict::Complete {
+            if result.verdict == Verdict::Complete && !canceled {
                 last.say(at, "complete");
             }
         }
@@ -98,7 +103,12 @@ fn tell(told: &mut Vec<Attempt>, at: Timestamp, event: &Event) {
             last.ended = last.ended.or(Some(at));
             last.say(at, "canceled; nothing is left running");
         }
-        Event::Noted { text, .. } => last.say(at, text),
+        // A late sentence belongs to the attempt it speaks of, not to the one in hand.
+        Event::Noted { attempt, text } => {
+            if let Some(told) = told.iter_mut().rfind(|told| told.number == *attempt) {
+                told.say(at, text);
+            }
+        }
     }
 }
 
@@ -151,6 +161,27 @@ mod tests {
         assert_eq!(told[0].executors[0].stdout, "a");
         assert_eq!(told[1].executors[0].stdout, "b");
         assert_eq!(told[0].log[0].text, "the node was lost");
+    }
+
+    #[test]
+    fn after_a_cancel_no_attempt_follows_and_none_is_called_complete() {
+        let retried = Event::Retried { attempt: 1, result: result(Verdict::SystemError, vec![]), not_before: None };
+        let complete = Event::Ended { attempt: 1, result: result(Verdict::Complete, vec![]) };
+        for last in [retried, complete] {
+            let told = attempts([(at(5), &Event::CancelRequested { shown: true }), (at(6), &last)]);
+            assert_eq!(told.len(), 1);
+            let texts: Vec<&str> = told[0].log.iter().map(|line| line.text.as_str()).collect();
+            assert_eq!(texts, ["cancel requested", "the node was lost"]);
+        }
+    }
+
+    #[test]
+    fn a_late_sentence_stands_with_its_own_attempt() {
+        let retried = Event::Retried { attempt: 1, result: result(Verdict::SystemError, vec![]), not_before: None };
+        let late = Event::Noted { attempt: 1, text: "its folder was removed".to_owned() };
+        let told = attempts([(at(5), &retried), (at(6), &late)]);
+        assert_eq!(told[0].log.last().map(|line| line.text.as_str()), Some("its folder was removed"));
+        assert!(told[1].log.is_empty());
     }
 
     #[test]

@@ -353,7 +353,15 @@ fn after_handed_over(held: Held<'_>, event: &Event) -> Step {
             Moves(match from {
                 Phase::Paused => TaskState::Paused { attempt, job, seen: seen_now },
                 Phase::Initializing if !starts => TaskState::Initializing { attempt, job, seen: seen_now },
-                _ => TaskState::Running { attempt, job, seen: seen_now },
+                Phase::Initializing
+                | Phase::Running
+                | Phase::Queued
+                | Phase::Preempted
+                | Phase::Canceling
+                | Phase::Complete
+                | Phase::ExecutorError
+                | Phase::SystemError
+                | Phase::Canceled => TaskState::Running { attempt, job, seen: seen_now },
             })
         }
         Event::Paused { .. } if from == Phase::Running => Moves(TaskState::Paused { attempt, job: job.clone(), seen }),
