@@ -28,7 +28,7 @@ enum Kind {
     Internal,
 }
 
-/// The one error body (TES contract 17.1).
+/// What every refusal looks like.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = error)]
 pub struct ErrorBody<'a> {
@@ -130,7 +130,11 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(reason) => Self::unavailable(format!("the store is not available: {reason}")),
+            // The reason names files of the host: for the log and for readiness, not for every caller.
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store is not available");
+                Self::unavailable("the store is not available now; try again soon, /readyz says why")
+            }
             StoreError::Corrupt(reason) => {
                 tracing::error!(reason, "what is stored cannot be read");
                 Self::internal("what is stored cannot be read; the server's log says more")

@@ -15,6 +15,8 @@
 //! - [`sqlite`]: the embedded default;
 //! - `conformance`: the promises as a suite that every store must pass.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod list;
 pub mod records;
 pub mod sqlite;

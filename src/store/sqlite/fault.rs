@@ -49,6 +49,9 @@ impl Fault {
             Some(ErrorCode::ReadOnly) => {
                 format!("the database `{path}` is read-only; make the file and its folder writable for the server")
             }
+            Some(ErrorCode::SystemIoFailure) => {
+                format!("the disk of the database `{path}` failed ({error}); see whether it is damaged or read-only")
+            }
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 format!("cannot open the database `{path}`: {error}; check that its folder exists and is writable")
             }

@@ -4,6 +4,7 @@
 //! take turns in naming the next id that could be in all of them, so that the rarest filter sets the pace, and
 //! nothing is sorted. A filter alone is simply read.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::columns;
@@ -31,7 +32,7 @@ pub(super) const TAGGED_WITH: &str = "
 
 /// Those whose name lies in a range, in no useful order.
 pub(super) const NAMED: &str = "
-    SELECT id FROM tasks INDEXED BY tasks_named WHERE owner = ?1 AND name >= ?2 AND (?3 IS NULL OR name < ?3) LIMIT ?4";
+    SELECT id FROM tasks INDEXED BY tasks_named WHERE owner = ?1 AND name >= ?2 AND name < ?3 LIMIT ?4";
 
 /// A task's name.
 pub(super) const NAME: &str = "SELECT name FROM tasks WHERE id = ?1";
@@ -119,18 +120,19 @@ fn named(connection: &Connection, owner: &Owner, prefix: &str) -> Result<Option<
     Ok(Some(ids))
 }
 
-/// The first text after all those with a prefix; `None` when there is none.
-fn above(prefix: &str) -> Option<String> {
+/// The first value after all texts with a prefix.
+fn above(prefix: &str) -> Value {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // The surrogates between are no characters.
         let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             text.push(next);
-            return Some(text);
+            return Value::Text(text);
         }
     }
-    None
+    // No text, but every blob sorts after all texts.
+    Value::Blob(Vec::new())
 }
 
 impl Listing<'_> {
@@ -199,13 +201,13 @@ impl Listing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::above;
+    use super::{Value, above};
 
     #[test]
     fn what_is_above_a_prefix() {
-        assert_eq!(above("ab"), Some("ac".to_owned()));
-        assert_eq!(above("a\u{10ffff}"), Some("b".to_owned()));
-        assert_eq!(above("\u{d7ff}"), Some("\u{e000}".to_owned()));
-        assert_eq!(above("\u{10ffff}"), None);
+        assert_eq!(above("ab"), Value::Text("ac".to_owned()));
+        assert_eq!(above("a\u{10ffff}"), Value::Text("b".to_owned()));
+        assert_eq!(above("\u{d7ff}"), Value::Text("\u{e000}".to_owned()));
+        assert_eq!(above("\u{10ffff}"), Value::Blob(vec![]));
     }
 }

@@ -16,12 +16,12 @@ pub(super) const SUMMARY: &str = "SELECT id, created, phase FROM tasks WHERE id 
 
 /// The states of tasks.
 pub(super) const SUMMARIES: &str = "
-    SELECT id, created, phase FROM json_each(?1) AS wanted CROSS JOIN tasks ON id = wanted.value";
+    SELECT tasks.id, created, phase FROM json_each(?1) AS wanted CROSS JOIN tasks ON tasks.id = wanted.value";
 
 /// Tasks, if they are this owner's.
 pub(super) const TASKS: &str = "
-    SELECT id, created, state, specs.spec FROM json_each(?1) AS wanted
-    CROSS JOIN tasks ON id = wanted.value CROSS JOIN specs ON specs.row = tasks.spec
+    SELECT tasks.id, created, state, specs.spec FROM json_each(?1) AS wanted
+    CROSS JOIN tasks ON tasks.id = wanted.value CROSS JOIN specs ON specs.row = tasks.spec
     WHERE owner = ?2";
 
 /// The events of tasks.

@@ -150,3 +150,65 @@ fn transaction(connection: &Connection, batch: &mut [Box<dyn Write>]) -> Result<
     }
     frame("COMMIT")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn pending(sql: &'static str) -> (Box<dyn Write>, oneshot::Receiver<Result<(), StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        let work = |connection: &Connection| Ok(connection.execute_batch(sql)?);
+        (Box::new(Pending { work, done: None, reply }), answer)
+    }
+
+    fn answers(connection: &Connection, all: &[&'static str]) -> Vec<Result<(), StoreError>> {
+        let (mut batch, waiting): (Vec<_>, Vec<_>) = all.iter().map(|sql| pending(sql)).unzip();
+        write_all(connection, Path::new("tasks.db"), &mut batch);
+        assert!(batch.is_empty() && connection.is_autocommit(), "no transaction is left open");
+        waiting.into_iter().map(|mut answer| answer.try_recv().unwrap()).collect()
+    }
+
+    fn rows(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    }
+
+    const ONE: &str = "INSERT INTO t VALUES (1)";
+
+    #[test]
+    fn read_only_is_an_outage_that_passes() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
+        connection.pragma_update(None, "query_only", true).unwrap();
+        for answer in answers(&connection, &[ONE, ONE]) {
+            let Err(StoreError::Unavailable(sentence)) = answer else { panic!("it was written") };
+            assert!(sentence.contains("`tasks.db` is read-only; make"), "{sentence}");
+        }
+        connection.pragma_update(None, "query_only", false).unwrap();
+        assert_eq!(answers(&connection, &[ONE, ONE]), [Ok(()), Ok(())]);
+        assert_eq!(rows(&connection), 2);
+    }
+
+    #[test]
+    fn half_a_write_is_undone_and_its_neighbours_are_written_once() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let half = "INSERT INTO t VALUES (2); INSERT INTO nowhere VALUES (2)";
+        let answers = answers(&connection, &[ONE, half, ONE]);
+        assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
+        assert_eq!(rows(&connection), 2);
+    }
+
+    #[test]
+    fn a_commit_that_fails_fails_for_all_and_leaves_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        // A deferred reference is looked at when the transaction commits.
+        let schema = "PRAGMA foreign_keys = ON; CREATE TABLE t (n INTEGER PRIMARY KEY);
+                      CREATE TABLE u (n REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
+        connection.execute_batch(schema).unwrap();
+        let answers = answers(&connection, &[ONE, "INSERT INTO u VALUES (7)"]);
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        assert_eq!(rows(&connection), 0);
+    }
+}
