@@ -17,8 +17,7 @@ fn main() -> Result<()> {
     let mut figures = Figures::default();
     // The first start makes the store and lays out the runtime.
     figures.note("first_start_up_ms", ms(Server::start(folder.path(), "")?.start_up));
-    let starts: Result<Vec<f64>> =
-        (0..STARTS).map(|_| Ok(ms(Server::start(folder.path(), "")?.start_up))).collect();
+    let starts: Result<Vec<f64>> = (0..STARTS).map(|_| Ok(ms(Server::start(folder.path(), "")?.start_up))).collect();
     figures.note("start_up_ms_median", median(starts?));
     let server = Server::start(folder.path(), "")?;
     std::thread::sleep(REST);

@@ -7,12 +7,21 @@ async fn main() {
     let dir = std::env::args().nth(1).unwrap();
     let store = Arc::new(Sqlite::open(format!("{dir}/t.db")).unwrap());
     let mut settings = Settings::default();
-    if let Ok(root) = std::env::var("ROOT_DIR") { settings.files.roots = vec![root]; }
+    if let Ok(root) = std::env::var("ROOT_DIR") {
+        settings.files.roots = vec![root];
+    }
     if std::env::var("BACKEND").is_ok() {
-        settings.backends = vec![BackendFacts { name: "local".into(), parameters: vec!["walltime".into(), "network".into()], stops_within: std::time::Duration::from_secs(2) }];
+        settings.backends = vec![BackendFacts {
+            name: "local".into(),
+            parameters: vec!["walltime".into(), "network".into()],
+            stops_within: std::time::Duration::from_secs(2),
+        }];
     }
     if let Ok(token) = std::env::var("TOKEN") {
-        settings.access = Access::Required(Credentials { tokens: vec![Token { name: "ci".into(), token: Secret::new(&token) }], users: vec![] });
+        settings.access = Access::Required(Credentials {
+            tokens: vec![Token { name: "ci".into(), token: Secret::new(&token) }],
+            users: vec![],
+        });
     }
     let doors = Doors {
         store,

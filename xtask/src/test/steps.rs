@@ -25,8 +25,10 @@ type Variables = Vec<(String, String)>;
 /// Something that runs while the engines do.
 struct Step {
     name: String,
-    work: Box<dyn FnOnce(&Variables, &Path) -> Result<()>>,
+    work: Work,
 }
+
+type Work = Box<dyn FnOnce(&Variables, &Path) -> Result<()>>;
 
 /// All of it. Nothing is skipped: what cannot run has failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -35,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     ledger
         .step("install", |_| {
-            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES])?;
+            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES, packages::PYTHON])?;
             rust::ensure_musl()
         })
         .ok_or_else(|| anyhow!("the tests need what could not be installed"))?;
@@ -86,6 +88,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// What is quick and needs no service.
 pub(crate) fn ci() -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::PYTHON])?;
+    rust::ensure_musl()?;
     let mut ledger = Ledger::new()?;
     format(&mut ledger);
     lints(&mut ledger);
