@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     say("4/6  Starting the server");
     let scratch = Scratch::new("demo")?;
-    let mut server = Server::start(&house::target().join("debug/tessera"), scratch.path())?;
+    let mut server = Server::start(&house::target().join("debug/tessera"), scratch.path(), "")?;
     println!("  {}", server.shown);
 
     say("5/6  A task: one input file, two executors over a shared volume, one output file");

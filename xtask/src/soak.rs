@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     engine::images(&["demo"])?;
     loud(&mut program(&["cargo", "build", "--release", "--package", "tessera", "--bin", "tessera"]))?;
     let scratch = Scratch::new("soak")?;
-    let server = Server::start(&house::target().join("release/tessera"), scratch.path())?;
+    let server = Server::start(&house::target().join("release/tessera"), scratch.path(), "")?;
     println!("{} min of load on http://{}", arguments.minutes, server.address);
 
     let found = Found::default();
