@@ -17,9 +17,15 @@ PATIENCE = 90
 CASES = []
 
 
-def case(function):
+def case(function, only=None):
+    """A case of every client, or `only` of the one with this name."""
+    function.only = only
     CASES.append(function)
     return function
+
+
+def case_of(client):
+    return lambda function: case(function, only=client)
 
 
 class Story:
@@ -354,11 +360,8 @@ def list_and_service_info(story):
         assert story.client.service_info()["name"], "no name"
 
 
-@case
+@case_of("cli")
 def run_follows_the_task(story):
-    """`tessera run`, which no other client has."""
-    if not hasattr(story.client, "run"):
-        return
     source = story.write("in.txt", "words\n")
     words = ["run", BUSYBOX, "-i", "/in/a=" + source, "-o", "/out/b=" + story.url("b"), "-e", "GREETING=hello"]
     code, out, err = story.client.run(*words, "--", "sh", "-c", 'echo "$GREETING"; cp /in/a /out/b')
