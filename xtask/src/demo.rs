@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     say("1/6  What this machine needs");
     packages::ensure(&[packages::BUILD, packages::DOCKER])?;
     rust::ensure_musl()?;
-    let mut docker = Engine::up("docker")?;
+    let mut docker = Engine::up("docker", "demo")?;
     println!(
         "  {}",
         said(&mut program(&["docker", "version", "--format", "Docker engine {{.Server.Version}}"]))?.trim()

@@ -47,7 +47,7 @@ struct Found {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::DOCKER])?;
     rust::ensure_musl()?;
-    let _docker = Engine::up("docker")?;
+    let _docker = Engine::up("docker", "soak")?;
     engine::images(&["demo"])?;
     loud(&mut program(&["cargo", "build", "--release", "--package", "tessera", "--bin", "tessera"]))?;
     let scratch = Scratch::new("soak")?;

@@ -114,11 +114,11 @@ fn lints(ledger: &mut Ledger) {
 
 /// Docker, Podman and a registry, with the test images in both.
 fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
-    let docker = Engine::up("docker")?;
+    let docker = Engine::up("docker", "test")?;
     engine::images(&[])?;
-    let podman = Engine::up("podman")?;
+    let podman = Engine::up("podman", "test")?;
     engine::images_in_podman(&podman)?;
-    let registry = Engine::up("registry")?;
+    let registry = Engine::up("registry", "test")?;
     Ok(vec![registry, podman, docker])
 }
 
