@@ -19,12 +19,7 @@ pub(super) struct Arrived {
     pub(super) child: bool,
 }
 
-const STOPS: [Signal; 4] = [
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-];
+const STOPS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Signals {
     /// From here on these signals wait to be read. A command that is started begins with none blocked.
