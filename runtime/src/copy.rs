@@ -370,7 +370,7 @@ pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> 
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o600);
     Ok(File::from(rustix::fs::openat(
-        directory, PART, flags, mode,
+        directory, part, flags, mode,
     )?))
 }
 

@@ -80,7 +80,10 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), "[backends.docker]\nkind = \"docker\"\nallow_host_network = true\njobs = 6\ncpu_cores = 8\n");
+    let site = Site::new(
+        folder.path(),
+        "[backends.docker]\nkind = \"docker\"\nallow_host_network = true\njobs = 6\ncpu_cores = 8\n",
+    );
     let outside = Outside::default();
     let words = Containers { port: outside.listen() };
     let ledger = Ledger::default();

@@ -8,9 +8,10 @@ pub struct Random(u64);
 impl Random {
     /// From `TESSERA_CRASH_SEED`, or from the clock; says which.
     pub fn seeded() -> Self {
-        let seed = std::env::var("TESSERA_CRASH_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-            SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
-        });
+        let seed = std::env::var("TESSERA_CRASH_SEED")
+            .ok()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64);
         println!("TESSERA_CRASH_SEED={seed}");
         Self(seed)
     }

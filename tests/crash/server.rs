@@ -49,7 +49,11 @@ impl Site {
             if let Some(status) = server.child.try_wait().unwrap() {
                 panic!("the server ended at its start with {status}:\n{}", self.last_log_lines());
             }
-            assert!(since.elapsed() < Duration::from_secs(20), "the server does not answer:\n{}", self.last_log_lines());
+            assert!(
+                since.elapsed() < Duration::from_secs(20),
+                "the server does not answer:\n{}",
+                self.last_log_lines()
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         server

@@ -29,15 +29,19 @@ async fn main() -> anyhow::Result<()> {
     let engine = Engine::at(EngineSettings { host: config.engine_host(), api: None });
     let bell = Bell::default();
     let installation = InstallationId(format!("latency{}", std::process::id()));
-    let backend =
-        Docker::open("docker", config, installation, folder.clone(), runtime.into(), bell.clone()).await?;
+    let backend = Docker::open("docker", config, installation, folder.clone(), runtime.into(), bell.clone()).await?;
 
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         raw.push(through_the_engine(&engine, &format!("tessera-latency-{round}")).await?);
         ours.push(through_the_backend(&backend, &bell, round).await?);
     }
-    println!("one at a time: raw {:?}, ours {:?}, ratio {:.3}", median(&mut raw), median(&mut ours), ratio(&raw, &ours));
+    println!(
+        "one at a time: raw {:?}, ours {:?}, ratio {:.3}",
+        median(&mut raw),
+        median(&mut ours),
+        ratio(&raw, &ours)
+    );
 
     for turn in 0..2 {
         let began = Instant::now();

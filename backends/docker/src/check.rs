@@ -38,18 +38,11 @@ fn work_directory(watch: &Watch) -> Finding {
     let work = watch.folder.path();
     let probe = work.join(".probe");
     match fs::write(&probe, "x").and_then(|()| fs::remove_file(&probe)) {
-        Ok(()) => finding(
-            Severity::Ok,
-            "work directory",
-            format!("{} is writable", work.display()),
-        ),
+        Ok(()) => finding(Severity::Ok, "work directory", format!("{} is writable", work.display())),
         Err(e) => finding(
             Severity::Problem,
             "work directory",
-            format!(
-                "{} cannot be written: {e}; make it writable for the server, or make room",
-                work.display()
-            ),
+            format!("{} cannot be written: {e}; make it writable for the server, or make room", work.display()),
         ),
     }
 }
@@ -57,11 +50,7 @@ fn work_directory(watch: &Watch) -> Finding {
 fn runtime_binary(watch: &Watch) -> Finding {
     let runtime = &watch.setting.runtime_binary;
     match rustix::fs::access(runtime, Access::EXEC_OK) {
-        Ok(()) => finding(
-            Severity::Ok,
-            "runtime",
-            format!("{} can be executed", runtime.display()),
-        ),
+        Ok(()) => finding(Severity::Ok, "runtime", format!("{} can be executed", runtime.display())),
         Err(e) => finding(
             Severity::Problem,
             "runtime",
@@ -74,25 +63,11 @@ fn runtime_binary(watch: &Watch) -> Finding {
 }
 
 fn engine(api: &str, info: &SystemInfo) -> Finding {
-    let version = info
-        .server_version
-        .as_deref()
-        .unwrap_or("of unknown version");
+    let version = info.server_version.as_deref().unwrap_or("of unknown version");
     // Podman names its own host in the place where Docker names the operating system's security options.
-    let rootless = info
-        .security_options
-        .iter()
-        .flatten()
-        .any(|option| option.contains("rootless"));
-    let owner = if rootless {
-        "rootless"
-    } else {
-        "running as root"
-    };
-    let system = info
-        .operating_system
-        .as_deref()
-        .unwrap_or("an unknown system");
+    let rootless = info.security_options.iter().flatten().any(|option| option.contains("rootless"));
+    let owner = if rootless { "rootless" } else { "running as root" };
+    let system = info.operating_system.as_deref().unwrap_or("an unknown system");
     let text = format!("version {version}, API {api}, {owner}, on {system}");
     if !rootless && !rustix::process::geteuid().is_root() {
         return finding(
@@ -108,29 +83,19 @@ fn engine(api: &str, info: &SystemInfo) -> Finding {
 }
 
 fn limits(info: &SystemInfo) -> Option<Finding> {
-    let missing: Vec<&str> = [
-        ("memory", info.memory_limit),
-        ("cpu", info.cpu_cfs_quota),
-        ("pids", info.pids_limit),
-    ]
-    .into_iter()
-    .filter_map(|(name, there)| (there == Some(false)).then_some(name))
-    .collect();
+    let missing: Vec<&str> = [("memory", info.memory_limit), ("cpu", info.cpu_cfs_quota), ("pids", info.pids_limit)]
+        .into_iter()
+        .filter_map(|(name, there)| (there == Some(false)).then_some(name))
+        .collect();
     (!missing.is_empty()).then(|| {
-        let text = format!(
-            "the engine cannot enforce: {}; enable these cgroup controllers on the host",
-            missing.join(", ")
-        );
+        let text =
+            format!("the engine cannot enforce: {}; enable these cgroup controllers on the host", missing.join(", "));
         finding(Severity::Warning, "limits", text)
     })
 }
 
 fn gpus(info: &SystemInfo) -> Finding {
-    let known = info
-        .runtimes
-        .iter()
-        .flatten()
-        .any(|(name, _)| name.contains("nvidia"));
+    let known = info.runtimes.iter().flatten().any(|(name, _)| name.contains("nvidia"));
     let text = if known {
         "the engine offers GPUs"
     } else {
@@ -140,11 +105,7 @@ fn gpus(info: &SystemInfo) -> Finding {
 }
 
 fn finding(severity: Severity, subject: &str, message: String) -> Finding {
-    Finding {
-        severity,
-        subject: subject.to_owned(),
-        message,
-    }
+    Finding { severity, subject: subject.to_owned(), message }
 }
 
 #[cfg(test)]
@@ -154,18 +115,10 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_not_enforced_is_named() {
-        let info = SystemInfo {
-            memory_limit: Some(false),
-            pids_limit: Some(true),
-            ..Default::default()
-        };
+        let info = SystemInfo { memory_limit: Some(false), pids_limit: Some(true), ..Default::default() };
         let found = limits(&info).unwrap();
         assert_eq!(found.severity, Severity::Warning);
-        assert!(
-            found.message.contains("memory") && !found.message.contains("pids"),
-            "{}",
-            found.message
-        );
+        assert!(found.message.contains("memory") && !found.message.contains("pids"), "{}", found.message);
         assert_eq!(limits(&SystemInfo::default()), None);
     }
 }

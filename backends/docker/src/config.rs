@@ -64,30 +64,16 @@ impl Default for DockerConfig {
 impl DockerConfig {
     /// The engine's address.
     pub fn engine_host(&self) -> String {
-        let from_environment = || {
-            std::env::var("DOCKER_HOST")
-                .ok()
-                .filter(|host| !host.is_empty())
-        };
-        self.host
-            .clone()
-            .or_else(from_environment)
-            .unwrap_or_else(|| USUAL_SOCKET.to_owned())
+        let from_environment = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        self.host.clone().or_else(from_environment).unwrap_or_else(|| USUAL_SOCKET.to_owned())
     }
 
     /// What is wrong with it: the key and a sentence.
     pub fn problem(&self) -> Option<(&'static str, String)> {
-        let positive =
-            |value: Option<f64>| value.is_none_or(|value| value.is_finite() && value > 0.0);
+        let positive = |value: Option<f64>| value.is_none_or(|value| value.is_finite() && value > 0.0);
         let host = self.engine_host();
-        if !["unix://", "tcp://", "http://"]
-            .iter()
-            .any(|scheme| host.starts_with(scheme))
-        {
-            return Some((
-                "host",
-                format!("`{host}` is no address: use unix:///path or tcp://host:port"),
-            ));
+        if !["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme)) {
+            return Some(("host", format!("`{host}` is no address: use unix:///path or tcp://host:port")));
         }
         if !positive(self.cpu_cores) {
             return Some(("cpu_cores", "must be more than 0".to_owned()));
@@ -96,10 +82,7 @@ impl DockerConfig {
             return Some(("ram_gb", "must be more than 0".to_owned()));
         }
         if self.jobs == Some(0) {
-            return Some((
-                "jobs",
-                "must be at least 1; leave it out for no bound".to_owned(),
-            ));
+            return Some(("jobs", "must be at least 1; leave it out for no bound".to_owned()));
         }
         if self.pull_attempts == 0 {
             return Some(("pull_attempts", "must be at least 1".to_owned()));
@@ -168,14 +151,7 @@ mod tests {
             let config: DockerConfig = serde_json::from_str(text).unwrap();
             assert_eq!(config.problem().map(|(key, _)| key), Some(key), "{text}");
         }
-        assert_eq!(
-            DockerConfig {
-                host: Some(USUAL_SOCKET.into()),
-                ..Default::default()
-            }
-            .problem(),
-            None
-        );
+        assert_eq!(DockerConfig { host: Some(USUAL_SOCKET.into()), ..Default::default() }.problem(), None);
     }
 
     #[test]

@@ -37,10 +37,7 @@ impl Folder {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(e) => return Err(e.into()),
         }
-        let folder = Self {
-            work,
-            turns: Arc::default(),
-        };
+        let folder = Self { work, turns: Arc::default() };
         for name in folder.hidden(NEW)? {
             fs::remove_dir_all(folder.work.join(name))?;
         }
@@ -63,12 +60,7 @@ impl Folder {
     }
 
     /// Makes a job's directory; false when it was there.
-    pub(crate) fn make(
-        &self,
-        job: &JobId,
-        plan: &Plan,
-        settings: &NodeSettings,
-    ) -> io::Result<bool> {
+    pub(crate) fn make(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> io::Result<bool> {
         if self.holds(job)? {
             return Ok(false);
         }
@@ -110,12 +102,7 @@ impl Folder {
     pub(crate) fn put_away_jobs(&self) -> io::Result<Vec<(JobId, Attempt)>> {
         let names = self.hidden(GONE)?.into_iter();
         Ok(names
-            .filter_map(|name| {
-                Some((
-                    JobId::parse(name.strip_prefix(GONE)?)?,
-                    Attempt::at(self.work.join(&name)),
-                ))
-            })
+            .filter_map(|name| Some((JobId::parse(name.strip_prefix(GONE)?)?, Attempt::at(self.work.join(&name)))))
             .collect())
     }
 
@@ -154,11 +141,9 @@ mod tests {
 
     fn documents() -> (Plan, NodeSettings) {
         let plan = r#"{"version":1,"job":"t-1","executors":[{"image":"a","command":["true"]}]}"#;
-        let node = r#"{"version":1,"backend":"d","installation":"i","engine":{"host":"unix:///s"},"runtime_binary":"/r"}"#;
-        (
-            serde_json::from_str(plan).unwrap(),
-            serde_json::from_str(node).unwrap(),
-        )
+        let node =
+            r#"{"version":1,"backend":"d","installation":"i","engine":{"host":"unix:///s"},"runtime_binary":"/r"}"#;
+        (serde_json::from_str(plan).unwrap(), serde_json::from_str(node).unwrap())
     }
 
     #[test]
@@ -188,10 +173,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let work = dir.path().join("work");
         let folder = Folder::open(&work).unwrap();
-        assert_eq!(
-            fs::metadata(&work).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&work).unwrap().permissions().mode() & 0o777, 0o700);
         fs::create_dir(work.join(".new-t-2")).unwrap();
         fs::create_dir(work.join("Not A Job")).unwrap();
         Folder::open(&work).unwrap();
@@ -207,9 +189,6 @@ mod tests {
         let job = JobId::of_attempt("t", 1);
         folder.make(&job, &plan, &settings).unwrap();
         let file = folder.attempt(&job).file(attempt::SETTINGS);
-        assert_eq!(
-            fs::metadata(file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tessera_contract::{BackendError, InstallationId, Job};
-use tessera_runtime::node::settings::{
-    EngineSettings, NodeSettings, PullSettings, SETTINGS_VERSION,
-};
+use tessera_runtime::node::settings::{EngineSettings, NodeSettings, PullSettings, SETTINGS_VERSION};
 use tessera_runtime::plan::{Network, Plan};
 
 use crate::config::DockerConfig;
@@ -34,10 +32,7 @@ pub(crate) fn documents(
     let mut plan = job.plan.clone();
     plan.job = job.id.to_string();
     if plan.executors.is_empty() {
-        return Err(BackendError::Rejected(format!(
-            "job {} has nothing to run",
-            job.id
-        )));
+        return Err(BackendError::Rejected(format!("job {} has nothing to run", job.id)));
     }
     if plan.limits.network == Network::Host && !setting.config.allow_host_network {
         return Err(BackendError::Rejected(format!(
@@ -50,19 +45,13 @@ pub(crate) fn documents(
         plan.policy.stop_grace_ms = grace;
     }
     let config = &setting.config;
-    let images = plan
-        .executors
-        .iter()
-        .map(|executor| executor.image.as_str());
+    let images = plan.executors.iter().map(|executor| executor.image.as_str());
     let settings = NodeSettings {
         version: SETTINGS_VERSION,
         backend: setting.name.clone(),
         installation: setting.installation.0.clone(),
         owner: job.owner.clone(),
-        engine: EngineSettings {
-            host: config.engine_host(),
-            api: Some(api),
-        },
+        engine: EngineSettings { host: config.engine_host(), api: Some(api) },
         runtime_binary: setting.runtime_binary.clone(),
         bell: Some(setting.bell.clone()),
         pids_limit: Some(config.pids_limit).filter(|limit| *limit > 0),
@@ -113,21 +102,11 @@ mod tests {
         let plan = serde_json::json!({"version": 1, "job": "", "limits": {"network": "host"},
             "executors": [{"image": "a", "command": ["true"]}]});
         let file = DockerFile::default();
-        let refused = documents(
-            &setting(serde_json::json!({})),
-            &file,
-            "1.41".into(),
-            &job(plan.clone()),
-        );
+        let refused = documents(&setting(serde_json::json!({})), &file, "1.41".into(), &job(plan.clone()));
         assert!(matches!(refused, Err(BackendError::Rejected(text)) if text.contains("`host`")));
-        let setting = setting(
-            serde_json::json!({"allow_host_network": true, "stop_grace_ms": 7, "pids_limit": 0}),
-        );
+        let setting = setting(serde_json::json!({"allow_host_network": true, "stop_grace_ms": 7, "pids_limit": 0}));
         let (plan, node) = documents(&setting, &file, "1.41".into(), &job(plan)).unwrap();
         assert_eq!((plan.job.as_str(), plan.policy.stop_grace_ms), ("t-1", 7));
-        assert_eq!(
-            (node.pids_limit, node.engine.api.as_deref()),
-            (None, Some("1.41"))
-        );
+        assert_eq!((node.pids_limit, node.engine.api.as_deref()), (None, Some("1.41")));
     }
 }

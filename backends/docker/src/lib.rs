@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tessera_contract::{
-    Backend, BackendError, Bell, Capacity, Finding, Handle, InstallationId, Inventoried,
-    InventoryPage, Job, JobId, LogChunk, Observation, Profile, Stream,
+    Backend, BackendError, Bell, Capacity, Finding, Handle, InstallationId, Inventoried, InventoryPage, Job, JobId,
+    LogChunk, Observation, Profile, Stream,
 };
 use tessera_runtime::frames;
 use tessera_runtime::node::attempt;
@@ -72,32 +72,21 @@ impl Docker {
         runtime: PathBuf,
         bell: Bell,
     ) -> Result<Arc<Self>, BackendError> {
-        let misconfigured =
-            |text: String| BackendError::Misconfigured(format!("backend `{name}`: {text}"));
+        let misconfigured = |text: String| BackendError::Misconfigured(format!("backend `{name}`: {text}"));
         if let Some((key, sentence)) = config.problem() {
             return Err(misconfigured(format!("`{key}`: {sentence}")));
         }
         let logins = DockerFile::read(&config).map_err(misconfigured)?;
-        let folder = Folder::open(&work).map_err(|e| {
-            misconfigured(format!(
-                "the work directory {} cannot be used: {e}",
-                work.display()
-            ))
-        })?;
-        let engine = Engine::at(EngineSettings {
-            host: config.engine_host(),
-            api: None,
-        });
+        let folder = Folder::open(&work)
+            .map_err(|e| misconfigured(format!("the work directory {} cannot be used: {e}", work.display())))?;
+        let engine = Engine::at(EngineSettings { host: config.engine_host(), api: None });
         let profile = Profile {
             name: name.to_owned(),
             kind: "docker",
             capacity: capacity(&config, &engine).await,
             parameters: job::PARAMETERS.map(str::to_owned).to_vec(),
-            stops_within: Duration::from_millis(
-                config
-                    .stop_grace_ms
-                    .unwrap_or(Policy::default().stop_grace_ms),
-            ) + ENGINE_TAKES,
+            stops_within: Duration::from_millis(config.stop_grace_ms.unwrap_or(Policy::default().stop_grace_ms))
+                + ENGINE_TAKES,
         };
         let fifo = job::bell_of(folder.path());
         let setting = Setting {
@@ -107,16 +96,11 @@ impl Docker {
             runtime_binary: runtime.canonicalize().unwrap_or(runtime),
             bell: fifo.clone(),
         };
-        let listener = watch::listen(&fifo, bell.clone()).map_err(|e| {
-            misconfigured(format!("the FIFO {} cannot be opened: {e}", fifo.display()))
-        })?;
+        let listener = watch::listen(&fifo, bell.clone())
+            .map_err(|e| misconfigured(format!("the FIFO {} cannot be opened: {e}", fifo.display())))?;
         let watch = Arc::new(Watch::new(setting, folder, engine, logins, bell));
         watch.sweep();
-        Ok(Arc::new(Self {
-            profile,
-            watch,
-            listener,
-        }))
+        Ok(Arc::new(Self { profile, watch, listener }))
     }
 }
 
@@ -138,18 +122,12 @@ async fn capacity(config: &DockerConfig, engine: &Engine) -> Capacity {
             Ok(Ok(info)) => Some(info),
             Ok(Err(_)) | Err(_) => None,
         };
-        let asked = |value: Option<i64>| {
-            value
-                .and_then(|value| u64::try_from(value).ok())
-                .filter(|value| *value > 0)
-        };
+        let asked = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0);
         let asked_cores = info.as_ref().and_then(|info| asked(info.ncpu));
         #[allow(clippy::cast_precision_loss)] // No machine has so many.
         let cores_there = asked_cores.or_else(host_cores).map(|n| n as f64);
         cores = cores.or(cores_there);
-        memory = memory
-            .or_else(|| info.and_then(|info| asked(info.mem_total)))
-            .or_else(host_memory);
+        memory = memory.or_else(|| info.and_then(|info| asked(info.mem_total))).or_else(host_memory);
     }
     Capacity {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked to be positive.
@@ -160,16 +138,12 @@ async fn capacity(config: &DockerConfig, engine: &Engine) -> Capacity {
 }
 
 fn host_cores() -> Option<u64> {
-    std::thread::available_parallelism()
-        .ok()
-        .and_then(|n| u64::try_from(n.get()).ok())
+    std::thread::available_parallelism().ok().and_then(|n| u64::try_from(n.get()).ok())
 }
 
 fn host_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1_024)
 }
@@ -186,9 +160,7 @@ impl Backend for Docker {
         let api = watch.engine_answers().await?;
         let (plan, settings) = job::documents(&watch.setting, &watch.logins, api, job)?;
         let id = job.id.clone();
-        watch
-            .blocking(move |watch| watch.accept(&id, &plan, &settings))
-            .await??;
+        watch.blocking(move |watch| watch.accept(&id, &plan, &settings)).await??;
         Ok(handle)
     }
 
@@ -204,17 +176,12 @@ impl Backend for Docker {
 
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
         let handle = handle.clone();
-        self.watch
-            .blocking(move |watch| watch.cancel(&handle))
-            .await?
+        self.watch.blocking(move |watch| watch.cancel(&handle)).await?
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
         let asked = handle.clone();
-        let away = self
-            .watch
-            .blocking(move |watch| watch.put_away(&asked))
-            .await??;
+        let away = self.watch.blocking(move |watch| watch.put_away(&asked)).await??;
         match (away, job_of(handle)) {
             (Some((job, away)), _) => {
                 self.watch.clone().take_down_later(job, away);
@@ -226,18 +193,8 @@ impl Backend for Docker {
         }
     }
 
-    async fn logs(
-        &self,
-        handle: &Handle,
-        step: u32,
-        stream: Stream,
-        from: u64,
-    ) -> Result<LogChunk, BackendError> {
-        let nothing = move |ended| LogChunk {
-            bytes: Vec::new(),
-            next: from,
-            ended,
-        };
+    async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
+        let nothing = move |ended| LogChunk { bytes: Vec::new(), next: from, ended };
         let Some(job) = job_of(handle) else {
             return Ok(nothing(true));
         };
@@ -262,11 +219,7 @@ impl Backend for Docker {
                     return Ok(nothing(ended));
                 };
                 let chunk = frames::read(&file, stream, from, CHUNK).map_err(failed)?;
-                Ok(LogChunk {
-                    ended: ended && chunk.bytes.len() < CHUNK,
-                    bytes: chunk.bytes,
-                    next: chunk.next,
-                })
+                Ok(LogChunk { ended: ended && chunk.bytes.len() < CHUNK, bytes: chunk.bytes, next: chunk.next })
             })
             .await?
     }
@@ -275,13 +228,9 @@ impl Backend for Docker {
         self.watch.sweep();
         let folder = self.watch.folder.clone();
         let jobs = self.watch.blocking(move |_| folder.jobs()).await?;
-        let jobs = jobs.map_err(|e| {
-            BackendError::Unavailable(format!("the work directory cannot be listed: {e}"))
-        })?;
+        let jobs = jobs.map_err(|e| BackendError::Unavailable(format!("the work directory cannot be listed: {e}")))?;
         let known: HashSet<JobId> = jobs.iter().cloned().collect();
-        let mut rest = jobs
-            .into_iter()
-            .filter(|job| after.is_none_or(|after| job.as_str() > after));
+        let mut rest = jobs.into_iter().filter(|job| after.is_none_or(|after| job.as_str() > after));
         let mut page: Vec<JobId> = rest.by_ref().take(PAGE).collect();
         let next = rest.next().and(page.last()).map(JobId::to_string);
         if next.is_none() {
@@ -289,14 +238,8 @@ impl Backend for Docker {
             let orphans = self.watch.jobs_of_containers().await?.into_iter();
             page.extend(orphans.filter(|job| !known.contains(job)));
         }
-        let inventoried = |job: JobId| Inventoried {
-            handle: Handle(job.to_string()),
-            job,
-        };
-        Ok(InventoryPage {
-            jobs: page.into_iter().map(inventoried).collect(),
-            next,
-        })
+        let inventoried = |job: JobId| Inventoried { handle: Handle(job.to_string()), job };
+        Ok(InventoryPage { jobs: page.into_iter().map(inventoried).collect(), next })
     }
 
     async fn check(&self) -> Vec<Finding> {

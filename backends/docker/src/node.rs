@@ -17,11 +17,7 @@ use tessera_runtime::step;
 /// Starts a node with the lock in its hand. The child leads a group of its own, so what stops this server does
 /// not stop it; its end rings the bell.
 pub(crate) fn start(runtime: &Path, attempt: &Attempt, lock: Lock, bell: &Bell) -> io::Result<()> {
-    let log = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(attempt.file(attempt::NODE_LOG))?;
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(attempt.file(attempt::NODE_LOG))?;
     let mut child = tokio::process::Command::new(runtime)
         .arg("node")
         .arg(attempt.dir())
@@ -84,17 +80,11 @@ impl Starts {
             0 => SignedDuration::ZERO,
             more => SignedDuration::from_millis(250 << more.min(6)),
         };
-        let waited = self
-            .last
-            .map_or(SignedDuration::MAX, |last| now.duration_since(last));
+        let waited = self.last.map_or(SignedDuration::MAX, |last| now.duration_since(last));
         match Duration::try_from(pause.saturating_sub(waited)) {
             // A clock that was set back must not hold a job up for long.
             Ok(left) if !left.is_zero() => Next::Wait(left.min(Duration::from_secs(16))),
-            Ok(_) | Err(_) => Next::Start(Self {
-                in_vain: in_vain + 1,
-                last: Some(now),
-                done,
-            }),
+            Ok(_) | Err(_) => Next::Start(Self { in_vain: in_vain + 1, last: Some(now), done }),
         }
     }
 }
@@ -113,12 +103,7 @@ pub(crate) fn done(attempt: &Attempt, steps: u32) -> u32 {
 pub(crate) fn last_words(attempt: &Attempt) -> String {
     let log = std::fs::read(attempt.file(attempt::NODE_LOG)).unwrap_or_default();
     let text = String::from_utf8_lossy(&log);
-    text.lines()
-        .next_back()
-        .unwrap_or("it said nothing")
-        .chars()
-        .take(500)
-        .collect()
+    text.lines().next_back().unwrap_or("it said nothing").chars().take(500).collect()
 }
 
 #[cfg(test)]
@@ -137,10 +122,7 @@ mod tests {
     fn a_dead_node_is_started_at_once_then_ever_more_slowly_then_no_more() {
         let mut now = Timestamp::UNIX_EPOCH;
         let mut starts = started(Starts::default().next(0, now, 3));
-        assert_eq!(
-            starts.next(0, now, 3),
-            Next::Wait(Duration::from_millis(500))
-        );
+        assert_eq!(starts.next(0, now, 3), Next::Wait(Duration::from_millis(500)));
         now += SignedDuration::from_millis(500);
         starts = started(starts.next(0, now, 3));
         assert_eq!(starts.next(0, now, 3), Next::Wait(Duration::from_secs(1)));
@@ -152,19 +134,8 @@ mod tests {
     #[test]
     fn one_that_got_somewhere_has_all_its_starts_again() {
         let now = Timestamp::UNIX_EPOCH;
-        let starts = Starts {
-            in_vain: 3,
-            last: Some(now),
-            done: 1,
-        };
+        let starts = Starts { in_vain: 3, last: Some(now), done: 1 };
         assert_eq!(starts.next(1, now, 3), Next::GiveUp);
-        assert_eq!(
-            started(starts.next(2, now, 3)),
-            Starts {
-                in_vain: 1,
-                last: Some(now),
-                done: 2
-            }
-        );
+        assert_eq!(started(starts.next(2, now, 3)), Starts { in_vain: 1, last: Some(now), done: 2 });
     }
 }

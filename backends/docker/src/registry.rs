@@ -56,10 +56,7 @@ impl DockerFile {
             Ok(text) => serde_json::from_slice(&text)
                 .map_err(|e| format!("the logins in {} cannot be read: {e}", path.display())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(format!(
-                "the logins in {} cannot be read: {e}",
-                path.display()
-            )),
+            Err(e) => Err(format!("the logins in {} cannot be read: {e}", path.display())),
         }
     }
 
@@ -72,17 +69,10 @@ impl DockerFile {
         let keys = if host == HUB {
             vec![HUB_IN_FILE.to_owned(), HUB.to_owned()]
         } else {
-            vec![
-                host.to_owned(),
-                format!("https://{host}"),
-                format!("http://{host}"),
-            ]
+            vec![host.to_owned(), format!("https://{host}"), format!("http://{host}")]
         };
         let (key, found) = keys.iter().find_map(|key| self.auths.get_key_value(key))?;
-        let decoded = STANDARD
-            .decode(&found.auth)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = STANDARD.decode(&found.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let (username, password) = decoded.as_deref().and_then(|text| text.split_once(':'))?;
         Some(RegistryLogin {
             server: key.clone(),
@@ -101,17 +91,10 @@ pub(crate) fn logins<'a>(
 ) -> BTreeMap<String, RegistryLogin> {
     let login = |image: &str| {
         let host = host_of(image);
-        let configured = config
-            .registries
-            .iter()
-            .find(|registry| registry.server == host);
+        let configured = config.registries.iter().find(|registry| registry.server == host);
         match configured {
             Some(registry) => Some(RegistryLogin {
-                server: if host == HUB {
-                    HUB_IN_FILE.to_owned()
-                } else {
-                    host.to_owned()
-                },
+                server: if host == HUB { HUB_IN_FILE.to_owned() } else { host.to_owned() },
                 username: Some(registry.username.clone()),
                 password: Some(registry.password.reveal().to_owned()),
                 identity_token: None,
@@ -119,16 +102,12 @@ pub(crate) fn logins<'a>(
             None => file.login(host),
         }
     };
-    images
-        .filter_map(|image| Some((image.to_owned(), login(image)?)))
-        .collect()
+    images.filter_map(|image| Some((image.to_owned(), login(image)?))).collect()
 }
 
 fn path(config: &DockerConfig) -> Option<PathBuf> {
     let folder = |variable: &str, below: &str| {
-        std::env::var_os(variable)
-            .filter(|value| !value.is_empty())
-            .map(|value| Path::new(&value).join(below))
+        std::env::var_os(variable).filter(|value| !value.is_empty()).map(|value| Path::new(&value).join(below))
     };
     config
         .docker_config
@@ -157,10 +136,9 @@ mod tests {
 
     #[test]
     fn only_the_logins_of_the_plan_are_handed_on_and_the_configuration_comes_first() {
-        let config: DockerConfig = serde_json::from_str(
-            r#"{"registries": [{"server": "r.example", "username": "ours", "password": "p"}]}"#,
-        )
-        .unwrap();
+        let config: DockerConfig =
+            serde_json::from_str(r#"{"registries": [{"server": "r.example", "username": "ours", "password": "p"}]}"#)
+                .unwrap();
         let auth = STANDARD.encode("theirs:q");
         let file: DockerFile = serde_json::from_value(serde_json::json!({"auths": {
             "r.example": {"auth": auth},
@@ -168,15 +146,8 @@ mod tests {
             "other.example": {"auth": auth},
         }}))
         .unwrap();
-        let logins = logins(
-            &config,
-            &file,
-            ["r.example/a:1", "busybox", "open.example/x"].into_iter(),
-        );
-        assert_eq!(
-            logins.keys().collect::<Vec<_>>(),
-            ["busybox", "r.example/a:1"]
-        );
+        let logins = logins(&config, &file, ["r.example/a:1", "busybox", "open.example/x"].into_iter());
+        assert_eq!(logins.keys().collect::<Vec<_>>(), ["busybox", "r.example/a:1"]);
         assert_eq!(logins["r.example/a:1"].username.as_deref(), Some("ours"));
         assert_eq!(logins["busybox"].username.as_deref(), Some("theirs"));
         assert_eq!(logins["busybox"].server, "https://index.docker.io/v1/");

@@ -26,26 +26,18 @@ pub(crate) enum Evidence {
 /// What it says about the job.
 pub(crate) fn observation(evidence: Evidence) -> Observation {
     match evidence {
-        Evidence::Missing => Observation::Lost {
-            reason: "nothing is left of the job's directory".to_owned(),
-            user_code_started: true,
-        },
+        Evidence::Missing => {
+            Observation::Lost { reason: "nothing is left of the job's directory".to_owned(), user_code_started: true }
+        }
         Evidence::Reported(report) => match report.outcome {
-            Outcome::Complete
-            | Outcome::ExecutorFailed { .. }
-            | Outcome::Failed(_)
-            | Outcome::Canceled => Observation::Ended(report),
+            Outcome::Complete | Outcome::ExecutorFailed { .. } | Outcome::Failed(_) | Outcome::Canceled => {
+                Observation::Ended(report)
+            }
         },
         Evidence::Attended(Some(progress)) => Observation::Working(progress),
         Evidence::Attended(None) => Observation::Waiting { reason: None },
-        Evidence::Unattended {
-            progress: Some(progress),
-            ..
-        } => Observation::Working(progress),
-        Evidence::Unattended {
-            progress: None,
-            reason,
-        } => Observation::Waiting { reason },
+        Evidence::Unattended { progress: Some(progress), .. } => Observation::Working(progress),
+        Evidence::Unattended { progress: None, reason } => Observation::Waiting { reason },
         Evidence::Unreadable(reason) => Observation::Unreadable { reason },
     }
 }
@@ -65,47 +57,21 @@ mod tests {
             r#"{"version":1,"job":"t-1","outcome":"canceled","began":"2026-01-01T00:00:00Z","ended":"2026-01-01T00:00:00Z"}"#,
         )
         .unwrap();
-        let waiting = |reason: Option<&str>| Observation::Waiting {
-            reason: reason.map(str::to_owned),
-        };
+        let waiting = |reason: Option<&str>| Observation::Waiting { reason: reason.map(str::to_owned) };
         let table = [
-            (
-                Evidence::Reported(report.clone()),
-                Observation::Ended(report),
-            ),
+            (Evidence::Reported(report.clone()), Observation::Ended(report)),
             (Evidence::Attended(None), waiting(None)),
+            (Evidence::Attended(Some(progress())), Observation::Working(progress())),
+            (Evidence::Unattended { progress: None, reason: Some("r".into()) }, waiting(Some("r"))),
             (
-                Evidence::Attended(Some(progress())),
+                Evidence::Unattended { progress: Some(progress()), reason: Some("r".into()) },
                 Observation::Working(progress()),
             ),
-            (
-                Evidence::Unattended {
-                    progress: None,
-                    reason: Some("r".into()),
-                },
-                waiting(Some("r")),
-            ),
-            (
-                Evidence::Unattended {
-                    progress: Some(progress()),
-                    reason: Some("r".into()),
-                },
-                Observation::Working(progress()),
-            ),
-            (
-                Evidence::Unreadable("x".into()),
-                Observation::Unreadable { reason: "x".into() },
-            ),
+            (Evidence::Unreadable("x".into()), Observation::Unreadable { reason: "x".into() }),
         ];
         for (evidence, expected) in table {
             assert_eq!(observation(evidence), expected);
         }
-        assert!(matches!(
-            observation(Evidence::Missing),
-            Observation::Lost {
-                user_code_started: true,
-                ..
-            }
-        ));
+        assert!(matches!(observation(Evidence::Missing), Observation::Lost { user_code_started: true, .. }));
     }
 }

@@ -51,9 +51,7 @@ pub(crate) struct Watch {
 /// Rings the bell whenever a node rings the FIFO.
 pub(crate) fn listen(fifo: &Path, bell: Bell) -> io::Result<tokio::task::AbortHandle> {
     // Open for both ends, so that it never reads as closed when the last node goes.
-    let mut nodes = pipe::OpenOptions::new()
-        .read_write(true)
-        .open_receiver(fifo)?;
+    let mut nodes = pipe::OpenOptions::new().read_write(true).open_receiver(fifo)?;
     let task = tokio::spawn(async move {
         let mut rings = [0; 512];
         while let Ok(1..) = nodes.read(&mut rings).await {
@@ -64,13 +62,7 @@ pub(crate) fn listen(fifo: &Path, bell: Bell) -> io::Result<tokio::task::AbortHa
 }
 
 impl Watch {
-    pub(crate) fn new(
-        setting: Setting,
-        folder: Folder,
-        engine: Engine,
-        logins: DockerFile,
-        bell: Bell,
-    ) -> Self {
+    pub(crate) fn new(setting: Setting, folder: Folder, engine: Engine, logins: DockerFile, bell: Bell) -> Self {
         Self {
             setting,
             folder,
@@ -89,8 +81,7 @@ impl Watch {
     ) -> Result<T, BackendError> {
         let watch = self.clone();
         let task = tokio::task::spawn_blocking(move || what(&watch));
-        task.await
-            .map_err(|e| BackendError::Unavailable(format!("the work broke off: {e}")))
+        task.await.map_err(|e| BackendError::Unavailable(format!("the work broke off: {e}")))
     }
 
     /// The API version of an engine that answers; asked at most every two seconds.
@@ -125,30 +116,17 @@ impl Watch {
     }
 
     /// Makes a job's directory and starts its node; a job that is there is left as it is, but not without node.
-    pub(crate) fn accept(
-        &self,
-        job: &JobId,
-        plan: &Plan,
-        settings: &NodeSettings,
-    ) -> Result<(), BackendError> {
+    pub(crate) fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
         let attempt = self.folder.attempt(job);
         if self.in_hand().contains(job) {
-            return Err(BackendError::Unavailable(format!(
-                "job {job} is still being taken down"
-            )));
+            return Err(BackendError::Unavailable(format!("job {job} is still being taken down")));
         }
-        let made = self
-            .folder
-            .make(job, plan, settings)
-            .map_err(|e| disk("making", &attempt, &e))?;
+        let made = self.folder.make(job, plan, settings).map_err(|e| disk("making", &attempt, &e))?;
         let started = self.start_unless_attended(&attempt);
         started.map(drop).map_err(|error| {
             if made {
                 // Refused as a whole: nobody will ask for it again.
-                let _ = self
-                    .folder
-                    .put_away(job)
-                    .map(|away| away.map(|away| Folder::remove(&away)));
+                let _ = self.folder.put_away(job).map(|away| away.map(|away| Folder::remove(&away)));
             }
             self.cannot_start(&error)
         })
@@ -161,14 +139,10 @@ impl Watch {
             io::ErrorKind::PermissionDenied => "; its directory must not be mounted noexec",
             io::ErrorKind::NotFound => "; lay it out again",
             _ => {
-                return BackendError::Unavailable(format!(
-                    "starting a node with {runtime} failed: {error}"
-                ));
+                return BackendError::Unavailable(format!("starting a node with {runtime} failed: {error}"));
             }
         };
-        BackendError::Misconfigured(format!(
-            "starting a node with {runtime} failed: {error}{advice}"
-        ))
+        BackendError::Misconfigured(format!("starting a node with {runtime} failed: {error}{advice}"))
     }
 
     /// Starts a node unless one lives or the job has ended; true when it did.
@@ -219,9 +193,7 @@ impl Watch {
     /// Starts a node again, unless too many have died; answers why it does not run at once.
     fn start_again(self: &Arc<Self>, job: &JobId, attempt: &Attempt) -> io::Result<Option<String>> {
         let plan = read(attempt, attempt::PLAN, Plan::read)?;
-        let steps = plan.map_or(0, |plan| {
-            u32::try_from(plan.executors.len()).unwrap_or(u32::MAX)
-        });
+        let steps = plan.map_or(0, |plan| u32::try_from(plan.executors.len()).unwrap_or(u32::MAX));
         let done = node::done(attempt, steps);
         let bound = self.setting.config.node_restarts;
         match Starts::of(attempt)?.next(done, Timestamp::now(), bound) {
@@ -239,9 +211,7 @@ impl Watch {
                     bell.ring();
                 });
                 let words = node::last_words(attempt);
-                Ok(Some(format!(
-                    "the node process died ({words}) and is started again soon"
-                )))
+                Ok(Some(format!("the node process died ({words}) and is started again soon")))
             }
             Next::GiveUp => {
                 let words = node::last_words(attempt);
@@ -249,8 +219,7 @@ impl Watch {
                     "the node process died {} times without getting anywhere; its last words: {words}",
                     bound + 1
                 );
-                self.clone()
-                    .give_up_later(job.clone(), attempt.clone(), steps, reason.clone());
+                self.clone().give_up_later(job.clone(), attempt.clone(), steps, reason.clone());
                 Ok(Some(reason))
             }
         }
@@ -287,10 +256,7 @@ impl Watch {
 
     /// Takes an ended job out of sight, to be taken down in the background. One that has not ended is stopped
     /// first.
-    pub(crate) fn put_away(
-        self: &Arc<Self>,
-        handle: &Handle,
-    ) -> Result<Option<(JobId, Attempt)>, BackendError> {
+    pub(crate) fn put_away(self: &Arc<Self>, handle: &Handle) -> Result<Option<(JobId, Attempt)>, BackendError> {
         let Some(job) = job_of(handle) else {
             return Ok(None);
         };
@@ -312,9 +278,7 @@ impl Watch {
     /// Takes jobs down that a former process had put away.
     pub(crate) fn sweep(self: &Arc<Self>) {
         match self.folder.put_away_jobs() {
-            Ok(jobs) => jobs
-                .into_iter()
-                .for_each(|(job, away)| self.clone().take_down_later(job, away)),
+            Ok(jobs) => jobs.into_iter().for_each(|(job, away)| self.clone().take_down_later(job, away)),
             Err(error) => tracing::warn!("the work directory cannot be listed: {error}"),
         }
     }
@@ -362,13 +326,7 @@ impl Watch {
         });
     }
 
-    async fn give_up(
-        &self,
-        job: &JobId,
-        attempt: &Attempt,
-        steps: u32,
-        reason: String,
-    ) -> anyhow::Result<()> {
+    async fn give_up(&self, job: &JobId, attempt: &Attempt, steps: u32, reason: String) -> anyhow::Result<()> {
         let Some(_lock) = Lock::take(&attempt.file(attempt::LOCK))? else {
             anyhow::bail!("a node lives after all");
         };
@@ -380,25 +338,15 @@ impl Watch {
             }
         }
         self.remove_containers(job).await?;
-        let progress = read(attempt, attempt::PROGRESS, Progress::read)
-            .ok()
-            .flatten();
+        let progress = read(attempt, attempt::PROGRESS, Progress::read).ok().flatten();
         let now = Timestamp::now();
         let began = progress.as_ref().map_or(now, |progress| progress.began);
-        let (started, steps, mut notes) =
-            progress.map_or_else(Default::default, |p| (p.started, p.steps, p.notes));
-        notes.push(Note {
-            at: now,
-            text: reason.clone(),
-        });
+        let (started, steps, mut notes) = progress.map_or_else(Default::default, |p| (p.started, p.steps, p.notes));
+        notes.push(Note { at: now, text: reason.clone() });
         let report = Report {
             version: REPORT_VERSION,
             job: job.to_string(),
-            outcome: Outcome::Failed(Fault {
-                class: FaultClass::Lost,
-                message: reason,
-                user_code_started,
-            }),
+            outcome: Outcome::Failed(Fault { class: FaultClass::Lost, message: reason, user_code_started }),
             began,
             started,
             ended: now,
@@ -414,18 +362,9 @@ impl Watch {
 
     /// Removes every container of a job.
     pub(crate) async fn remove_containers(&self, job: &JobId) -> Result<(), BackendError> {
-        let labels = [
-            crate::installation_label(&self.setting),
-            (container::JOB, job.as_str()),
-        ];
+        let labels = [crate::installation_label(&self.setting), (container::JOB, job.as_str())];
         let removed = async {
-            for id in self
-                .engine
-                .list(&labels)
-                .await?
-                .into_iter()
-                .filter_map(|found| found.id)
-            {
+            for id in self.engine.list(&labels).await?.into_iter().filter_map(|found| found.id) {
                 self.engine.remove(&id).await?;
             }
             Ok::<(), EngineError>(())
@@ -435,36 +374,25 @@ impl Watch {
             EngineError::NotFound(words)
             | EngineError::Conflict(words)
             | EngineError::Refused(words)
-            | EngineError::Failed(words) => BackendError::Unavailable(format!(
-                "removing the containers of job {job} failed: {words}"
-            )),
+            | EngineError::Failed(words) => {
+                BackendError::Unavailable(format!("removing the containers of job {job} failed: {words}"))
+            }
         })
     }
 
     /// The jobs that containers of this installation belong to. Those being taken down do not count; an engine
     /// that does not answer holds nothing that could be told.
     pub(crate) async fn jobs_of_containers(&self) -> Result<BTreeSet<JobId>, BackendError> {
-        let found = match self
-            .engine
-            .list(&[crate::installation_label(&self.setting)])
-            .await
-        {
+        let found = match self.engine.list(&[crate::installation_label(&self.setting)]).await {
             Ok(found) => found,
             Err(EngineError::Unreachable(words)) => return Err(self.unreachable(&words)),
             Err(error) => {
-                return Err(BackendError::Unavailable(format!(
-                    "listing containers failed: {error}"
-                )));
+                return Err(BackendError::Unavailable(format!("listing containers failed: {error}")));
             }
         };
         let in_hand = self.in_hand().clone();
-        let labels = found
-            .into_iter()
-            .filter_map(|one| one.labels?.remove(container::JOB));
-        Ok(labels
-            .filter_map(|job| JobId::parse(&job))
-            .filter(|job| !in_hand.contains(job))
-            .collect())
+        let labels = found.into_iter().filter_map(|one| one.labels?.remove(container::JOB));
+        Ok(labels.filter_map(|job| JobId::parse(&job)).filter(|job| !in_hand.contains(job)).collect())
     }
 
     fn in_hand(&self) -> MutexGuard<'_, HashSet<JobId>> {
@@ -486,10 +414,7 @@ pub(crate) fn disk(what: &str, attempt: &Attempt, error: &io::Error) -> BackendE
         ReadOnlyFilesystem => "; it is mounted read-only",
         _ => "",
     };
-    BackendError::Unavailable(format!(
-        "{what} the job in {} failed: {error}{advice}",
-        attempt.dir().display()
-    ))
+    BackendError::Unavailable(format!("{what} the job in {} failed: {error}{advice}", attempt.dir().display()))
 }
 
 fn read_report(attempt: &Attempt) -> io::Result<Option<Report>> {
@@ -502,9 +427,7 @@ fn read<T, E: std::fmt::Display>(
     parse: impl Fn(&[u8]) -> Result<T, E>,
 ) -> io::Result<Option<T>> {
     match std::fs::read(attempt.file(name)) {
-        Ok(bytes) => parse(&bytes)
-            .map(Some)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
+        Ok(bytes) => parse(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }

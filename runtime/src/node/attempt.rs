@@ -175,17 +175,10 @@ const RECORD_BOUND: u64 = 1024 * 1024;
 impl StepDir {
     /// Whether someone has made the mark.
     pub fn marked(&self) -> io::Result<Option<jiff::Timestamp>> {
-        match rustix::fs::statat(
-            &self.fd,
-            crate::step::MARK,
-            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-        ) {
+        match rustix::fs::statat(&self.fd, crate::step::MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(
-                jiff::Timestamp::new(
-                    stat.st_mtime,
-                    i32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-                )
-                .unwrap_or_else(|_| jiff::Timestamp::now()),
+                jiff::Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0))
+                    .unwrap_or_else(|_| jiff::Timestamp::now()),
             )),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(e) => Err(e.into()),
@@ -194,14 +187,8 @@ impl StepDir {
 
     /// Makes the mark, so that a command that has not been started never will be. False: it was there.
     pub fn mark(&self) -> io::Result<bool> {
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match rustix::fs::openat(
-            &self.fd,
-            crate::step::MARK,
-            flags,
-            Mode::from_raw_mode(0o644),
-        ) {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match rustix::fs::openat(&self.fd, crate::step::MARK, flags, Mode::from_raw_mode(0o644)) {
             Ok(_) => Ok(true),
             Err(rustix::io::Errno::EXIST) => Ok(false),
             Err(e) => Err(e.into()),
@@ -215,19 +202,14 @@ impl StepDir {
         };
         let size = file.metadata()?.len();
         if size > RECORD_BOUND {
-            return Err(invalid(format!(
-                "the record of the step is {size} bytes long"
-            )));
+            return Err(invalid(format!("the record of the step is {size} bytes long")));
         }
         let mut text = Vec::new();
         file.take(RECORD_BOUND).read_to_end(&mut text)?;
         let record: crate::step::StepRecord = serde_json::from_slice(&text)
             .map_err(|e| invalid(format!("the record of the step cannot be read: {e}")))?;
         if record.version > crate::step::STEP_VERSION {
-            return Err(invalid(format!(
-                "the record of the step has version {}",
-                record.version
-            )));
+            return Err(invalid(format!("the record of the step has version {}", record.version)));
         }
         Ok(Some(record))
     }
@@ -240,10 +222,7 @@ impl StepDir {
             Ok(fd) => File::from(fd),
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(e) => {
-                return Err(io::Error::new(
-                    io::Error::from(e).kind(),
-                    format!("{name}: {e}"),
-                ));
+                return Err(io::Error::new(io::Error::from(e).kind(), format!("{name}: {e}")));
             }
         };
         if !file.metadata()?.is_file() {
@@ -255,21 +234,14 @@ impl StepDir {
     /// The bell, open for both ends so that it never reads as closed.
     pub fn open_bell(&self) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(
-            &self.fd,
-            crate::step::BELL,
-            flags,
-            Mode::empty(),
-        )?))
+        Ok(File::from(rustix::fs::openat(&self.fd, crate::step::BELL, flags, Mode::empty())?))
     }
 }
 
 /// Rings a FIFO if someone listens. It only wakes, so nothing that goes wrong matters.
 pub fn ring(bell: &Path) {
-    let open = OpenOptions::new()
-        .write(true)
-        .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0))
-        .open(bell);
+    let open =
+        OpenOptions::new().write(true).custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0)).open(bell);
     if let Ok(mut fifo) = open {
         let _ = fifo.write(b".");
     }
@@ -282,12 +254,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// A new file that only its owner can read.
 pub fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn invalid(text: String) -> io::Error {

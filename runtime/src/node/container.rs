@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
-    MountType,
+    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
 };
 
 use super::settings::NodeSettings;
@@ -32,10 +31,7 @@ const DROPPED: [&str; 5] = ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SETPC
 
 /// The container's name: the same for the same step of the same attempt, so that creating it twice is noticed.
 pub fn name(installation: &str, job: &str, step: u32) -> String {
-    let safe: String = installation
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
+    let safe: String = installation.chars().filter(char::is_ascii_alphanumeric).collect();
     // The end of an id made from time and chance is the part that differs.
     let short = &safe[safe.len().saturating_sub(8)..];
     format!("tessera-{short}-{job}-{step}")
@@ -53,16 +49,8 @@ pub struct Places {
 }
 
 /// What the engine is asked to create.
-pub fn body(
-    plan: &Plan,
-    settings: &NodeSettings,
-    step: u32,
-    places: &Places,
-) -> ContainerCreateBody {
-    let image = plan
-        .executors
-        .get(step as usize)
-        .map(|executor| executor.image.clone());
+pub fn body(plan: &Plan, settings: &NodeSettings, step: u32, places: &Places) -> ContainerCreateBody {
+    let image = plan.executors.get(step as usize).map(|executor| executor.image.clone());
     let labels = [
         (INSTALLATION, settings.installation.clone()),
         (JOB, plan.job.clone()),
@@ -74,16 +62,11 @@ pub fn body(
         image,
         user: plan.limits.container_user.clone(),
         entrypoint: Some(vec![RUNTIME_PATH.to_owned(), "exec".to_owned()]),
-        labels: Some(HashMap::from(
-            labels.map(|(key, value)| (key.to_owned(), value)),
-        )),
+        labels: Some(HashMap::from(labels.map(|(key, value)| (key.to_owned(), value)))),
         // The wrapper listens for this one, whatever the image says.
         stop_signal: Some("SIGTERM".to_owned()),
         stop_timeout: i64::try_from(plan.policy.stop_grace_ms.div_ceil(1_000) + 1).ok(),
-        healthcheck: Some(HealthConfig {
-            test: Some(vec!["NONE".to_owned()]),
-            ..HealthConfig::default()
-        }),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(host_config(plan, settings, places)),
         ..ContainerCreateBody::default()
     }
@@ -91,26 +74,17 @@ pub fn body(
 
 fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostConfig {
     let limits = &plan.limits;
-    let memory = limits
-        .ram_bytes
-        .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    let memory = limits.ram_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     let mut mounts = vec![
         bind(&settings.runtime_binary, RUNTIME_PATH, true),
         bind(&places.step, STEP_PATH, false),
         bind(&places.tree, TREE_PATH, false),
     ];
-    mounts.extend(
-        places
-            .mounts
-            .iter()
-            .map(|(host, container)| bind(host, container, false)),
-    );
+    mounts.extend(places.mounts.iter().map(|(host, container)| bind(host, container, false)));
     HostConfig {
         mounts: Some(mounts),
         network_mode: Some(network(limits.network).to_owned()),
-        nano_cpus: limits
-            .cpu_milli
-            .map(|milli| i64::try_from(milli.saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
+        nano_cpus: limits.cpu_milli.map(|milli| i64::try_from(milli.saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
         memory,
         // The same bound for memory and swap together is no swap.
         memory_swap: memory,
@@ -179,10 +153,7 @@ mod tests {
             backend: "docker".into(),
             installation: "01hzy-ABCDEFGHIJ".into(),
             owner: "me \"\n".into(),
-            engine: EngineSettings {
-                host: "unix:///s".into(),
-                api: None,
-            },
+            engine: EngineSettings { host: "unix:///s".into(), api: None },
             runtime_binary: "/r".into(),
             bell: None,
             pids_limit: Some(512),
@@ -203,10 +174,7 @@ mod tests {
     fn the_engine_sees_neither_command_nor_environment() {
         let body = body(&plan(), &settings(), 0, &places());
         let text = serde_json::to_string(&body).unwrap();
-        assert!(
-            !text.contains("secret") && !text.contains("t0ken"),
-            "{text}"
-        );
+        assert!(!text.contains("secret") && !text.contains("t0ken"), "{text}");
         assert_eq!(body.entrypoint.unwrap(), ["/.tessera/runtime", "exec"]);
         assert_eq!((body.cmd, body.env), (None, None));
     }
@@ -227,9 +195,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_host_is_mounted_but_the_attempt_and_the_runtime() {
-        let host = body(&plan(), &settings(), 0, &places())
-            .host_config
-            .unwrap();
+        let host = body(&plan(), &settings(), 0, &places()).host_config.unwrap();
         let mounts: Vec<_> = host
             .mounts
             .unwrap()
@@ -242,10 +208,7 @@ mod tests {
             ("/w/t-1/tree", "/.tessera/tree", false),
             ("/w/t-1/tree/a:b", "/a:b", false),
         ];
-        assert_eq!(
-            mounts,
-            expected.map(|(h, c, r)| (h.to_owned(), c.to_owned(), r))
-        );
+        assert_eq!(mounts, expected.map(|(h, c, r)| (h.to_owned(), c.to_owned(), r)));
         assert_eq!(host.binds, None);
     }
 

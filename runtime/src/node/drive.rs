@@ -51,15 +51,8 @@ pub(super) struct End {
 impl End {
     /// An end that would be the same again.
     pub(super) fn rejected(message: String, user_code_started: bool) -> Self {
-        let fault = Fault {
-            class: FaultClass::Rejected,
-            message,
-            user_code_started,
-        };
-        Self {
-            outcome: Outcome::Failed(fault),
-            outputs: Vec::new(),
-        }
+        let fault = Fault { class: FaultClass::Rejected, message, user_code_started };
+        Self { outcome: Outcome::Failed(fault), outputs: Vec::new() }
     }
 }
 
@@ -85,10 +78,7 @@ impl Node {
             Err(trouble) => {
                 let outcome = Outcome::Failed(self.fault(trouble));
                 self.halt().await;
-                End {
-                    outcome,
-                    outputs: Vec::new(),
-                }
+                End { outcome, outputs: Vec::new() }
             }
         }
     }
@@ -104,9 +94,7 @@ impl Node {
                         self.made(step, container).await?;
                     }
                     let node = self.clone();
-                    self.beside(
-                        tokio::spawn(async move { node.note_digest(step).await }).abort_handle(),
-                    );
+                    self.beside(tokio::spawn(async move { node.note_digest(step).await }).abort_handle());
                     container = if self.has(step + 1) {
                         Container::BeingMade(self.begin_making(step + 1))
                     } else {
@@ -115,17 +103,11 @@ impl Node {
                     turn::take(self, step).await?
                 }
             };
-            let ignored = self
-                .plan
-                .executors
-                .get(step as usize)
-                .is_some_and(|e| e.ignore_error);
+            let ignored = self.plan.executors.get(step as usize).is_some_and(|e| e.ignore_error);
             if code != 0 && ignored {
-                self.journal.note(format!(
-                    "executor {step} ended with exit code {code}, which is ignored"
-                ));
+                self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
             } else if code != 0 {
-                failed = Some(step);
+                failed = Some((step, code));
                 break;
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
@@ -142,8 +124,7 @@ impl Node {
     /// Whether a step's command was started before.
     fn is_marked(&self, step: u32) -> bool {
         let dir = self.attempt.open_step(step);
-        dir.and_then(|dir| dir.marked())
-            .is_ok_and(|mark| mark.is_some())
+        dir.and_then(|dir| dir.marked()).is_ok_and(|mark| mark.is_some())
     }
 
     async fn made(self: &Arc<Self>, step: u32, container: Container) -> Result<(), Trouble> {
@@ -157,8 +138,7 @@ impl Node {
 
     /// Brings the inputs in, unless that was done, while the first container is being made.
     async fn stage(self: &Arc<Self>) -> Result<Container, Trouble> {
-        let disk =
-            |e: std::io::Error| Trouble::disk("preparing the task's tree", self.tree.path(), &e);
+        let disk = |e: std::io::Error| Trouble::disk("preparing the task's tree", self.tree.path(), &e);
         // A command that may be running works on the inputs: they are not brought in under its hands.
         if self.user_code_started() || self.attempt.has(attempt::STAGED).map_err(disk)? {
             return Ok(Container::Unmade);
@@ -193,11 +173,7 @@ impl Node {
         }
         attempt::create_private(&self.attempt.file(attempt::STAGED)).map_err(disk)?;
         if early_done {
-            return Ok(if made_early {
-                Container::Made
-            } else {
-                Container::Unmade
-            });
+            return Ok(if made_early { Container::Made } else { Container::Unmade });
         }
         if made_early {
             return Ok(Container::BeingMade(early));
@@ -207,41 +183,30 @@ impl Node {
     }
 
     /// Delivers what there is to deliver.
-    async fn deliver(&self, failed: Option<u32>) -> End {
-        let mut outcome = match failed {
-            Some(step) => Outcome::ExecutorFailed { step },
-            None => Outcome::Complete,
-        };
-        if self.plan.outputs.is_empty() {
-            return End {
-                outcome,
-                outputs: Vec::new(),
-            };
+    async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
+        let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
+        if !self.plan.outputs.is_empty() {
+            let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
+            for note in delivered.notes {
+                self.journal.note(note);
+            }
+            if let (Some(fault), None) = (delivered.fault, failed) {
+                self.journal.note(fault.message.clone());
+                outcome = Outcome::Failed(Fault { user_code_started: true, ..fault });
+            }
+            outputs = delivered.files;
         }
-        let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
-        for note in delivered.notes {
-            self.journal.note(note);
+        if let Some((step, code)) = failed {
+            self.journal.note(format!("executor {step} ended with exit code {code}"));
+            outcome = Outcome::ExecutorFailed { step };
         }
-        if let (Some(fault), None) = (delivered.fault, failed) {
-            outcome = Outcome::Failed(Fault {
-                user_code_started: true,
-                ..fault
-            });
-        }
-        End {
-            outcome,
-            outputs: delivered.files,
-        }
+        End { outcome, outputs }
     }
 
     /// A fault as the report says it.
     pub(super) fn fault(&self, trouble: Trouble) -> Fault {
         self.journal.note(trouble.message.clone());
-        Fault {
-            class: trouble.class,
-            message: trouble.message,
-            user_code_started: self.user_code_started(),
-        }
+        Fault { class: trouble.class, message: trouble.message, user_code_started: self.user_code_started() }
     }
 
     /// Whether a command of the user may have run: a mark that cannot be looked at counts.
@@ -268,20 +233,12 @@ impl Node {
     }
 
     fn beside(&self, task: AbortHandle) {
-        self.makers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(task);
+        self.makers.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 
     /// Ends what is being made. Requests that were sent reach their end, see [`Engine::settled`].
     pub(super) fn abandon_makers(&self) {
-        for task in self
-            .makers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for task in self.makers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
     }
@@ -289,33 +246,26 @@ impl Node {
     /// Takes a container down while the work goes on: it usually goes by itself, and is removed then.
     pub(super) fn remove_later(self: &Arc<Self>, step: u32, life: Life) {
         let node = self.clone();
-        self.removals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spawn(async move {
-                if !life.is_finished() {
-                    let _ = tokio::time::timeout(GOES_BY_ITSELF, life).await;
-                }
-                let name = node.container(step);
-                let removed = node.patiently(|| node.engine.remove(&name)).await;
-                if let Err(error) = &removed {
-                    eprintln!("the container {name} cannot be removed: {error}");
-                }
-                removed.is_ok()
-            });
+        self.removals.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            if !life.is_finished() {
+                let _ = tokio::time::timeout(GOES_BY_ITSELF, life).await;
+            }
+            let name = node.container(step);
+            let removed = node.patiently(|| node.engine.remove(&name)).await;
+            if let Err(error) = &removed {
+                eprintln!("the container {name} cannot be removed: {error}");
+            }
+            removed.is_ok()
+        });
     }
 
     /// Waits for the containers of this node's own steps to be taken down; false when one is still there.
     pub(super) async fn removed(&self) -> bool {
-        let removals =
-            std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
+        let removals = std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
         removals.join_all().await.into_iter().all(|gone| gone)
     }
 }
 
 fn broke_off(error: &JoinError) -> Trouble {
-    Trouble::new(
-        FaultClass::Unavailable,
-        format!("making a container broke off: {error}"),
-    )
+    Trouble::new(FaultClass::Unavailable, format!("making a container broke off: {error}"))
 }

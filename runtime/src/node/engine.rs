@@ -12,9 +12,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerState, ContainerSummary};
 use bollard::query_parameters::{
-    CreateContainerOptions, CreateImageOptions, InspectContainerOptions, KillContainerOptions,
-    ListContainersOptions, LogsOptions, RemoveContainerOptions, StartContainerOptions,
-    WaitContainerOptions,
+    CreateContainerOptions, CreateImageOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
+    LogsOptions, RemoveContainerOptions, StartContainerOptions, WaitContainerOptions,
 };
 use bollard::{ClientVersion, Docker};
 use futures::StreamExt;
@@ -50,11 +49,7 @@ pub enum EngineError {
 impl EngineError {
     /// The value that says that there is no such thing, if that is the error.
     fn unless_missing<T>(self, missing: T) -> Result<T, Self> {
-        if matches!(self, Self::NotFound(_)) {
-            Ok(missing)
-        } else {
-            Err(self)
-        }
+        if matches!(self, Self::NotFound(_)) { Ok(missing) } else { Err(self) }
     }
 }
 
@@ -78,18 +73,12 @@ pub struct Engine {
 impl Engine {
     /// The engine at that address.
     pub fn at(settings: EngineSettings) -> Self {
-        Self {
-            settings,
-            connected: Arc::default(),
-            under_way: watch::Sender::new(0),
-        }
+        Self { settings, connected: Arc::default(), under_way: watch::Sender::new(0) }
     }
 
     /// The first call asks for the engine's version, unless one is given.
     async fn docker(&self) -> Result<&Docker, EngineError> {
-        self.connected
-            .get_or_try_init(|| connect(&self.settings))
-            .await
+        self.connected.get_or_try_init(|| connect(&self.settings)).await
     }
 
     /// The API version in use, as a node may be told it.
@@ -110,29 +99,15 @@ impl Engine {
     /// Returns when no call that changes something is under way.
     pub async fn settled(&self) {
         // The sender is ours, so the channel cannot close.
-        let _ = self
-            .under_way
-            .subscribe()
-            .wait_for(|calls| *calls == 0)
-            .await;
+        let _ = self.under_way.subscribe().wait_for(|calls| *calls == 0).await;
     }
 
     /// Creates a container; answers its id.
-    pub async fn create(
-        &self,
-        name: &str,
-        body: ContainerCreateBody,
-    ) -> Result<String, EngineError> {
+    pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, EngineError> {
         let (docker, name) = (self.docker().await?.clone(), name.to_owned());
         self.to_its_end(async move {
-            let options = CreateContainerOptions {
-                name: Some(name),
-                ..CreateContainerOptions::default()
-            };
-            docker
-                .create_container(Some(options), body)
-                .await
-                .map(|made| made.id)
+            let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
+            docker.create_container(Some(options), body).await.map(|made| made.id)
         })
         .await
     }
@@ -140,29 +115,18 @@ impl Engine {
     /// Starts a container; one that runs is left as it is.
     pub async fn start(&self, name: &str) -> Result<(), EngineError> {
         let (docker, name) = (self.docker().await?.clone(), name.to_owned());
-        self.to_its_end(async move {
-            docker
-                .start_container(&name, None::<StartContainerOptions>)
-                .await
-        })
-        .await
+        self.to_its_end(async move { docker.start_container(&name, None::<StartContainerOptions>).await }).await
     }
 
     /// Returns when a container that was started does not run any more.
     pub async fn ended(&self, name: &str) -> Result<Ending, EngineError> {
-        let patient = self
-            .docker()
-            .await?
-            .clone()
-            .with_timeout(Duration::from_secs(WAIT_AGAIN_S));
+        let patient = self.docker().await?.clone().with_timeout(Duration::from_secs(WAIT_AGAIN_S));
         let mut answers = patient.wait_container(name, None::<WaitContainerOptions>);
         match answers.next().await {
             // A non-zero exit is a result, not a failure.
             Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => Ok(Ending::Exited),
             Some(Err(error)) => sorted(error).unless_missing(Ending::Gone),
-            None => Err(EngineError::Unreachable(
-                "the engine hung up while a container ran".into(),
-            )),
+            None => Err(EngineError::Unreachable("the engine hung up while a container ran".into())),
         }
     }
 
@@ -182,16 +146,8 @@ impl Engine {
 
     /// Sends a signal; a container that does not run or is gone has got what it needs.
     pub async fn kill(&self, name: &str, signal: &str) -> Result<(), EngineError> {
-        let options = KillContainerOptions {
-            signal: signal.to_owned(),
-        };
-        match self
-            .docker()
-            .await?
-            .kill_container(name, Some(options))
-            .await
-            .map_err(sorted)
-        {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match self.docker().await?.kill_container(name, Some(options)).await.map_err(sorted) {
             Ok(()) | Err(EngineError::NotFound(_) | EngineError::Conflict(_)) => Ok(()),
             Err(EngineError::Failed(words)) if words.contains("is not running") => Ok(()),
             Err(other) => Err(other),
@@ -203,11 +159,7 @@ impl Engine {
         let (docker, name) = (self.docker().await?.clone(), name.to_owned());
         let engine = self.clone();
         self.to_its_end(async move {
-            let options = RemoveContainerOptions {
-                v: true,
-                force: true,
-                link: false,
-            };
+            let options = RemoveContainerOptions { v: true, force: true, link: false };
             let mut pause = Duration::from_millis(20);
             loop {
                 match docker.remove_container(&name, Some(options.clone())).await {
@@ -216,18 +168,11 @@ impl Engine {
                         EngineError::NotFound(_) => return Ok(()),
                         // Someone else is removing it: look again until it is gone.
                         EngineError::Conflict(words) => {
-                            if engine
-                                .inspect(&name)
-                                .await
-                                .is_ok_and(|found| found.is_none())
-                            {
+                            if engine.inspect(&name).await.is_ok_and(|found| found.is_none()) {
                                 return Ok(());
                             }
                             if pause > Duration::from_secs(5) {
-                                return Err(Error::DockerResponseServerError {
-                                    status_code: 409,
-                                    message: words,
-                                });
+                                return Err(Error::DockerResponseServerError { status_code: 409, message: words });
                             }
                             tokio::time::sleep(pause).await;
                             pause *= 2;
@@ -245,14 +190,8 @@ impl Engine {
     }
 
     /// Every container, running or not, that carries all these labels.
-    pub async fn list(
-        &self,
-        labels: &[(&str, &str)],
-    ) -> Result<Vec<ContainerSummary>, EngineError> {
-        let wanted = labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+    pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>, EngineError> {
+        let wanted = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let options = ListContainersOptions {
             all: true,
             filters: Some(HashMap::from([("label".to_owned(), wanted)])),
@@ -263,16 +202,8 @@ impl Engine {
     }
 
     /// Pulls an image. Gives up when nothing moves for `stall`.
-    pub async fn pull(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-        stall: Duration,
-    ) -> Result<(), EngineError> {
-        let (docker, image) = (
-            self.docker().await?.clone(),
-            super::image::whole_reference(image),
-        );
+    pub async fn pull(&self, image: &str, login: Option<&RegistryLogin>, stall: Duration) -> Result<(), EngineError> {
+        let (docker, image) = (self.docker().await?.clone(), super::image::whole_reference(image));
         let login = login.map(|login| bollard::auth::DockerCredentials {
             username: login.username.clone(),
             password: login.password.clone(),
@@ -280,10 +211,7 @@ impl Engine {
             serveraddress: Some(login.server.clone()),
             ..bollard::auth::DockerCredentials::default()
         });
-        let options = CreateImageOptions {
-            from_image: Some(image),
-            ..CreateImageOptions::default()
-        };
+        let options = CreateImageOptions { from_image: Some(image), ..CreateImageOptions::default() };
         let mut steps = docker.create_image(Some(options), None, login);
         loop {
             match tokio::time::timeout(stall, steps.next()).await {
@@ -291,10 +219,7 @@ impl Engine {
                 Ok(Some(Err(error))) => return Err(sorted(error)),
                 Ok(None) => return Ok(()),
                 Err(_) => {
-                    return Err(EngineError::Failed(format!(
-                        "nothing moved for {} s",
-                        stall.as_secs()
-                    )));
+                    return Err(EngineError::Failed(format!("nothing moved for {} s", stall.as_secs())));
                 }
             }
         }
@@ -302,24 +227,14 @@ impl Engine {
 
     /// The digest an image was pulled by, or its id when it was never in a registry.
     pub async fn image_digest(&self, image: &str) -> Result<Option<String>, EngineError> {
-        let found = self
-            .docker()
-            .await?
-            .inspect_image(image)
-            .await
-            .map_err(sorted)?;
+        let found = self.docker().await?.inspect_image(image).await.map_err(sorted)?;
         let pulled = found.repo_digests.unwrap_or_default().into_iter().next();
         Ok(pulled.or(found.id))
     }
 
     /// The end of what a container's first process wrote: for a wrapper that could not start its work.
     pub async fn last_words(&self, name: &str) -> Result<String, EngineError> {
-        let options = LogsOptions {
-            stdout: true,
-            stderr: true,
-            tail: "20".into(),
-            ..LogsOptions::default()
-        };
+        let options = LogsOptions { stdout: true, stderr: true, tail: "20".into(), ..LogsOptions::default() };
         let mut pieces = self.docker().await?.logs(name, Some(options));
         let mut words = Vec::new();
         while let Some(piece) = pieces.next().await {
@@ -381,11 +296,7 @@ async fn connect(settings: &EngineSettings) -> Result<Docker, EngineError> {
         )));
     };
     let docker = docker.map_err(sorted)?;
-    if asked {
-        docker.negotiate_version().await.map_err(sorted)
-    } else {
-        Ok(docker)
-    }
+    if asked { docker.negotiate_version().await.map_err(sorted) } else { Ok(docker) }
 }
 
 /// What the engine knows of one container.
@@ -405,10 +316,7 @@ pub struct Inspected {
 fn sorted(error: Error) -> EngineError {
     #[allow(clippy::wildcard_enum_match_arm)] // The library's enum grows with its features.
     match error {
-        Error::DockerResponseServerError {
-            status_code,
-            message,
-        } => {
+        Error::DockerResponseServerError { status_code, message } => {
             let words = message.trim().to_owned();
             match status_code {
                 404 => EngineError::NotFound(words),
@@ -422,9 +330,7 @@ fn sorted(error: Error) -> EngineError {
             }
         }
         Error::DockerStreamError { error } => EngineError::Failed(error.trim().to_owned()),
-        Error::SocketNotFoundError(path) => {
-            EngineError::Unreachable(format!("there is no socket at {path}"))
-        }
+        Error::SocketNotFoundError(path) => EngineError::Unreachable(format!("there is no socket at {path}")),
         Error::JsonDataError { message, .. } => {
             EngineError::Failed(format!("the engine's answer cannot be read: {message}"))
         }
@@ -450,10 +356,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// `1.41` as the library wants it.
 fn client_version(text: &str) -> Option<ClientVersion> {
     let (major, minor) = text.split_once('.')?;
-    Some(ClientVersion {
-        major_version: major.parse().ok()?,
-        minor_version: minor.parse().ok()?,
-    })
+    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: minor.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -462,10 +365,7 @@ mod tests {
     use super::*;
 
     fn answer(status_code: u16, message: &str) -> EngineError {
-        sorted(Error::DockerResponseServerError {
-            status_code,
-            message: message.into(),
-        })
+        sorted(Error::DockerResponseServerError { status_code, message: message.into() })
     }
 
     #[test]
@@ -481,10 +381,7 @@ mod tests {
         ] {
             assert_eq!(answer(status, "x"), expected);
         }
-        assert_eq!(
-            answer(500, "no such container x"),
-            EngineError::NotFound("no such container x".into())
-        );
+        assert_eq!(answer(500, "no such container x"), EngineError::NotFound("no such container x".into()));
     }
 
     #[test]

@@ -25,17 +25,11 @@ impl Trouble {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let (class, advice) = match error.kind() {
             StorageFull | QuotaExceeded => (FaultClass::Misconfigured, "; make room there"),
-            ReadOnlyFilesystem | PermissionDenied => (
-                FaultClass::Misconfigured,
-                "; make it writable for the server",
-            ),
+            ReadOnlyFilesystem | PermissionDenied => (FaultClass::Misconfigured, "; make it writable for the server"),
             // Any other error may pass.
             _ => (FaultClass::Unavailable, ""),
         };
-        Self::new(
-            class,
-            format!("{what} failed at {}: {error}{advice}", path.display()),
-        )
+        Self::new(class, format!("{what} failed at {}: {error}{advice}", path.display()))
     }
 }
 
@@ -43,16 +37,11 @@ impl Trouble {
 pub(super) fn creating(backend: &str, image: &str, error: &EngineError) -> Trouble {
     let words = error.to_string();
     let class = match error {
-        EngineError::NotFound(_) | EngineError::Refused(_) | EngineError::Conflict(_) => {
-            FaultClass::Rejected
-        }
+        EngineError::NotFound(_) | EngineError::Refused(_) | EngineError::Conflict(_) => FaultClass::Rejected,
         EngineError::Failed(_) => class_of(&words),
         EngineError::Unreachable(_) => FaultClass::Unavailable,
     };
-    Trouble::new(
-        class,
-        format!("failed to create a container of `{image}` on `{backend}`: {words}"),
-    )
+    Trouble::new(class, format!("failed to create a container of `{image}` on `{backend}`: {words}"))
 }
 
 /// What it means that a container cannot be started.
@@ -60,10 +49,9 @@ pub(super) fn starting(backend: &str, image: &str, error: &EngineError) -> Troub
     let words = error.to_string();
     let class = match error {
         EngineError::Unreachable(_) => FaultClass::Unavailable,
-        EngineError::NotFound(_)
-        | EngineError::Refused(_)
-        | EngineError::Conflict(_)
-        | EngineError::Failed(_) => class_of(&words),
+        EngineError::NotFound(_) | EngineError::Refused(_) | EngineError::Conflict(_) | EngineError::Failed(_) => {
+            class_of(&words)
+        }
     };
     let advice = if words.contains("could not select device driver") {
         "; this engine has no GPU support: install the vendor's container toolkit or do not ask for `gpu_count`"
@@ -72,22 +60,14 @@ pub(super) fn starting(backend: &str, image: &str, error: &EngineError) -> Troub
     } else {
         ""
     };
-    Trouble::new(
-        class,
-        format!("failed to start a container of `{image}` on `{backend}`: {words}{advice}"),
-    )
+    Trouble::new(class, format!("failed to start a container of `{image}` on `{backend}`: {words}{advice}"))
 }
 
 /// Sorts what an engine or its runtime says. What is not known to be final may pass.
 fn class_of(words: &str) -> FaultClass {
     let words = words.to_lowercase();
     let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
-    if says(&[
-        "no space left",
-        "read-only file system",
-        "exec format error",
-        "permission denied",
-    ]) {
+    if says(&["no space left", "read-only file system", "exec format error", "permission denied"]) {
         FaultClass::Misconfigured
     } else if says(&[
         "unable to find user",
@@ -118,32 +98,16 @@ mod tests {
                 "OCI runtime create failed: unable to find user foo: no matching entries in passwd file",
                 FaultClass::Rejected,
             ),
-            (
-                "could not select device driver \"\" with capabilities: [[gpu]]",
-                FaultClass::Rejected,
-            ),
-            (
-                "exec: \"/.tessera/runtime\": permission denied",
-                FaultClass::Misconfigured,
-            ),
-            (
-                "exec /.tessera/runtime: exec format error",
-                FaultClass::Misconfigured,
-            ),
-            (
-                "write x: no space left on device",
-                FaultClass::Misconfigured,
-            ),
+            ("could not select device driver \"\" with capabilities: [[gpu]]", FaultClass::Rejected),
+            ("exec: \"/.tessera/runtime\": permission denied", FaultClass::Misconfigured),
+            ("exec /.tessera/runtime: exec format error", FaultClass::Misconfigured),
+            ("write x: no space left on device", FaultClass::Misconfigured),
             ("containerd: deadline exceeded", FaultClass::Unavailable),
         ];
         for (words, class) in table {
             let trouble = starting("docker", "a:1", &EngineError::Failed(words.into()));
             assert_eq!(trouble.class, class, "{words}");
-            assert!(
-                trouble.message.contains("`a:1` on `docker`"),
-                "{}",
-                trouble.message
-            );
+            assert!(trouble.message.contains("`a:1` on `docker`"), "{}", trouble.message);
         }
     }
 

@@ -9,11 +9,7 @@ use crate::report::FaultClass;
 /// A reference the engine takes for one image: without tag and digest it would pull every tag there is.
 pub fn whole_reference(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or(image);
-    if image.contains('@') || last.contains(':') {
-        image.to_owned()
-    } else {
-        format!("{image}:latest")
-    }
+    if image.contains('@') || last.contains(':') { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// A pull that failed for good, or for as long as we were willing to try.
@@ -74,11 +70,7 @@ fn class_of(error: &EngineError, with_login: bool) -> FaultClass {
         "authorization failed",
     ]) {
         // A login that is refused is the operator's; without one the image is simply not ours to pull.
-        if with_login {
-            FaultClass::Misconfigured
-        } else {
-            FaultClass::Rejected
-        }
+        if with_login { FaultClass::Misconfigured } else { FaultClass::Rejected }
     } else if says(&[
         "no such host",
         "name resolution",
@@ -110,9 +102,7 @@ fn class_of(error: &EngineError, with_login: bool) -> FaultClass {
     } else {
         match error {
             EngineError::NotFound(_) | EngineError::Refused(_) => FaultClass::Rejected,
-            EngineError::Conflict(_) | EngineError::Failed(_) | EngineError::Unreachable(_) => {
-                FaultClass::Unavailable
-            }
+            EngineError::Conflict(_) | EngineError::Failed(_) | EngineError::Unreachable(_) => FaultClass::Unavailable,
         }
     }
 }

@@ -49,11 +49,7 @@ impl Journal {
             images: BTreeMap::new(),
             used: BTreeMap::new(),
         });
-        Ok(Self {
-            attempt: attempt.clone(),
-            bell,
-            pages: Mutex::new(pages),
-        })
+        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages) })
     }
 
     /// Adds a sentence, and lets the server know.
@@ -65,10 +61,7 @@ impl Journal {
     /// Adds a sentence that is shown with whatever happens next.
     pub fn note(&self, text: impl Into<String>) {
         let at = Timestamp::now();
-        self.pages().progress.notes.push(Note {
-            at,
-            text: text.into(),
-        });
+        self.pages().progress.notes.push(Note { at, text: text.into() });
     }
 
     /// The first executor's command was started; false when that was known.
@@ -120,9 +113,7 @@ impl Journal {
     /// Writes the progress down and lets the server know. A page that cannot be written is no reason to stop:
     /// the report says it all again.
     pub fn show(&self) {
-        let written = self
-            .attempt
-            .replace(attempt::PROGRESS, &*self.pages(), Keep::Lightly);
+        let written = self.attempt.replace(attempt::PROGRESS, &*self.pages(), Keep::Lightly);
         if let Err(error) = written {
             eprintln!("the progress cannot be written: {error}");
         }
@@ -149,10 +140,8 @@ impl Journal {
     ) -> Report {
         let pages = self.pages();
         let progress = pages.progress.clone();
-        let mut metadata: BTreeMap<String, String> = facts
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect();
+        let mut metadata: BTreeMap<String, String> =
+            facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let listed = |entries: Vec<&str>| entries.join(",");
         if !pages.containers.is_empty() {
             let ids = pages.containers.values().map(String::as_str).collect();
@@ -170,10 +159,7 @@ impl Journal {
             metadata.insert("peak_memory_bytes".into(), peak.to_string());
             metadata.insert("user_cpu_time_ms".into(), user.to_string());
             metadata.insert("system_cpu_time_ms".into(), system.to_string());
-            metadata.insert(
-                "cpu_time_ms".into(),
-                user.saturating_add(system).to_string(),
-            );
+            metadata.insert("cpu_time_ms".into(), user.saturating_add(system).to_string());
         }
         Report {
             version: REPORT_VERSION,
@@ -213,52 +199,22 @@ mod tests {
         let first = Journal::open(&attempt, "t-1", None).unwrap();
         assert!(first.started(Timestamp::UNIX_EPOCH));
         first.container(0, "c0".into());
-        first.ended(
-            step(0, 3),
-            Usage {
-                peak_memory_bytes: 7,
-                user_cpu_ms: 1,
-                system_cpu_ms: 2,
-            },
-        );
+        first.ended(step(0, 3), Usage { peak_memory_bytes: 7, user_cpu_ms: 1, system_cpu_ms: 2 });
         first.tell("hello");
         drop(first);
 
         let second = Journal::open(&attempt, "t-1", None).unwrap();
         assert!(!second.started(Timestamp::now()), "the first start counts");
-        second.ended(
-            step(1, 0),
-            Usage {
-                peak_memory_bytes: 5,
-                user_cpu_ms: 1,
-                system_cpu_ms: 2,
-            },
-        );
-        second.ended(
-            step(1, 0),
-            Usage {
-                peak_memory_bytes: 5,
-                user_cpu_ms: 1,
-                system_cpu_ms: 2,
-            },
-        );
+        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
+        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
         let report = second.report(Outcome::Complete, Vec::new(), [("node", "n".to_owned())]);
         assert_eq!(report.started, Some(Timestamp::UNIX_EPOCH));
-        assert_eq!(
-            report.steps.iter().map(|s| s.exit_code).collect::<Vec<_>>(),
-            [3, 0]
-        );
+        assert_eq!(report.steps.iter().map(|s| s.exit_code).collect::<Vec<_>>(), [3, 0]);
         assert_eq!(report.notes[0].text, "hello");
         assert_eq!(report.metadata["cpu_time_ms"], "6");
         assert_eq!(report.metadata["peak_memory_bytes"], "7");
         assert_eq!(report.metadata["container_ids"], "c0");
         let shown = attempt.file(attempt::PROGRESS);
-        assert_eq!(
-            Progress::read(&std::fs::read(shown).unwrap())
-                .unwrap()
-                .steps
-                .len(),
-            1
-        );
+        assert_eq!(Progress::read(&std::fs::read(shown).unwrap()).unwrap().steps.len(), 1);
     }
 }

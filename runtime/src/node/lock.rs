@@ -39,8 +39,8 @@ impl Lock {
         let file = open(path)?;
         let stdin = rustix::stdio::stdin();
         let there = file.metadata()?;
-        let inherited = rustix::fs::fstat(stdin)
-            .is_ok_and(|stat| stat.st_ino == there.ino() && stat.st_dev == there.dev());
+        let inherited =
+            rustix::fs::fstat(stdin).is_ok_and(|stat| stat.st_ino == there.ino() && stat.st_dev == there.dev());
         if !inherited {
             return Self::take(path);
         }
@@ -111,8 +111,7 @@ impl Holder {
     pub async fn ended(self) -> io::Result<()> {
         // The safe way in is deprecated because a type may lie about its descriptor; an `OwnedFd` cannot.
         #[allow(deprecated)]
-        let watched =
-            tokio::io::unix::AsyncFd::with_interest(self.pidfd, tokio::io::Interest::READABLE)?;
+        let watched = tokio::io::unix::AsyncFd::with_interest(self.pidfd, tokio::io::Interest::READABLE)?;
         watched.readable().await.map(drop)
     }
 }
@@ -130,20 +129,11 @@ fn signed_by(path: &Path) -> io::Result<Option<Pid>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    Ok(text
-        .strip_suffix('\n')
-        .and_then(|id| id.parse().ok())
-        .and_then(Pid::from_raw))
+    Ok(text.strip_suffix('\n').and_then(|id| id.parse().ok()).and_then(Pid::from_raw))
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 #[cfg(test)]
@@ -160,21 +150,12 @@ mod tests {
         let mut lock = Lock::take(&path).unwrap().unwrap();
         assert!(is_held(&path).unwrap());
         assert!(Lock::take(&path).unwrap().is_none());
-        assert!(
-            Holder::of(&path).unwrap().is_none(),
-            "nobody has signed yet"
-        );
+        assert!(Holder::of(&path).unwrap().is_none(), "nobody has signed yet");
         lock.sign().unwrap();
         assert!(Holder::of(&path).unwrap().is_some());
         drop(lock);
-        assert!(
-            Holder::of(&path).unwrap().is_none(),
-            "a name in a free lock is not believed"
-        );
+        assert!(Holder::of(&path).unwrap().is_none(), "a name in a free lock is not believed");
         let _again = Lock::take(&path).unwrap().unwrap();
-        assert!(
-            Holder::of(&path).unwrap().is_none(),
-            "the former holder's name is gone"
-        );
+        assert!(Holder::of(&path).unwrap().is_none(), "the former holder's name is gone");
     }
 }

@@ -51,10 +51,7 @@ impl Node {
 
     /// The image of a step.
     pub(super) fn image(&self, step: u32) -> &str {
-        self.plan
-            .executors
-            .get(step as usize)
-            .map_or("", |executor| &executor.image)
+        self.plan.executors.get(step as usize).map_or("", |executor| &executor.image)
     }
 
     /// Whether a container can be created before the inputs are in: an engine wants every file it mounts.
@@ -70,10 +67,7 @@ impl Node {
                 Ok(source) => Ok((source, mount.container.clone())),
                 Err(error) => Err(Trouble::new(
                     FaultClass::Rejected,
-                    format!(
-                        "`{}` cannot be mounted from the task's tree: {error}",
-                        mount.container
-                    ),
+                    format!("`{}` cannot be mounted from the task's tree: {error}", mount.container),
                 )),
             })
             .collect()
@@ -83,22 +77,14 @@ impl Node {
     pub(super) async fn make(&self, step: u32) -> Result<(), Trouble> {
         let dir = self.attempt.step(step);
         let described = self.layout.step_file(&self.plan, step as usize);
-        self.attempt
-            .prepare_step(&described)
-            .map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
-        let places = Places {
-            step: dir,
-            tree: self.tree.path().to_owned(),
-            mounts: self.mounts()?,
-        };
+        self.attempt.prepare_step(&described).map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
+        let places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()? };
         let body = container::body(&self.plan, &self.settings, step, &places);
         let (name, image) = (self.container(step), self.image(step));
         let mut pulled = false;
         let mut tries = 0;
         loop {
-            let created = self
-                .patiently(|| self.engine.create(&name, body.clone()))
-                .await;
+            let created = self.patiently(|| self.engine.create(&name, body.clone())).await;
             let error = match created {
                 Ok(id) => {
                     self.journal.container(step, id);
@@ -145,11 +131,7 @@ impl Node {
                 Ok(ours)
             }
             Ok(None) => Ok(false),
-            Err(error) => Err(fault::creating(
-                &self.settings.backend,
-                self.image(step),
-                &error,
-            )),
+            Err(error) => Err(fault::creating(&self.settings.backend, self.image(step), &error)),
         }
     }
 
@@ -164,25 +146,14 @@ impl Node {
 
     async fn pull(&self, image: &str) -> Result<(), Trouble> {
         let backend = &self.settings.backend;
-        self.journal
-            .tell(format!("pulling image `{image}` on `{backend}`"));
+        self.journal.tell(format!("pulling image `{image}` on `{backend}`"));
         let login = self.settings.logins.get(image);
         let waits = |words: &str| {
-            self.journal.tell(format!(
-                "pulling image `{image}` on `{backend}` is tried again: {words}"
-            ));
+            self.journal.tell(format!("pulling image `{image}` on `{backend}` is tried again: {words}"));
         };
-        image::pull(&self.engine, image, login, self.settings.pull, waits)
-            .await
-            .map_err(|fault| {
-                Trouble::new(
-                    fault.class,
-                    format!(
-                        "failed to pull image `{image}` on `{backend}`: {}",
-                        fault.words
-                    ),
-                )
-            })
+        image::pull(&self.engine, image, login, self.settings.pull, waits).await.map_err(|fault| {
+            Trouble::new(fault.class, format!("failed to pull image `{image}` on `{backend}`: {}", fault.words))
+        })
     }
 
     /// Notes which image a step really runs.

@@ -65,11 +65,7 @@ pub struct PullSettings {
 
 impl Default for PullSettings {
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            backoff_ms: 500,
-            stall_ms: 300_000,
-        }
+        Self { attempts: 3, backoff_ms: 500, stall_ms: 300_000 }
     }
 }
 
@@ -123,13 +119,7 @@ mod tests {
             identity_token: Some("tok".into()),
         };
         let printed = format!("{login:?}");
-        assert!(
-            !printed.contains("hunter2") && !printed.contains("tok\""),
-            "{printed}"
-        );
-        assert_eq!(
-            serde_json::from_str::<RegistryLogin>(&serde_json::to_string(&login).unwrap()).unwrap(),
-            login
-        );
+        assert!(!printed.contains("hunter2") && !printed.contains("tok\""), "{printed}");
+        assert_eq!(serde_json::from_str::<RegistryLogin>(&serde_json::to_string(&login).unwrap()).unwrap(), login);
     }
 }

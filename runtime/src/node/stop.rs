@@ -60,12 +60,7 @@ impl Node {
     fn time_left(&self) -> Option<Duration> {
         let whole = SignedDuration::from_millis(i64::try_from(self.plan.limits.walltime_ms?).ok()?);
         let used = Timestamp::now().duration_since(self.journal.started_at()?);
-        Some(
-            whole
-                .saturating_sub(used)
-                .try_into()
-                .unwrap_or(Duration::ZERO),
-        )
+        Some(whole.saturating_sub(used).try_into().unwrap_or(Duration::ZERO))
     }
 
     /// Ends everything of the attempt, and returns when nothing of it is left in the engine.
@@ -75,16 +70,12 @@ impl Node {
             // No step was ever prepared, so the engine was never asked for a container.
             return;
         }
-        let running: Vec<u32> = self
-            .steps()
-            .filter(|step| !self.keep_from_starting(*step))
-            .collect();
+        let running: Vec<u32> = self.steps().filter(|step| !self.keep_from_starting(*step)).collect();
         for &step in &running {
             let name = self.container(step);
             let killed = self.patiently(|| self.engine.kill(&name, "SIGTERM")).await;
             if let Err(error) = killed {
-                self.journal
-                    .note(format!("telling executor {step} to stop failed: {error}"));
+                self.journal.note(format!("telling executor {step} to stop failed: {error}"));
             }
         }
         let grace = Duration::from_millis(self.plan.policy.stop_grace_ms) + BOOKKEEPING;
@@ -118,26 +109,18 @@ impl Node {
 
     /// Removes every container of the job; false when that failed again and again.
     pub(super) async fn remove_all(&self) -> bool {
-        let labels = [
-            (container::INSTALLATION, self.settings.installation.as_str()),
-            (container::JOB, self.plan.job.as_str()),
-        ];
+        let labels =
+            [(container::INSTALLATION, self.settings.installation.as_str()), (container::JOB, self.plan.job.as_str())];
         for tries in 1..=REMOVAL_TRIES {
             let found = self.patiently(|| self.engine.list(&labels)).await;
             let gone = match found {
-                Ok(found) => {
-                    self.remove_each(found.into_iter().filter_map(|one| one.id))
-                        .await
-                }
+                Ok(found) => self.remove_each(found.into_iter().filter_map(|one| one.id)).await,
                 Err(error) => Err(error),
             };
             let Err(error) = gone else {
                 return true;
             };
-            eprintln!(
-                "containers of {} cannot be removed yet: {error}",
-                self.plan.job
-            );
+            eprintln!("containers of {} cannot be removed yet: {error}", self.plan.job);
             tokio::time::sleep(Duration::from_millis(200) * tries).await;
         }
         false

@@ -100,8 +100,7 @@ fn live(node: Arc<Node>, step: u32) -> Life {
         let name = node.container(step);
         let marked = || {
             let dir = node.attempt.open_step(step);
-            dir.and_then(|dir| dir.marked())
-                .is_ok_and(|mark| mark.is_some())
+            dir.and_then(|dir| dir.marked()).is_ok_and(|mark| mark.is_some())
         };
         let mut tries = 0;
         while !marked() {
@@ -160,10 +159,7 @@ fn read_record(dir: &StepDir, step: u32) -> Result<Option<StepRecord>, Trouble> 
     match dir.record() {
         Ok(Some(record)) if record.step != step => Err(Trouble::new(
             FaultClass::Rejected,
-            format!(
-                "executor {step} left the record of executor {}",
-                record.step
-            ),
+            format!("executor {step} left the record of executor {}", record.step),
         )),
         Ok(record) => Ok(record),
         Err(error) => Err(Trouble::new(
@@ -173,12 +169,7 @@ fn read_record(dir: &StepDir, step: u32) -> Result<Option<StepRecord>, Trouble> 
     }
 }
 
-async fn recorded(
-    node: &Arc<Node>,
-    step: u32,
-    record: StepRecord,
-    container_ended: bool,
-) -> Result<Ended, Trouble> {
+async fn recorded(node: &Arc<Node>, step: u32, record: StepRecord, container_ended: bool) -> Result<Ended, Trouble> {
     node.first_command_started(record.started);
     for note in record.notes.iter().take(NOTES) {
         let bounded: String = note.chars().take(NOTE_BYTES).collect();
@@ -186,10 +177,7 @@ async fn recorded(
     }
     if let StepEnd::Fault { message, .. } = &record.end {
         let bounded: String = message.chars().take(NOTE_BYTES).collect();
-        return Err(Trouble::new(
-            FaultClass::Rejected,
-            format!("executor {step}: {bounded}"),
-        ));
+        return Err(Trouble::new(FaultClass::Rejected, format!("executor {step}: {bounded}")));
     }
     if record.stopped {
         return Err(Trouble::new(
@@ -240,9 +228,7 @@ async fn unrecorded(
         Ok(Some(found)) => found.state,
         Ok(None) => return Err(lost("was removed from outside")),
         Err(error) => {
-            return Err(lost(&format!(
-                "has ended, and the engine cannot say how: {error}"
-            )));
+            return Err(lost(&format!("has ended, and the engine cannot say how: {error}")));
         }
     };
     let code = state.exit_code.unwrap_or_default();
@@ -250,10 +236,7 @@ async fn unrecorded(
         let Some(started) = marked else {
             return Err(Trouble::new(
                 FaultClass::Rejected,
-                format!(
-                    "{} before its command was started",
-                    out_of_memory(node, step)
-                ),
+                format!("{} before its command was started", out_of_memory(node, step)),
             ));
         };
         node.journal.note(out_of_memory(node, step));
@@ -279,9 +262,7 @@ async fn unrecorded(
     }
     let why = state.error.filter(|words| !words.is_empty());
     let why = why.map(|words| format!(": {words}")).unwrap_or_default();
-    Err(lost(&format!(
-        "was ended from outside (exit code {code}){why}"
-    )))
+    Err(lost(&format!("was ended from outside (exit code {code}){why}")))
 }
 
 fn out_of_memory(node: &Node, step: u32) -> String {
@@ -289,12 +270,8 @@ fn out_of_memory(node: &Node, step: u32) -> String {
         Some(bytes) => {
             #[allow(clippy::cast_precision_loss)] // For people to read.
             let gib = bytes as f64 / f64::from(1 << 30);
-            format!(
-                "executor {step} ran out of memory: the engine killed it at its limit of {gib:.2} GiB"
-            )
+            format!("executor {step} ran out of memory: the engine killed it at its limit of {gib:.2} GiB")
         }
-        None => format!(
-            "executor {step} ran out of memory: the engine killed it, the host has none left"
-        ),
+        None => format!("executor {step} ran out of memory: the engine killed it, the host has none left"),
     }
 }

@@ -43,10 +43,8 @@ fn run(dir: &Path) -> io::Result<()> {
     let Some(mut lock) = Lock::inherit_or_take(&attempt.file(attempt::LOCK))? else {
         return Ok(());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
         // Listen before signing: whoever reads the name may send the signal at once.
         let terminate = signal(SignalKind::terminate())?;
         lock.sign()?;
@@ -54,7 +52,10 @@ fn run(dir: &Path) -> io::Result<()> {
             return Ok(());
         }
         attend(attempt, terminate).await
-    })
+    });
+    // A transfer that was broken off may hang in a call of the kernel.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
@@ -103,16 +104,12 @@ async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
 
 fn documents(attempt: &Attempt) -> io::Result<(Plan, NodeSettings)> {
     let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
-    let plan = Plan::read(&std::fs::read(attempt.file(attempt::PLAN))?)
-        .map_err(|e| invalid(e.to_string()))?;
-    let settings: NodeSettings = attempt
-        .read(attempt::SETTINGS)?
-        .ok_or_else(|| invalid("node.json is missing".into()))?;
+    let plan = Plan::read(&std::fs::read(attempt.file(attempt::PLAN))?).map_err(|e| invalid(e.to_string()))?;
+    let settings: NodeSettings =
+        attempt.read(attempt::SETTINGS)?.ok_or_else(|| invalid("node.json is missing".into()))?;
     if settings.version > SETTINGS_VERSION {
         let version = settings.version;
-        return Err(invalid(format!(
-            "node.json has version {version}, written by a newer build"
-        )));
+        return Err(invalid(format!("node.json has version {version}, written by a newer build")));
     }
     Ok((plan, settings))
 }
@@ -148,10 +145,7 @@ fn open(
 /// Writes the report, however long it takes: without it the work would be done again for nothing.
 async fn report(attempt: &Attempt, journal: &Journal, settings: &NodeSettings, end: End) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let facts = [
-        ("backend", settings.backend.clone()),
-        ("node", host.trim().to_owned()),
-    ];
+    let facts = [("backend", settings.backend.clone()), ("node", host.trim().to_owned())];
     let report = journal.report(end.outcome, end.outputs, facts);
     let mut pause = Duration::from_millis(100);
     while let Err(error) = attempt.replace(attempt::REPORT, &report, Keep::Durably) {

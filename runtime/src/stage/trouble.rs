@@ -40,7 +40,9 @@ impl Trouble {
     /// A file that could not be read.
     pub(super) fn reading(message: impl Into<String>, error: &io::Error) -> Self {
         let class = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FaultClass::Rejected,
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput => FaultClass::Rejected,
             io::ErrorKind::PermissionDenied => FaultClass::Misconfigured,
             _ => FaultClass::Unavailable,
         };
