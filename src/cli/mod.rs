@@ -9,15 +9,20 @@
 //! Parts, in reading order:
 //! - [`arguments`]: all commands on one page;
 //! - [`exit`], [`failure`]: how a command ends;
-//! - [`connection`], [`printer`], [`watch`], [`pair`]: what commands share;
+//! - [`connection`], [`settings`], [`printer`], [`watch`], [`pair`]: what commands share;
 //! - [`run`], [`task`]: talk to a server;
 //! - [`serve`], [`backend`], [`config`]: work with the configuration.
 
+pub mod arguments;
+pub mod backend;
+pub mod config;
 pub mod connection;
 pub mod exit;
 pub mod failure;
 pub mod pair;
 pub mod printer;
 pub mod run;
+pub mod serve;
+pub mod settings;
 pub mod task;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tessera_docker::DockerConfig;
+use tessera_docker::config::DockerConfig;
 use toml::{Table, Value};
 
 use super::overrides::Override;
@@ -44,6 +44,8 @@ pub struct Scripted {
     /// `server.data_dir`. Default `scripted/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// Keep its jobs in memory instead: faster, and gone with the server. Default false.
+    pub in_memory: bool,
 }
 
 /// Reads the table of backends, each by itself, so that one wrong place does not hide what is wrong with another.

@@ -168,7 +168,7 @@ impl Config {
         self.auth.check(&self.server, problems);
         self.store.check(problems);
         self.storage.check(problems);
-        self.engine.check(problems);
+        self.engine.check(&self.backends, problems);
         self.policy.check(problems);
         self.service_info.check(problems);
         self.telemetry.check(problems);

@@ -1,6 +1,6 @@
 //! `[store]`: where tasks are remembered.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,7 @@ use super::problem::Problems;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// The SQLite file; a relative path lies below `server.data_dir`. A local disk, never a network share. Default
-    /// `tessera.db`.
+    /// The SQLite file, below `server.data_dir`; on a local disk, never on a network share. Default `tessera.db`.
     pub path: PathBuf,
 }
 
@@ -28,8 +27,10 @@ impl Store {
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {
-        if self.path.file_name().is_none() {
-            problems.add("store.path", format!("`{}` names no file", self.path.display()));
+        // Below the data folder, because that is what tasks are kept out of.
+        let below = self.path.components().all(|part| matches!(part, Component::Normal(_)));
+        if self.path.file_name().is_none() || !below {
+            problems.add("store.path", format!("`{}` names no file below server.data_dir", self.path.display()));
         }
     }
 }

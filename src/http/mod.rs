@@ -14,7 +14,8 @@
 //! - [`exchange`], [`auth`], [`cors`], [`negotiation`], [`query`]: what every request has;
 //! - [`error`]: every status code;
 //! - [`tes`]: the GA4GH TES API;
-//! - [`health`], [`docs`]: our own pages.
+//! - [`health`], [`docs`]: our own pages;
+//! - [`listener`]: the connections.
 
 pub mod auth;
 pub mod cors;
@@ -23,6 +24,7 @@ pub mod doors;
 pub mod error;
 pub mod exchange;
 pub mod health;
+pub mod listener;
 pub mod negotiation;
 pub mod query;
 pub mod router;

@@ -34,6 +34,11 @@ pub trait Backend: Send + Sync {
     /// Facts the engine plans with. Constant while the server runs.
     fn profile(&self) -> &Profile;
 
+    /// Which wishes of a task it honours; none unless it says so.
+    fn honours(&self) -> Honours {
+        Honours::default()
+    }
+
     /// The bell it rings when a job may have changed; `None` when it can only be polled.
     fn bell(&self) -> Option<&Bell> {
         None
@@ -77,6 +82,17 @@ pub struct Profile {
     pub parameters: Vec<String>,
     /// How long a cancelled job may go on at most, on a healthy engine.
     pub stops_within: Duration,
+}
+
+/// Wishes that not every backend can honour (TES contract 13.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Honours {
+    /// A bound on the disk that a job uses.
+    pub disk: bool,
+    /// Cheaper capacity that may be reclaimed.
+    pub preemptible: bool,
+    /// Zones to run in.
+    pub zones: bool,
 }
 
 /// What a backend can carry at once; `None` is no bound.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The socket of an engine that nobody has configured.
 const USUAL_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// One Docker (or Podman) engine and how it is used.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DockerConfig {
     /// Address of the engine: `unix:///path` or `tcp://host:port`. Default: `DOCKER_HOST`, otherwise
@@ -92,7 +92,7 @@ impl DockerConfig {
 }
 
 /// A login for one registry.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
     /// The registry's host as it stands in image names; `docker.io` for Docker Hub.
@@ -112,6 +112,12 @@ impl Secret {
     /// The text itself, for whoever has to send it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("…")
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run(places: &Places) -> i32 {
 
 fn attempt(places: &Places) -> io::Result<i32> {
     let about = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
-    let signals = Signals::block()?;
+    let signals = Signals::catch()?;
     let directory = StepDirectory::open(&places.step).map_err(|e| about(&places.step, e))?;
     let step = directory.read_step().map_err(|e| about(&places.step, e))?;
     if directory.is_marked() {
@@ -115,7 +115,7 @@ impl Wrapper<'_> {
             Ok(files) => files,
             Err(message) => return Ok(Some(fault(message, false))),
         };
-        if self.signals.arrived().stop {
+        if self.signals.stop_asked() {
             self.stopped = true;
         }
         if self.stopped {
@@ -135,7 +135,7 @@ impl Wrapper<'_> {
         let signals = self.signals;
         let stopped = std::cell::Cell::new(false);
         let stop = || {
-            stopped.set(stopped.get() || signals.arrived().stop);
+            stopped.set(stopped.get() || signals.stop_asked());
             stopped.get()
         };
         let laid_in = self.paths.lay_in(&stop);

@@ -161,8 +161,8 @@ pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_g
     let mut stopped = false;
     let mut kill_at: Option<Instant> = None;
     let status = loop {
-        let arrived = wait(signals, sink, kill_at)?;
-        for (at, readable) in arrived.readable.into_iter().enumerate() {
+        let readable = wait(signals, sink, kill_at)?;
+        for (at, readable) in readable.into_iter().enumerate() {
             if readable {
                 sink.read(at, &mut buffer);
             }
@@ -173,18 +173,15 @@ pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_g
                 sink.flush(at);
             }
         }
-        if arrived.signals {
-            let arrived = signals.arrived();
-            if arrived.child
-                && let Some(status) = reap(command)
-            {
-                break status;
-            }
-            if arrived.stop && !stopped {
-                stopped = true;
-                kill_at = now.checked_add(stop_grace);
-                signal_group(command, Signal::TERM);
-            }
+        if signals.child_ended()
+            && let Some(status) = reap(command)
+        {
+            break status;
+        }
+        if signals.stop_asked() && !stopped {
+            stopped = true;
+            kill_at = now.checked_add(stop_grace);
+            signal_group(command, Signal::TERM);
         }
         if kill_at.is_some_and(|at| at <= now) {
             kill_at = None;
@@ -192,18 +189,13 @@ pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_g
         }
     };
     end_everything(command);
-    let left = !all_gone();
+    let left = !all_gone(command);
     sink.drain(&mut buffer);
     Ok(Ended { status, stopped, left })
 }
 
-struct Arrived {
-    signals: bool,
-    readable: [bool; 2],
-}
-
-/// Waits for a signal, for output, or for the next thing that is due.
-fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<Arrived> {
+/// Waits for a signal, for output, or for the next thing that is due; answers where there is output.
+fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<[bool; 2]> {
     let now = Instant::now();
     let dues = sink.outputs.iter().filter(|output| !output.pending.is_empty());
     let dues = dues.map(|output| output.due(now).unwrap_or(now));
@@ -212,7 +204,10 @@ fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<
         let wait = due.saturating_duration_since(now) + Duration::from_millis(1);
         Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(wait.subsec_nanos()) }
     });
-    let mut polled = vec![PollFd::new(signals, PollFlags::IN)];
+    let mut polled = Vec::with_capacity(4);
+    for pipe in signals.pipes() {
+        polled.push(PollFd::new(pipe, PollFlags::IN));
+    }
     let mut which = Vec::with_capacity(2);
     for (at, output) in sink.outputs.iter().enumerate() {
         if let Some(pipe) = &output.pipe {
@@ -224,17 +219,17 @@ fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut arrived = Arrived { signals: !polled[0].revents().is_empty(), readable: [false; 2] };
-    for (fd, at) in polled[1..].iter().zip(which) {
-        arrived.readable[at] = !fd.revents().is_empty();
+    let mut readable = [false; 2];
+    for (fd, at) in polled[2..].iter().zip(which) {
+        readable[at] = !fd.revents().is_empty();
     }
-    Ok(arrived)
+    Ok(readable)
 }
 
 /// Takes every child that has ended, orphans included; answers the command's status if it is among them.
 fn reap(command: Pid) -> Option<WaitStatus> {
     let mut status = None;
-    while let Ok(Some((pid, ended))) = rustix::process::waitpid(None, WaitOptions::NOHANG) {
+    while let Ok(Some((pid, ended))) = rustix::process::wait(WaitOptions::NOHANG) {
         if pid == command {
             status = Some(ended);
         }
@@ -243,17 +238,17 @@ fn reap(command: Pid) -> Option<WaitStatus> {
 }
 
 /// Waits until everything that was killed has been reaped. Only process 1 inherits the orphans and can know.
-fn all_gone() -> bool {
+fn all_gone(command: Pid) -> bool {
     let until = Instant::now() + END_WITHIN;
     loop {
-        match rustix::process::waitpid(None, WaitOptions::NOHANG) {
+        match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Err(_) => return true,
             Ok(None) if !is_init() => return true,
             Ok(None) if Instant::now() >= until => return false,
             Ok(None) => {
                 // A kill may have missed what was being forked while it went through the processes.
-                end_everything(Pid::INIT);
+                end_everything(command);
                 std::thread::sleep(Duration::from_millis(1));
             }
         }

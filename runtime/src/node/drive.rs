@@ -107,7 +107,7 @@ impl Node {
             if code != 0 && ignored {
                 self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
             } else if code != 0 {
-                failed = Some(step);
+                failed = Some((step, code));
                 break;
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
@@ -183,22 +183,24 @@ impl Node {
     }
 
     /// Delivers what there is to deliver.
-    async fn deliver(&self, failed: Option<u32>) -> End {
-        let mut outcome = match failed {
-            Some(step) => Outcome::ExecutorFailed { step },
-            None => Outcome::Complete,
-        };
-        if self.plan.outputs.is_empty() {
-            return End { outcome, outputs: Vec::new() };
+    async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
+        let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
+        if !self.plan.outputs.is_empty() {
+            let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
+            for note in delivered.notes {
+                self.journal.note(note);
+            }
+            if let (Some(fault), None) = (delivered.fault, failed) {
+                self.journal.note(fault.message.clone());
+                outcome = Outcome::Failed(Fault { user_code_started: true, ..fault });
+            }
+            outputs = delivered.files;
         }
-        let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
-        for note in delivered.notes {
-            self.journal.note(note);
+        if let Some((step, code)) = failed {
+            self.journal.note(format!("executor {step} ended with exit code {code}"));
+            outcome = Outcome::ExecutorFailed { step };
         }
-        if let (Some(fault), None) = (delivered.fault, failed) {
-            outcome = Outcome::Failed(Fault { user_code_started: true, ..fault });
-        }
-        End { outcome, outputs: delivered.files }
+        End { outcome, outputs }
     }
 
     /// A fault as the report says it.

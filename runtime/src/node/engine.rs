@@ -132,7 +132,8 @@ impl Engine {
 
     /// What the engine knows of a container; `None` when there is none.
     pub async fn inspect(&self, name: &str) -> Result<Option<Inspected>, EngineError> {
-        match self.docker().await?.inspect_container(name, None::<InspectContainerOptions>).await {
+        let docker = self.docker().await?;
+        match settling(|| docker.inspect_container(name, None::<InspectContainerOptions>)).await {
             Ok(found) => Ok(Some(Inspected {
                 id: found.id.unwrap_or_default(),
                 image: found.image.unwrap_or_default(),
@@ -196,7 +197,8 @@ impl Engine {
             filters: Some(HashMap::from([("label".to_owned(), wanted)])),
             ..ListContainersOptions::default()
         };
-        self.docker().await?.list_containers(Some(options)).await.map_err(sorted)
+        let docker = self.docker().await?;
+        settling(|| docker.list_containers(Some(options.clone()))).await.map_err(sorted)
     }
 
     /// Pulls an image. Gives up when nothing moves for `stall`.
@@ -260,6 +262,21 @@ impl Engine {
         match task.await {
             Ok(answer) => answer.map_err(sorted),
             Err(e) => Err(EngineError::Failed(format!("the call broke off: {e}"))),
+        }
+    }
+}
+
+/// Asks again while the answer cannot be read: for a moment after a container's end Podman tells of a state that
+/// Docker does not have, and the library reads only Docker's.
+async fn settling<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> F) -> Result<T, Error> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match ask().await {
+            Err(Error::JsonDataError { .. }) if pause < Duration::from_secs(4) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            answer => return answer,
         }
     }
 }

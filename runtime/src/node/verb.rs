@@ -44,7 +44,7 @@ fn run(dir: &Path) -> io::Result<()> {
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         // Listen before signing: whoever reads the name may send the signal at once.
         let terminate = signal(SignalKind::terminate())?;
         lock.sign()?;
@@ -52,7 +52,10 @@ fn run(dir: &Path) -> io::Result<()> {
             return Ok(());
         }
         attend(attempt, terminate).await
-    })
+    });
+    // A transfer that was broken off may hang in a call of the kernel.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {

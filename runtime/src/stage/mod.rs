@@ -1,30 +1,25 @@
 //! Bringing inputs in and delivering outputs.
+//!
+//! - Nothing is held in memory as a whole, and nothing gets its final name before it is complete.
+//! - Both directions may be begun again after a crash: names of unfinished files are always the same.
+//! - Both stop soon when their future is dropped.
+//! - A fault says what may be done about it, and names what it is about, without secrets.
+//!
+//! Parts, in reading order:
+//! - [`location`]: what a URL means;
+//! - [`bring_in`] and [`deliver`]: the two directions;
+//! - [`collect`]: which files an output stands for;
+//! - [`host`]: files of the host, confined to configured roots;
+//! - [`web`]: `http` and `https`;
+//! - [`trouble`]: what went wrong, sorted; trying again.
 
-use crate::plan::Plan;
-use crate::report::{DeliveredFile, Fault};
-use crate::tree::Tree;
+mod bring_in;
+mod collect;
+mod deliver;
+mod host;
+mod location;
+mod trouble;
+mod web;
 
-/// What a delivery came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Delivered {
-    /// Files that lie durably at their URLs.
-    pub files: Vec<DeliveredFile>,
-    /// Sentences for the task's system log.
-    pub notes: Vec<String>,
-    /// The first thing that went wrong and counts.
-    pub fault: Option<Fault>,
-}
-
-/// Brings all inputs into the tree; answers sentences for the task's system log. Dropping the future stops it.
-/// Doing it again after a crash is harmless.
-pub async fn bring_in(plan: &Plan, tree: &Tree) -> Result<Vec<String>, Fault> {
-    let _ = (plan, tree);
-    unimplemented!("follows")
-}
-
-/// Delivers all outputs. After a failed executor whatever exists is delivered, and nothing that goes wrong is a
-/// fault (TES contract 10.3). Dropping the future stops it.
-pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered {
-    let _ = (plan, tree, after_failure);
-    unimplemented!("follows")
-}
+pub use bring_in::bring_in;
+pub use deliver::{Delivered, deliver};

@@ -88,10 +88,19 @@ fn blame(body: &str) -> ApiError {
         return ApiError::bad_request(format!("the body is not JSON: {error}"));
     }
     let field = pointer(&track.path());
+    if let Some(name) = twice(&error.to_string()) {
+        let message = format!("{name} is there twice; snake_case and camelCase are the same name");
+        return ApiError::field(format!("{field}/{name}"), message);
+    }
     if field.is_empty() {
         return ApiError::bad_request(format!("the body is no task: {error}"));
     }
     ApiError::field(field, error.to_string())
+}
+
+/// The member that serde met for the second time, under whichever name.
+fn twice(error: &str) -> Option<&str> {
+    error.strip_prefix("duplicate field `")?.split('`').next()
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

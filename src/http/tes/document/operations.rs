@@ -27,36 +27,21 @@ fn service_info() -> Value {
 }
 
 fn list() -> Value {
-    let next = json!({
-        "operationId": "ListTasks",
-        "parameters": { "page_token": "$response.body#/next_page_token" },
-        "description": "The next page; send the same filters.",
-    });
-    let text = json!({ "type": "string", "pattern": STRING });
     json!({
         "operationId": "ListTasks",
         "tags": ["TaskService"],
         "summary": "Tasks of the caller, newest first",
         "description": "All filters must hold. Tasks that arrive while the pages are walked neither repeat nor hide one.",
         "parameters": [
-            query("name_prefix", "How the name begins, to the letter.", text.clone()),
+            query("name_prefix", "How the name begins, to the letter.", json!({ "type": "string", "pattern": STRING })),
             query("state", "The state; absent is any.", json!({ "$ref": "#/components/schemas/tesState" })),
-            query(
+            texts(
                 "tag_key",
                 "Tags that a task must have. The first key goes with the first `tag_value`, and so on; a key without a \
                  value, or with an empty one, means that the tag is there.",
-                json!({ "type": "array", "items": text }),
             ),
-            query(
-                "tag_value",
-                "The values of the tags, in the places of their keys; not more than there are keys.",
-                json!({ "type": "array", "items": text }),
-            ),
-            query(
-                "page_size",
-                "How many tasks at most.",
-                json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": LARGEST_SIZE, "default": 256 }),
-            ),
+            texts("tag_value", "The values of the tags, in the places of their keys; not more than there are keys."),
+            page_size(),
             query(
                 "page_token",
                 "`next_page_token` of the page before, asked for with the same filters. Anything else is refused.",
@@ -65,7 +50,7 @@ fn list() -> Value {
             view(),
         ],
         "responses":
-            responses("A page.", "tesListTasksResponse", Some(("next", next)), &[400, 401, 405, 406, 500, 503]),
+            responses("A page.", "tesListTasksResponse", None, &[400, 401, 405, 406, 500, 503]),
     })
 }
 
@@ -128,8 +113,27 @@ fn view() -> Value {
     )
 }
 
-fn query(name: &str, description: &str, schema: Value) -> Value {
+/// Without `allowEmptyValue`: the one parameter for which an empty value does not count as absent (4.12).
+fn page_size() -> Value {
+    let schema = json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": LARGEST_SIZE, "default": 256 });
+    json!({ "name": "page_size", "in": "query", "required": false, "description": "How many tasks at most.", "schema": schema })
+}
+
+/// May be given often; each value is a text, also an empty one.
+fn texts(name: &str, description: &str) -> Value {
+    let schema = json!({ "type": "array", "items": { "type": "string", "pattern": STRING } });
     json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+}
+
+fn query(name: &str, description: &str, schema: Value) -> Value {
+    json!({
+        "name": name,
+        "in": "query",
+        "required": false,
+        "allowEmptyValue": true,
+        "description": description,
+        "schema": schema,
+    })
 }
 
 /// The good answer, a link out of it, and the bad ones.
