@@ -129,16 +129,28 @@ fn open_directory(above: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 
 impl<P: Place> Copy<'_, P> {
     /// Copies what stands at `from` to `slot`, which is called `to`.
-    pub(crate) fn copy(mut self, entry: &Entry, from: &Path, slot: &Slot, to: &Path) -> Result<(), CopyError> {
+    pub(crate) fn copy(
+        mut self,
+        entry: &Entry,
+        from: &Path,
+        slot: &Slot,
+        to: &Path,
+    ) -> Result<(), CopyError> {
         match entry.kind() {
             EntryKind::Directory => {
-                let target =
-                    Target { above: Above::Slot(slot.directory.as_fd()), path: to.to_owned(), opened: OnceCell::new() };
+                let target = Target {
+                    above: Above::Slot(slot.directory.as_fd()),
+                    path: to.to_owned(),
+                    opened: OnceCell::new(),
+                };
                 self.directory(entry, from, Path::new(""), &target, &mut Vec::new())
             }
             EntryKind::File => self.file(entry, from, slot.directory.as_fd(), to),
             EntryKind::Link | EntryKind::Special => {
-                self.notes.add(format!("`{}` is neither a file nor a directory and was left out", from.display()));
+                self.notes.add(format!(
+                    "`{}` is neither a file nor a directory and was left out",
+                    from.display()
+                ));
                 Ok(())
             }
         }
@@ -154,7 +166,10 @@ impl<P: Place> Copy<'_, P> {
         above: &mut Vec<(u64, u64)>,
     ) -> Result<(), CopyError> {
         if above.contains(&directory.identity()) {
-            self.notes.add(format!("`{}` leads back to a directory around it and was left out", from.display()));
+            self.notes.add(format!(
+                "`{}` leads back to a directory around it and was left out",
+                from.display()
+            ));
             return Ok(());
         }
         if above.len() == DEEPEST {
@@ -197,7 +212,9 @@ impl<P: Place> Copy<'_, P> {
         if (self.skip)(&to) {
             return Ok(());
         }
-        let found = directory.child(name).map_err(|error| reading(&from, error))?;
+        let found = directory
+            .child(name)
+            .map_err(|error| reading(&from, error))?;
         let Some(mut found) = found else {
             return Ok(());
         };
@@ -226,7 +243,11 @@ impl<P: Place> Copy<'_, P> {
         }
         match found.kind() {
             EntryKind::Directory => {
-                let target = Target { above: Above::Directory(target), path: to, opened: OnceCell::new() };
+                let target = Target {
+                    above: Above::Directory(target),
+                    path: to,
+                    opened: OnceCell::new(),
+                };
                 self.directory(&found, &from, &inside, &target, above)
             }
             EntryKind::File => {
@@ -238,17 +259,29 @@ impl<P: Place> Copy<'_, P> {
                 self.file(&found, &from, target.open()?, &to)
             }
             EntryKind::Link | EntryKind::Special => {
-                self.notes.add(format!("`{}` is neither a file nor a directory and was left out", from.display()));
+                self.notes.add(format!(
+                    "`{}` is neither a file nor a directory and was left out",
+                    from.display()
+                ));
                 Ok(())
             }
         }
     }
 
     fn left_out(&mut self, link: &Path, why: &str) {
-        self.notes.add(format!("the symbolic link `{}` {why} and was left out", link.display()));
+        self.notes.add(format!(
+            "the symbolic link `{}` {why} and was left out",
+            link.display()
+        ));
     }
 
-    fn link(&mut self, link: &Entry, points_to: &Path, target: &Target<'_>, to: &Path) -> Result<(), CopyError> {
+    fn link(
+        &mut self,
+        link: &Entry,
+        points_to: &Path,
+        target: &Target<'_>,
+        to: &Path,
+    ) -> Result<(), CopyError> {
         if let Which::ChangedSince(since) = self.which
             && link.changed() < since
         {
@@ -267,7 +300,13 @@ impl<P: Place> Copy<'_, P> {
         Ok(())
     }
 
-    fn file(&mut self, file: &Entry, from: &Path, directory: BorrowedFd<'_>, to: &Path) -> Result<(), CopyError> {
+    fn file(
+        &mut self,
+        file: &Entry,
+        from: &Path,
+        directory: BorrowedFd<'_>,
+        to: &Path,
+    ) -> Result<(), CopyError> {
         self.check_stop(from)?;
         let name = to.file_name().unwrap_or_default();
         let there = entry::child(directory, name).map_err(|error| writing(to, error))?;
@@ -285,10 +324,12 @@ impl<P: Place> Copy<'_, P> {
         let mut source = file.open_file().map_err(|error| reading(from, error))?;
         let write = |error| writing(to, error);
         let mut part = create_part(directory, self.part).map_err(write)?;
-        copy_content(&mut source, &mut part, file.size(), self.stop).map_err(|error| match error {
-            Failed::Reading(error) => reading(from, error),
-            Failed::Writing(error) => writing(to, error),
-        })?;
+        copy_content(&mut source, &mut part, file.size(), self.stop).map_err(
+            |error| match error {
+                Failed::Reading(error) => reading(from, error),
+                Failed::Writing(error) => writing(to, error),
+            },
+        )?;
         let executable = Mode::from_raw_mode(file.stat().st_mode & 0o111);
         let finish = || -> io::Result<()> {
             rustix::fs::fchmod(&part, Mode::from_raw_mode(0o666) | executable)?;
@@ -346,12 +387,18 @@ pub(crate) fn clear_for_file(directory: BorrowedFd<'_>, name: &OsStr) -> io::Res
 
 /// When a file was last modified.
 pub(crate) fn modified(file: &Entry) -> Timespec {
-    Timespec { tv_sec: file.stat().st_mtime, tv_nsec: i64::try_from(file.stat().st_mtime_nsec).unwrap_or_default() }
+    Timespec {
+        tv_sec: file.stat().st_mtime,
+        tv_nsec: i64::try_from(file.stat().st_mtime_nsec).unwrap_or_default(),
+    }
 }
 
 /// Sets when a file was last modified (TES contract 9.11).
 pub(crate) fn set_modified(file: &File, at: Timespec) -> io::Result<()> {
-    let times = Timestamps { last_access: at, last_modification: at };
+    let times = Timestamps {
+        last_access: at,
+        last_modification: at,
+    };
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
@@ -361,7 +408,12 @@ enum Failed {
 }
 
 /// Copies a whole file: as a reflink, in the kernel, or by hand, whichever works first.
-fn copy_content(source: &mut File, target: &mut File, size: u64, stop: &dyn Fn() -> bool) -> Result<(), Failed> {
+fn copy_content(
+    source: &mut File,
+    target: &mut File,
+    size: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Failed> {
     if size > 0 && rustix::fs::ioctl_ficlone(&*target, &*source).is_ok() {
         return Ok(());
     }
@@ -389,7 +441,9 @@ fn copy_content(source: &mut File, target: &mut File, size: u64, stop: &dyn Fn()
         }
         match source.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(length) => target.write_all(&buffer[..length]).map_err(Failed::Writing)?,
+            Ok(length) => target
+                .write_all(&buffer[..length])
+                .map_err(Failed::Writing)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Failed::Reading(error)),
         }
@@ -397,9 +451,17 @@ fn copy_content(source: &mut File, target: &mut File, size: u64, stop: &dyn Fn()
 }
 
 fn reading(path: &Path, error: io::Error) -> CopyError {
-    CopyError { path: path.to_owned(), writing: false, error }
+    CopyError {
+        path: path.to_owned(),
+        writing: false,
+        error,
+    }
 }
 
 fn writing(path: &Path, error: io::Error) -> CopyError {
-    CopyError { path: path.to_owned(), writing: true, error }
+    CopyError {
+        path: path.to_owned(),
+        writing: true,
+        error,
+    }
 }
