@@ -6,6 +6,7 @@
 //! Both kinds take turns, so that a busy machine is busy for both. `TESSERA_RUNTIME_BIN` names the runtime.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,10 @@ async fn main() -> anyhow::Result<()> {
     let engine = Engine::at(EngineSettings { host: config.engine_host(), api: None });
     let bell = Bell::default();
     let installation = InstallationId(format!("latency{}", std::process::id()));
+    let began = Instant::now();
     let backend = Docker::open("docker", config, installation, folder.clone(), runtime.into(), bell.clone()).await?;
+
+    println!("open: {:?}", began.elapsed());
 
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -42,6 +46,14 @@ async fn main() -> anyhow::Result<()> {
         median(&mut ours),
         ratio(&raw, &ours)
     );
+
+    let (mut told, mut gone) = (Vec::new(), Vec::new());
+    for round in 0..rounds.div_ceil(4) {
+        let (until_told, until_gone) = cancelled(&backend, &bell, &folder, 10_000 + round).await?;
+        told.push(until_told);
+        gone.push(until_gone);
+    }
+    println!("cancel: {:?} until SIGTERM, {:?} until nothing is left", median(&mut told), median(&mut gone));
 
     for turn in 0..2 {
         let began = Instant::now();
@@ -102,6 +114,36 @@ async fn through_the_backend(backend: &Docker, bell: &Bell, round: u32) -> anyho
     let took = began.elapsed();
     backend.release(&handle).await?;
     Ok(took)
+}
+
+/// How long a running command has to wait for SIGTERM, and the caller for the report.
+async fn cancelled(backend: &Docker, bell: &Bell, folder: &Path, number: u32) -> anyhow::Result<(Duration, Duration)> {
+    let mut job = job(number);
+    let script = "trap 'echo > /shared/told; exit 0' TERM; echo > /shared/on; while :; do sleep 0.001; done";
+    job.plan.executors[0].command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    job.plan.volumes.push("/shared".to_owned());
+    let handle = backend.submit(&job).await?;
+    let shared = folder.join(&handle.0).join("tree/shared");
+    appears(&shared.join("on")).await;
+    let began = Instant::now();
+    backend.cancel(&handle).await?;
+    appears(&shared.join("told")).await;
+    let told = began.elapsed();
+    loop {
+        if let [Observation::Ended(_)] = backend.observe(std::slice::from_ref(&handle)).await?.as_slice() {
+            break;
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), bell.rung()).await;
+    }
+    let gone = began.elapsed();
+    backend.release(&handle).await?;
+    Ok((told, gone))
+}
+
+async fn appears(file: &Path) {
+    while !file.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// As an engine does it: one loop that observes all and fills what has become free.

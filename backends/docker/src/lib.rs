@@ -7,7 +7,8 @@
 //! - [`config`]: the settings; `registry`: logins for private images;
 //! - `job`: our job → the node's documents; `status`: the node's files → our observation;
 //! - `folder`: the directories; `node`: starting nodes;
-//! - `watch`: looking after the nodes: observe, cancel, release; `check`: what an operator should know;
+//! - `watch`: looking after the nodes; `takedown`: jobs on their way out;
+//! - `check`: what an operator should know;
 //! - this page: the contract.
 
 pub mod config;
@@ -18,6 +19,7 @@ mod job;
 mod node;
 mod registry;
 mod status;
+mod takedown;
 mod watch;
 
 use std::collections::HashSet;
@@ -152,6 +154,10 @@ fn host_memory() -> Option<u64> {
 impl Backend for Docker {
     fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    fn bell(&self) -> Option<&Bell> {
+        Some(&self.watch.bell)
     }
 
     async fn submit(&self, job: &Job) -> Result<Handle, BackendError> {

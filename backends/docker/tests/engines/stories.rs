@@ -437,3 +437,25 @@ async fn a_pull_is_only_done_when_the_image_is_missing() {
     assert_eq!(fault(&report).class, FaultClass::Rejected, "{report:#?}");
     ground.put_away(&backend, &handle).await;
 }
+
+#[tokio::test]
+async fn an_upgrade_under_a_running_job_goes_on_with_the_new_runtime() {
+    let mut ground = docker!();
+    let old = ground.folder.path().join("runtime-of-before");
+    std::fs::copy(&ground.place.runtime, &old).unwrap();
+    let new = std::mem::replace(&mut ground.place.runtime, old);
+    let before = ground.open().await;
+    let script = "while [ ! -e /shared/go ]; do sleep 0.02; done";
+    let handle = before.submit(&job(&[script, "echo second"])).await.unwrap();
+    started(&ground, &before, &handle).await;
+    drop(before);
+
+    crate::crash::kill_node(&ground.attempt(&handle));
+    ground.place.runtime = new;
+    let after = ground.open().await;
+    std::fs::write(ground.shared(&handle, "go"), "").unwrap();
+    let report = ground.ended(&after, &handle).await;
+    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
+    assert_eq!(report.steps[1].stdout_tail, "second\n");
+    ground.put_away(&after, &handle).await;
+}
