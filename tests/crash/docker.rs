@@ -149,18 +149,18 @@ async fn nothing_is_left(site: &Site, work: &Path) {
     let installation = {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let database = rusqlite::Connection::open_with_flags(site.data.join("tessera.db"), flags).unwrap();
-        database.query_row("SELECT id FROM installation", [], |row| row.get::<_, String>(0)).unwrap()
+        database.query_row("SELECT installation FROM store", [], |row| row.get::<_, String>(0)).unwrap()
     };
     let since = tokio::time::Instant::now();
     loop {
-        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE active");
-        let folders: Vec<String> = std::fs::read_dir(work)
+        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let folders: Vec<String> = std::fs::read_dir(work.join("docker"))
             .unwrap()
             .flatten()
             .filter(|entry| entry.path().is_dir())
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        let filter = format!("label=org.tessera.installation={installation}");
+        let filter = format!("label=tessera.installation={installation}");
         let containers = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().unwrap();
         assert!(containers.status.success());
         let containers = String::from_utf8(containers.stdout).unwrap().lines().count();
