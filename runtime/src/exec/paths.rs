@@ -185,3 +185,6 @@ fn is_apart(step: &StepFile, path: &Path) -> bool {
         || is_reserved(&text)
         || step.mounted.iter().any(|mount| path.starts_with(mount))
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,8 +210,9 @@ fn split(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
             Ok(canonical) => return Ok((canonical, missing.iter().rev().collect())),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(error) => {
-                // A link to nothing exists, and must not be taken for a directory to make.
-                let dangling = existing.symlink_metadata().is_ok();
+                // A link to nothing must not be taken for a directory to make. What is a directory by now was made
+                // by someone else, and is found again on the way.
+                let dangling = existing.is_symlink();
                 match (existing.components().next_back(), existing.parent()) {
                     (Some(Component::Normal(name)), Some(parent)) if !dangling => {
                         missing.push(name);
