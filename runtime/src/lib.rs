@@ -19,6 +19,7 @@ mod expand;
 pub mod frames;
 pub mod layout;
 mod notes;
+mod part;
 mod pattern;
 mod places;
 pub mod plan;

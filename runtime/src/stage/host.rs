@@ -12,8 +12,9 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use sha2::{Digest, Sha256};
 
 use super::trouble::{Stop, Trouble};
-use crate::copy::{Place, clear_for_file, create_part};
+use crate::copy::Place;
 use crate::entry::{self, Entry, EntryKind};
+use crate::part::{Failed, clear_for_file, create_part};
 use crate::plan::Storage;
 use crate::tree::is_absent;
 
@@ -223,11 +224,6 @@ fn split(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
             }
         }
     }
-}
-
-enum Failed {
-    Reading(io::Error),
-    Writing(io::Error),
 }
 
 fn copy_hashed(from: &mut File, to: &mut File, stop: &Stop) -> Result<Written, Failed> {
