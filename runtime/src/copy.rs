@@ -317,12 +317,11 @@ impl<P: Place> Copy<'_, P> {
         let mut source = file.open_file().map_err(|error| reading(from, error))?;
         let write = |error| writing(to, error);
         let mut part = create_part(directory, self.part).map_err(write)?;
-        copy_content(&mut source, &mut part, file.size(), self.stop).map_err(
-            |error| match error {
-                Failed::Reading(error) => reading(from, error),
-                Failed::Writing(error) => writing(to, error),
-            },
-        )?;
+        let copied = copy_content(&mut source, &mut part, file.size(), self.stop);
+        let copied = copied.map_err(|failed| match failed {
+            Failed::Reading(error) => reading(from, error),
+            Failed::Writing(error) => writing(to, error),
+        });
         let executable = Mode::from_raw_mode(file.stat().st_mode & 0o111);
         let finish = || -> io::Result<()> {
             rustix::fs::fchmod(&part, Mode::from_raw_mode(0o666) | executable)?;
@@ -330,7 +329,12 @@ impl<P: Place> Copy<'_, P> {
             clear_for_file(directory, name)?;
             Ok(rustix::fs::renameat(directory, self.part, directory, name)?)
         };
-        finish().map_err(write)?;
+        let finished = copied.and_then(|()| finish().map_err(write));
+        if finished.is_err() {
+            // A full disk is not to stay full of something that is of no use.
+            let _left = entry::remove(directory, OsStr::new(self.part));
+        }
+        finished?;
         (self.put)(to);
         Ok(())
     }
