@@ -10,7 +10,8 @@
 //! - [`tree`]: the task's files, reached only beneath their root;
 //! - [`frames`]: what a command printed;
 //! - [`exec`]: the wrapper of one executor, inside its container;
-//! - [`stage`]: inputs in, outputs out.
+//! - [`stage`]: inputs in, outputs out;
+//! - [`node`]: a whole attempt on one host.
 
 mod copy;
 mod entry;
@@ -18,6 +19,7 @@ pub mod exec;
 mod expand;
 pub mod frames;
 pub mod layout;
+pub mod node;
 mod notes;
 mod part;
 mod pattern;

@@ -1,0 +1,35 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::settings::Settings;
+use crate::store::Store;
+
+/// Called when there is something new to do; returns at once.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Asks every part but the store whether it is ready; an error says why not.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<(String, Result<(), String>)>> + Send + Sync>;
+
+/// What the doors open to. Cheap to clone.
+#[derive(Clone)]
+pub struct Doors {
+    /// Remembers tasks.
+    pub store: Arc<dyn Store>,
+    /// Called after a task was stored.
+    pub wake_dispatch: Wake,
+    /// Called after a cancel was recorded.
+    pub wake_cancel: Wake,
+    /// Asks the backends; the store is asked by the door itself.
+    pub ready: Readiness,
+    /// What time it is.
+    pub clock: Clock,
+    /// What the operator decided.
+    pub settings: Arc<Settings>,
+}

@@ -1,0 +1,188 @@
+//! The one error of every door, and the only place that knows its status codes (TES contract §17).
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// Why a request was not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    kind: Kind,
+    message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    BadRequest { field: Option<String> },
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed { allow: &'static str },
+    NotAcceptable,
+    TooSlow,
+    TooLarge,
+    UnsupportedMediaType,
+    Unavailable,
+    Internal,
+}
+
+/// What every refusal looks like.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = error)]
+pub struct ErrorBody<'a> {
+    /// The status code, once more.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// The same as a word, such as `bad_request`.
+    error: &'static str,
+    /// What was wrong, and what would be right.
+    message: &'a str,
+    /// JSON pointer to the field that is to blame, or the name of the query parameter; left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<&'a str>,
+}
+
+impl ApiError {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// 400, and no single field is to blame.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Kind::BadRequest { field: None }, message)
+    }
+
+    /// 400 because of one field: a JSON pointer into the body, or the name of a query parameter.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Kind::BadRequest { field: Some(field.into()) }, message)
+    }
+
+    /// 401.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unauthorized, message)
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message)
+    }
+
+    /// 405; `allow` lists what would be right.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self::new(Kind::MethodNotAllowed { allow }, format!("this path knows only {allow}"))
+    }
+
+    /// 406.
+    pub fn not_acceptable() -> Self {
+        Self::new(Kind::NotAcceptable, "answers are application/json, and the Accept header excludes it")
+    }
+
+    /// 408: the request did not arrive in time.
+    pub fn too_slow() -> Self {
+        Self::new(Kind::TooSlow, "the request body did not arrive in time")
+    }
+
+    /// 413.
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(Kind::TooLarge, format!("the request body is larger than {limit} bytes, the limit of this server"))
+    }
+
+    /// 415.
+    pub fn unsupported_media_type() -> Self {
+        Self::new(Kind::UnsupportedMediaType, "send the task as application/json")
+    }
+
+    /// 503: ask again soon.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    /// 500: our own fault.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// The field that is to blame, if one is.
+    pub fn blamed(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::BadRequest { field } => field.as_deref(),
+            Kind::Unauthorized
+            | Kind::NotFound
+            | Kind::MethodNotAllowed { .. }
+            | Kind::NotAcceptable
+            | Kind::TooSlow
+            | Kind::TooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::Unavailable
+            | Kind::Internal => None,
+        }
+    }
+
+    /// What was wrong, and what would be right.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // The reason names files of the host: for the log and for readiness, not for every caller.
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store is not available");
+                Self::unavailable("the store is not available now; try again soon, /readyz says why")
+            }
+            StoreError::Corrupt(reason) => {
+                tracing::error!(reason, "what is stored cannot be read");
+                Self::internal("what is stored cannot be read; the server's log says more")
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match &self.kind {
+            Kind::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request"),
+            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "content_too_large"),
+            Kind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        let body = ErrorBody { status: status.as_u16(), error, message: &self.message, field: self.blamed() };
+        let mut response = (status, Json(body)).into_response();
+        for (name, value) in self.headers() {
+            response.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl ApiError {
+    /// What RFC 9110 wants beside the status.
+    fn headers(&self) -> Vec<(HeaderName, &'static str)> {
+        match &self.kind {
+            Kind::Unauthorized => vec![
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"tessera\""),
+                (header::WWW_AUTHENTICATE, "Basic realm=\"tessera\", charset=\"UTF-8\""),
+            ],
+            Kind::MethodNotAllowed { allow } => vec![(header::ALLOW, allow)],
+            Kind::Unavailable => vec![(header::RETRY_AFTER, "1")],
+            // What was not read of the request stands in the way of the next one.
+            Kind::TooSlow | Kind::TooLarge => vec![(header::CONNECTION, "close")],
+            Kind::BadRequest { .. }
+            | Kind::NotFound
+            | Kind::NotAcceptable
+            | Kind::UnsupportedMediaType
+            | Kind::Internal => vec![],
+        }
+    }
+}

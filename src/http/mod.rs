@@ -1,0 +1,38 @@
+//! The doors: what the outside world may ask, and in which words.
+//!
+//! A protocol's words stop here: its JSON is known in its own room ([`tes`]) and nowhere else.
+//!
+//! Invariants:
+//! - a request that is wrong is answered 4xx, never 5xx, and no request panics;
+//! - an answer is JSON, also where a path or a method is unknown, and never a redirect;
+//! - a task is stored before its id is said;
+//! - secrets and query strings are never logged.
+//!
+//! Parts, in reading order:
+//! - [`router`]: all the doors on one page;
+//! - [`doors`], [`settings`]: what they open to, and what the operator decides;
+//! - [`exchange`], [`auth`], [`cors`], [`negotiation`], [`query`]: what every request has;
+//! - [`error`]: every status code;
+//! - [`tes`]: the GA4GH TES API;
+//! - [`health`], [`docs`]: our own pages;
+//! - [`listener`]: the connections.
+
+pub mod auth;
+pub mod cors;
+pub mod docs;
+pub mod doors;
+pub mod error;
+pub mod exchange;
+pub mod health;
+pub mod listener;
+pub mod negotiation;
+pub mod query;
+pub mod router;
+pub mod settings;
+pub mod tes;
+
+pub use auth::{Access, Credentials, Token, User};
+pub use doors::{Clock, Doors, Readiness, Wake};
+pub use error::ApiError;
+pub use router::router;
+pub use settings::{BackendFacts, Bounds, Files, Secret, Service, Settings};

@@ -1,0 +1,76 @@
+//! The promises of a store as a suite that every store must pass.
+//!
+//! A store joins with a [`Subject`] and one line, `conformance!(subject)`, in its tests: each promise becomes a test.
+//! Moments are arguments everywhere, so nothing here sleeps.
+//!
+//! Parts, in reading order:
+//! - [`samples`]: tasks, events, and how a task is brought into a phase;
+//! - [`durability`]: what was answered is there after a kill;
+//! - [`isolation`]: a caller sees only tasks of its owner;
+//! - [`listing`]: filters against a model, pages against new arrivals;
+//! - [`claims`]: expiry, fences, holders;
+//! - [`recording`]: what becomes of events;
+//! - [`canceling`]: a cancel in each state;
+//! - [`queue`]: what the engine reads;
+//! - [`hostile`]: texts that break what is put together by hand.
+
+#![allow(clippy::unwrap_used)]
+
+pub(crate) mod canceling;
+pub(crate) mod claims;
+pub(crate) mod durability;
+pub(crate) mod hostile;
+pub(crate) mod isolation;
+pub(crate) mod listing;
+pub(crate) mod queue;
+pub(crate) mod recording;
+pub(crate) mod samples;
+
+use async_trait::async_trait;
+
+use super::Store;
+
+/// A kind of store under test.
+#[async_trait]
+pub(crate) trait Subject: Sync {
+    /// The store.
+    type Store: Store;
+
+    /// An empty store that no other test knows.
+    async fn fresh(&self) -> Self::Store;
+
+    /// What a new server finds after the store's server was killed without a chance to finish anything.
+    async fn after_a_kill(&self, store: Self::Store) -> Self::Store;
+}
+
+/// Makes a test of each promise for the subject.
+macro_rules! conformance {
+    ($subject:expr) => {
+        conformance! { @rooms $subject;
+            durability: creation cancel claims records forgetting;
+            isolation: three_owners_and_every_verb;
+            listing: filters_agree_with_a_model prefixes_are_literal tags_as_the_contract_says
+                pages_partition_the_list pages_stand_while_tasks_arrive the_last_page_has_no_next;
+            claims: a_claim_is_exclusive_until_it_expires fences_rise_for_ever two_claimers_never_both_win
+                only_what_waits_is_claimed a_postponed_task_waits_for_its_time answers_in_the_order_asked;
+            recording: the_life_of_a_task an_older_claim_is_fenced repeats_change_nothing late_words_change_nothing
+                nonsense_is_refused_and_spares_its_neighbours nobody_is_unknown sentences_are_kept_until_the_end
+                a_retry_is_a_new_attempt what_is_over_leaves_something_behind a_claim_is_no_event
+                many_writers_lose_nothing;
+            canceling: in_every_phase twice before_the_hand_over_is_known while_a_claim_has_expired;
+            queue: oldest_first_after_a_cursor many_that_fit_nowhere_hide_nobody candidates_say_what_they_need
+                load_is_what_was_claimed active_is_what_may_be_outside standing_whoever_owns_it check_says_yes;
+            hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
+        }
+    };
+    (@rooms $subject:expr; $($room:ident: $($promise:ident)+;)+) => {
+        $(mod $room {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::store::conformance::$room::$promise(&$subject).await;
+            })+
+        })+
+    };
+}
+pub(crate) use conformance;

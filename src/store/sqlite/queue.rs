@@ -1,0 +1,145 @@
+//! What the engine reads: who waits, who is outside, what is left behind.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::columns::{self, CLAIMED};
+use super::fault::Fault;
+use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, QueueCursor};
+use crate::task::{JobRef, TaskId, TaskState};
+
+/// Tasks that wait and may be tried.
+pub(super) const QUEUED: &str = "
+    SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram FROM tasks
+    WHERE stage IN (0, 1) AND id > ?1 AND not_before <= ?2 AND (stage = 0 OR until <= ?2)
+    ORDER BY id LIMIT ?3";
+
+/// What claimed tasks and those outside are counted with.
+pub(super) const LOAD: &str = "SELECT backend, cpu, ram FROM tasks WHERE stage IN (1, 2, 3)";
+
+/// Tasks that have, or may have, something outside.
+pub(super) const ACTIVE: &str = "
+    SELECT id, state, fence, backend, until FROM tasks WHERE stage IN (1, 2, 3) AND id > ?1 ORDER BY id LIMIT ?2";
+
+/// Those of them whose cancel was requested.
+pub(super) const IN_CANCELING: &str = "
+    SELECT id, state, fence, backend, until FROM tasks WHERE stage = 3 AND id > ?1 ORDER BY id LIMIT ?2";
+
+/// Where one task stands.
+pub(super) const STANDING: &str = "SELECT id, state, fence, backend, until FROM tasks WHERE id = ?1";
+
+/// Jobs whose leavings are to be removed.
+pub(super) const LEFTOVERS: &str = "SELECT task, backend, handle FROM leftovers ORDER BY task LIMIT ?1";
+
+/// Runs [`QUEUED`].
+pub(super) fn queued(
+    connection: &Connection,
+    now: Timestamp,
+    after: Option<&QueueCursor>,
+    limit: u32,
+) -> Result<Vec<Candidate>, Fault> {
+    let mut statement = connection.prepare_cached(QUEUED)?;
+    let after = after.map_or("", |cursor| cursor.0.as_str());
+    let mut rows = statement.query(params![after, columns::from_moment(now), limit])?;
+    let mut candidates = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (task, state) = task_and_state(row)?;
+        let Some(attempt) = state.attempt() else { continue };
+        let claimed_on = if row.get::<_, i64>(3)? == CLAIMED { row.get(4)? } else { None };
+        candidates.push(Candidate {
+            task,
+            attempt,
+            backend: row.get(2)?,
+            claimed_on,
+            cpu_milli: row.get::<_, Option<i64>>(5)?.map(columns::amount),
+            ram_bytes: row.get::<_, Option<i64>>(6)?.map(columns::amount),
+        });
+    }
+    Ok(candidates)
+}
+
+/// Sums [`LOAD`] here and not in SQL, whose sums overflow with an error.
+pub(super) fn load(connection: &Connection) -> Result<Vec<Load>, Fault> {
+    let mut statement = connection.prepare_cached(LOAD)?;
+    let mut rows = statement.query([])?;
+    let mut loads: Vec<Load> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(backend) = row.get_ref(0)?.as_str_or_null()? else { continue };
+        let (cpu_milli, ram_bytes) = (columns::amount(row.get(1)?), columns::amount(row.get(2)?));
+        match loads.iter_mut().find(|load| load.backend == backend) {
+            Some(load) => {
+                load.jobs += 1;
+                load.cpu_milli = load.cpu_milli.saturating_add(cpu_milli);
+                load.ram_bytes = load.ram_bytes.saturating_add(ram_bytes);
+            }
+            None => loads.push(Load { backend: backend.to_owned(), jobs: 1, cpu_milli, ram_bytes }),
+        }
+    }
+    Ok(loads)
+}
+
+/// Runs [`ACTIVE`] or [`IN_CANCELING`].
+pub(super) fn active(
+    connection: &Connection,
+    query: &str,
+    after: Option<&TaskId>,
+    limit: u32,
+) -> Result<Vec<Active>, Fault> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(params![after.map_or("", TaskId::as_str), limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(one_active(row)?);
+    }
+    Ok(found)
+}
+
+/// Runs [`STANDING`] for each.
+pub(super) fn standing(connection: &Connection, ids: &[TaskId]) -> Result<Vec<Option<Active>>, Fault> {
+    let mut statement = connection.prepare_cached(STANDING)?;
+    let one = |id: &TaskId| -> Result<Option<Active>, Fault> {
+        let mut rows = statement.query([id.as_str()])?;
+        rows.next()?.map(one_active).transpose()
+    };
+    ids.iter().map(one).collect()
+}
+
+/// Runs [`LEFTOVERS`].
+pub(super) fn leftovers(connection: &Connection, limit: u32) -> Result<Vec<Leftover>, Fault> {
+    let mut statement = connection.prepare_cached(LEFTOVERS)?;
+    let mut rows = statement.query([limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let task = columns::task_id(row.get_ref(0)?.as_str()?)?;
+        found.push(Leftover { task, job: JobRef { backend: row.get(1)?, handle: row.get(2)? } });
+    }
+    Ok(found)
+}
+
+/// Removes leavings that are gone.
+pub(super) fn forget(connection: &Connection, leftovers: &[Leftover]) -> Result<(), Fault> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM leftovers WHERE task = ?1 AND backend = ?2 AND handle = ?3")?;
+    for Leftover { task, job } in leftovers {
+        statement.execute([task.as_str(), &job.backend, &job.handle])?;
+    }
+    Ok(())
+}
+
+/// The first two columns of a row.
+fn task_and_state(row: &Row<'_>) -> Result<(TaskId, TaskState), Fault> {
+    let id = row.get_ref(0)?.as_str()?;
+    let state = columns::document("state", id, row.get_ref(1)?.as_str()?)?;
+    Ok((columns::task_id(id)?, state))
+}
+
+fn one_active(row: &Row<'_>) -> Result<Active, Fault> {
+    let (task, state) = task_and_state(row)?;
+    let claim = match row.get(3)? {
+        Some(backend) if !state.is_terminal() => {
+            Some(Claim { fence: Fence(columns::amount(row.get(2)?)), backend, until: columns::moment(row.get(4)?)? })
+        }
+        Some(_) | None => None,
+    };
+    Ok(Active { task, state, claim })
+}

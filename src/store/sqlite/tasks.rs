@@ -1,0 +1,107 @@
+//! Reading tasks with their histories.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::columns;
+use super::fault::Fault;
+use crate::store::Summary;
+use crate::task::history::attempts;
+use crate::task::{Event, Owner, Task, TaskId, TaskState};
+
+/// A task's state, if it is this owner's.
+pub(super) const SUMMARY: &str = "SELECT id, created, phase FROM tasks WHERE id = ?1 AND owner = ?2";
+
+/// The states of tasks.
+pub(super) const SUMMARIES: &str = "
+    SELECT tasks.id, created, phase FROM json_each(?1) AS wanted CROSS JOIN tasks ON tasks.id = wanted.value";
+
+/// Tasks, if they are this owner's.
+pub(super) const TASKS: &str = "
+    SELECT tasks.id, created, state, specs.spec FROM json_each(?1) AS wanted
+    CROSS JOIN tasks ON tasks.id = wanted.value CROSS JOIN specs ON specs.row = tasks.spec
+    WHERE owner = ?2";
+
+/// The events of tasks.
+pub(super) const EVENTS: &str = "
+    SELECT task, at, body, seq FROM json_each(?1) AS wanted CROSS JOIN events ON task = wanted.value";
+
+/// One task's state.
+pub(super) fn summary(connection: &Connection, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, Fault> {
+    let mut statement = connection.prepare_cached(SUMMARY)?;
+    let mut rows = statement.query(params![id.as_str(), owner.0])?;
+    rows.next()?.map(one_summary).transpose()
+}
+
+/// States of the tasks found by a listing, in its order.
+pub(super) fn summaries(connection: &Connection, ids: &[String]) -> Result<Vec<Summary>, Fault> {
+    let mut statement = connection.prepare_cached(SUMMARIES)?;
+    let mut rows = statement.query([columns::from_document(&ids)?])?;
+    let mut found = Vec::with_capacity(ids.len());
+    while let Some(row) = rows.next()? {
+        found.push(one_summary(row)?);
+    }
+    found.sort_by(|a, b| b.id.cmp(&a.id));
+    Ok(found)
+}
+
+fn one_summary(row: &Row<'_>) -> Result<Summary, Fault> {
+    Ok(Summary {
+        id: columns::task_id(row.get_ref(0)?.as_str()?)?,
+        created: columns::moment(row.get(1)?)?,
+        phase: columns::phase(row.get(2)?)?,
+    })
+}
+
+/// An owner's tasks of these ids, newest first: two queries, however many they are.
+pub(super) fn tasks(connection: &Connection, owner: &Owner, ids: &[String]) -> Result<Vec<Task>, Fault> {
+    let wanted = columns::from_document(&ids)?;
+    let mut found = Vec::with_capacity(ids.len());
+    let mut statement = connection.prepare_cached(TASKS)?;
+    let mut rows = statement.query(params![wanted, owner.0])?;
+    while let Some(row) = rows.next()? {
+        found.push(one_task(owner, row)?);
+    }
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let mut told = events(connection, &wanted)?;
+    for task in &mut found {
+        let events = told.remove(task.id.as_str()).unwrap_or_default();
+        task.attempts = attempts(events.iter().map(|(_, at, event)| (*at, event)));
+    }
+    found.sort_by(|a, b| b.id.cmp(&a.id));
+    Ok(found)
+}
+
+fn one_task(owner: &Owner, row: &Row<'_>) -> Result<Task, Fault> {
+    let id = row.get_ref(0)?.as_str()?;
+    let state: TaskState = columns::document("state", id, row.get_ref(2)?.as_str()?)?;
+    let spec = columns::document("spec", id, row.get_ref(3)?.as_str()?)?;
+    let created = columns::moment(row.get(1)?)?;
+    Ok(Task { id: columns::task_id(id)?, owner: owner.clone(), created, spec, state, attempts: Vec::new() })
+}
+
+/// By task: each event with its number and its moment.
+type Events = HashMap<String, Vec<(i64, Timestamp, Event)>>;
+
+/// Each task's events in the order in which they happened.
+fn events(connection: &Connection, wanted: &str) -> Result<Events, Fault> {
+    let mut told = Events::new();
+    let mut statement = connection.prepare_cached(EVENTS)?;
+    let mut rows = statement.query([wanted])?;
+    while let Some(row) = rows.next()? {
+        let task = row.get_ref(0)?.as_str()?;
+        let event = columns::document("history", task, row.get_ref(2)?.as_str()?)?;
+        let event = (row.get(3)?, columns::moment(row.get(1)?)?, event);
+        match told.get_mut(task) {
+            Some(events) => events.push(event),
+            None => drop(told.insert(task.to_owned(), vec![event])),
+        }
+    }
+    // They come in order from the key; a sort in SQL would carry every body through it.
+    told.values_mut().for_each(|events| events.sort_by_key(|(seq, ..)| *seq));
+    Ok(told)
+}

@@ -1,0 +1,57 @@
+//! No query of the engine or of a listing scans a table or sorts what it reads.
+
+use rusqlite::Connection;
+
+use crate::store::sqlite::migrations::migrate;
+use crate::store::sqlite::{listing, queue, tasks};
+
+/// SQLite's own account of how it would run a query.
+fn plan(connection: &Connection, query: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+    let steps = statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>();
+    steps.unwrap()
+}
+
+#[test]
+fn every_read_goes_by_an_index_and_in_its_order() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection).unwrap();
+    let table = [
+        ("all of an owner", listing::OF_OWNER, "USING COVERING INDEX tasks_of_owner (owner=? AND id<?)"),
+        ("phase", listing::IN_PHASE, "USING COVERING INDEX tasks_in_phase (owner=? AND phase=? AND id<?)"),
+        ("tag, any value", listing::TAGGED, "USING PRIMARY KEY (owner=? AND key=? AND task<?)"),
+        (
+            "tag and value",
+            listing::TAGGED_WITH,
+            "USING COVERING INDEX tags_with_value (owner=? AND key=? AND value=? AND task<?)",
+        ),
+        ("name prefix", listing::NAMED, "INDEX tasks_named (owner=? AND name>? AND name<?)"),
+        ("name", listing::NAME, "USING PRIMARY KEY (id=?)"),
+        ("summary", tasks::SUMMARY, "USING PRIMARY KEY (id=?)"),
+        ("summaries", tasks::SUMMARIES, "SEARCH tasks USING PRIMARY KEY (id=?)"),
+        ("tasks", tasks::TASKS, "SEARCH specs USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("tasks", tasks::TASKS, "SEARCH tasks USING PRIMARY KEY (id=?)"),
+        ("events", tasks::EVENTS, "SEARCH events USING PRIMARY KEY (task=?)"),
+        ("queued", queue::QUEUED, "USING INDEX tasks_waiting (id>?)"),
+        ("active", queue::ACTIVE, "USING INDEX tasks_active (id>?)"),
+        ("canceling", queue::IN_CANCELING, "USING INDEX tasks_canceling (id>?)"),
+        ("standing", queue::STANDING, "USING PRIMARY KEY (id=?)"),
+    ];
+    for (what, query, expected) in table {
+        let steps = plan(&connection, query);
+        assert!(steps.iter().any(|step| step.contains(expected)), "{what}: {steps:#?}");
+        for step in &steps {
+            let scans = step.starts_with("SCAN") && !step.contains("wanted VIRTUAL TABLE");
+            assert!(!scans && !step.contains("TEMP B-TREE"), "{what}: {steps:#?}");
+        }
+    }
+}
+
+/// These read all of something that is small by its nature: what is outside, what is left behind.
+#[test]
+fn whole_reads_are_of_small_indexes() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection).unwrap();
+    assert_eq!(plan(&connection, queue::LOAD), ["SCAN tasks USING INDEX tasks_active"]);
+    assert_eq!(plan(&connection, queue::LEFTOVERS), ["SCAN leftovers"]);
+}

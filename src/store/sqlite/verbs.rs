@@ -1,0 +1,143 @@
+//! The store's verbs, each sent to the writer or the readers.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tessera_contract::InstallationId;
+
+use super::create::NewTask;
+use super::{Sqlite, claim, listing, queue, record, tasks};
+use crate::store::{
+    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Record, Recorded,
+    Store, StoreError, Summary,
+};
+use crate::task::{Owner, Task, TaskId, TaskSpec};
+
+#[async_trait]
+impl Store for Sqlite {
+    fn installation(&self) -> &InstallationId {
+        &self.installation
+    }
+
+    async fn create(&self, owner: &Owner, id: &TaskId, created: Timestamp, spec: TaskSpec) -> Result<(), StoreError> {
+        let task = NewTask::new(owner, id, created, spec).map_err(|fault| StoreError::Corrupt(fault.to_string()))?;
+        self.writer.write(move |connection| task.insert(connection)).await
+    }
+
+    async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        self.readers.read(move |connection| tasks::summary(connection, &owner, &id)).await
+    }
+
+    async fn get(&self, owner: &Owner, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        let (owner, id) = (owner.clone(), id.as_str().to_owned());
+        self.readers.read(move |connection| Ok(tasks::tasks(connection, &owner, &[id])?.pop())).await
+    }
+
+    async fn list_summaries(&self, owner: &Owner, query: &ListQuery) -> Result<Page<Summary>, StoreError> {
+        let (owner, query) = (owner.clone(), query.clone());
+        self.readers
+            .read(move |connection| {
+                let (ids, next) = listing::page(connection, &owner, &query)?;
+                Ok(Page { items: tasks::summaries(connection, &ids)?, next: next.as_deref().and_then(TaskId::parse) })
+            })
+            .await
+    }
+
+    async fn list(&self, owner: &Owner, query: &ListQuery) -> Result<Page<Task>, StoreError> {
+        let (owner, query) = (owner.clone(), query.clone());
+        self.readers
+            .read(move |connection| {
+                let (ids, next) = listing::page(connection, &owner, &query)?;
+                let items = tasks::tasks(connection, &owner, &ids)?;
+                Ok(Page { items, next: next.as_deref().and_then(TaskId::parse) })
+            })
+            .await
+    }
+
+    async fn request_cancel(
+        &self,
+        owner: &Owner,
+        id: &TaskId,
+        at: Timestamp,
+        shown: bool,
+    ) -> Result<Option<Recorded>, StoreError> {
+        let (owner, id) = (owner.clone(), id.clone());
+        self.writer.write(move |connection| record::cancel(connection, &owner, &id, at, shown)).await
+    }
+
+    async fn queued(
+        &self,
+        now: Timestamp,
+        after: Option<&QueueCursor>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| queue::queued(connection, now, after.as_ref(), limit)).await
+    }
+
+    async fn claim(
+        &self,
+        holder: &Holder,
+        now: Timestamp,
+        until: Timestamp,
+        wanted: &[ClaimRequest],
+    ) -> Result<Vec<Claimed>, StoreError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (holder, wanted) = (holder.clone(), wanted.to_vec());
+        self.writer
+            .write(move |connection| {
+                let claims = wanted.iter().map(|one| claim::claim(connection, &holder, now, until, one));
+                claims.filter_map(Result::transpose).collect()
+            })
+            .await
+    }
+
+    async fn load(&self) -> Result<Vec<Load>, StoreError> {
+        self.readers.read(|connection| queue::load(connection)).await
+    }
+
+    async fn active(&self, after: Option<&TaskId>, limit: u32) -> Result<Vec<Active>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| queue::active(connection, queue::ACTIVE, after.as_ref(), limit)).await
+    }
+
+    async fn canceling(&self, after: Option<&TaskId>, limit: u32) -> Result<Vec<Active>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| queue::active(connection, queue::IN_CANCELING, after.as_ref(), limit)).await
+    }
+
+    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |connection| records.iter().map(|one| record::record(connection, one)).collect()).await
+    }
+
+    async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, StoreError> {
+        self.readers.read(move |connection| queue::leftovers(connection, limit)).await
+    }
+
+    async fn forget(&self, leftovers: &[Leftover]) -> Result<(), StoreError> {
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        let leftovers = leftovers.to_vec();
+        self.writer.write(move |connection| queue::forget(connection, &leftovers)).await
+    }
+
+    async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Option<Active>>, StoreError> {
+        let ids = ids.to_vec();
+        self.readers.read(move |connection| queue::standing(connection, &ids)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|connection| {
+                connection.prepare_cached("UPDATE store SET checked = checked + 1")?.execute([])?;
+                Ok(())
+            })
+            .await
+    }
+}
