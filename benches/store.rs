@@ -1,7 +1,9 @@
 //! What the embedded store does a second, next to what its disk and its statements can do in the same run.
 //!
-//! `cargo bench --bench store [-- FOLDER]`; the folder names the disk that is measured.
+//! `cargo bench --bench store [-- FOLDER]`; the folder names the disk that is measured. Lines for people, and one of
+//! JSON for `cargo xtask bench`.
 
+use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,27 +26,37 @@ fn main() -> anyhow::Result<()> {
         None => tempfile::tempdir()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    say("disk: fdatasync of 4 KiB", flushes(folder.path())?, "");
-    say("bare statements: creates, 32 a commit", bare(folder.path(), false)?, "a row a statement");
-    say("bare statements: creates, 32 a commit", bare(folder.path(), true)?, "json_each(?1) a batch");
+    let mut figures = Figures::default();
+    figures.say("fdatasync_per_second", flushes(folder.path())?, "4 KiB each");
+    let [rows, batches] = bare(folder.path())?;
+    figures.say("bare_creates_per_second", rows, "a row a statement, 32 a commit");
+    figures.say("bare_batched_creates_per_second", batches, "json_each(?1) for 32, 32 a commit");
     for clients in [1, 16, 64] {
         let store = Arc::new(Sqlite::open(folder.path().join(format!("{clients}.db")))?);
         let (rate, mut waits) = runtime.block_on(creates(&store, clients))?;
         waits.sort_unstable();
         let at = |part: usize| waits[waits.len() * part / 1000];
         let waits = format!("p50 {:?}, p99 {:?}, p99.9 {:?}", at(500), at(990), at(999));
-        say(&format!("store: durable creates, {clients} at a time"), rate, &waits);
+        figures.say(&format!("creates_per_second_{clients}"), rate, &waits);
     }
     let store = Arc::new(Sqlite::open(folder.path().join("noop.db"))?);
-    say("store: no-op tasks through claim and two records", runtime.block_on(noop(&store, 20_000, 64))?, "64 a batch");
-    say("store: no-op tasks, one at a time", runtime.block_on(noop(&store, 2_000, 1))?, "");
+    let what = "a claim and two records each, 64 in a call";
+    figures.say("noop_tasks_per_second", runtime.block_on(noop(&store, 20_000, 64))?, what);
+    figures.say("noop_tasks_per_second_alone", runtime.block_on(noop(&store, 2_000, 1))?, "one in a call");
     let store = Arc::new(Sqlite::open(folder.path().join("list.db"))?);
-    runtime.block_on(lists(&store))?;
+    runtime.block_on(lists(&store, &mut figures))?;
+    println!("{}", serde_json::json!({ "figures": figures.0 }));
     Ok(())
 }
 
-fn say(what: &str, rate: f64, more: &str) {
-    println!("{what:<52} {rate:>9.0}/s  {more}");
+#[derive(Default)]
+struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    fn say(&mut self, name: &str, figure: f64, more: &str) {
+        println!("{name:<36} {figure:>9.1}  {more}");
+        self.0.insert(name.to_owned(), figure);
+    }
 }
 
 fn per_second(count: usize, since: Instant) -> f64 {
@@ -69,30 +81,39 @@ fn spec(name: &str) -> TaskSpec {
     TaskSpec { name: Some(name.to_owned()), executors: vec![executor], ..TaskSpec::default() }
 }
 
-/// The statements of a create without the store around them.
-fn bare(folder: &Path, together: bool) -> anyhow::Result<f64> {
-    let connection = Connection::open(folder.join(format!("bare-{together}.db")))?;
+type Statements = fn(&Connection, &[(TaskId, String)], &str) -> anyhow::Result<()>;
+
+/// The statements of a create without the store around them, in two shapes. They take turns, so that the disk's
+/// moods are the same for both.
+fn bare(folder: &Path) -> anyhow::Result<[f64; 2]> {
+    let shapes: [Statements; 2] = [bare_rows, bare_batch];
+    let state = serde_json::to_string(&tessera::task::TaskState::new())?;
+    let connections = [bare_connection(&folder.join("rows.db"))?, bare_connection(&folder.join("batches.db"))?];
+    let mut spent = [Duration::ZERO; 2];
+    let mut count = 0;
+    while spent[0] + spent[1] < 2 * A_WHILE {
+        for ((statements, connection), spent) in shapes.iter().zip(&connections).zip(&mut spent) {
+            let batch: Vec<(TaskId, String)> = (0..32)
+                .map(|_| Ok((TaskId::new(Timestamp::now()), serde_json::to_string(&spec("bench"))?)))
+                .collect::<anyhow::Result<_>>()?;
+            let start = Instant::now();
+            connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            statements(connection, &batch, &state)?;
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            *spent += start.elapsed();
+        }
+        count += 32;
+    }
+    Ok(spent.map(|spent| f64::from(count) / spent.as_secs_f64()))
+}
+
+fn bare_connection(path: &Path) -> anyhow::Result<Connection> {
+    let connection = Connection::open(path)?;
     let _mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
     connection.execute_batch(SCHEMA)?;
-    let state = serde_json::to_string(&tessera::task::TaskState::new())?;
-    let mut count = 0_usize;
-    let start = Instant::now();
-    while start.elapsed() < A_WHILE {
-        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let batch: Vec<(TaskId, String)> = (0..32)
-            .map(|_| Ok((TaskId::new(Timestamp::now()), serde_json::to_string(&spec("bench"))?)))
-            .collect::<anyhow::Result<_>>()?;
-        if together {
-            bare_batch(&connection, &batch, &state)?;
-        } else {
-            bare_rows(&connection, &batch, &state)?;
-        }
-        connection.prepare_cached("COMMIT")?.execute([])?;
-        count += batch.len();
-    }
-    Ok(per_second(count, start))
+    Ok(connection)
 }
 
 fn bare_rows(connection: &Connection, batch: &[(TaskId, String)], state: &str) -> anyhow::Result<()> {
@@ -220,7 +241,7 @@ async fn fill(store: &Arc<Sqlite>, tasks: u32, spec: fn(u32) -> TaskSpec) -> any
 }
 
 /// A page of each kind of listing on a large store.
-async fn lists(store: &Arc<Sqlite>) -> anyhow::Result<()> {
+async fn lists(store: &Arc<Sqlite>, figures: &mut Figures) -> anyhow::Result<()> {
     const TASKS: u32 = 100_000;
     fill(store, TASKS, |n| {
         let tags = [("group".to_owned(), (n % 100).to_string()), ("rare".to_owned(), (n % 50_000).to_string())];
@@ -231,13 +252,13 @@ async fn lists(store: &Arc<Sqlite>) -> anyhow::Result<()> {
     let tag = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
     let queries = [
         ("all", all.clone()),
-        ("a phase", ListQuery { phase: Some(Phase::Queued), ..all.clone() }),
-        ("a phase of nobody", ListQuery { phase: Some(Phase::Running), ..all.clone() }),
-        ("a tag of 1 %", ListQuery { tags: vec![tag("group", "7")], ..all.clone() }),
-        ("a rare and a common tag", ListQuery { tags: vec![tag("rare", "7"), tag("group", "7")], ..all.clone() }),
-        ("a tag and a phase", ListQuery { tags: vec![tag("group", "7")], phase: Some(Phase::Queued), ..all.clone() }),
-        ("a prefix of few names", ListQuery { name_prefix: "task-777".to_owned(), ..all.clone() }),
-        ("a prefix of most names", ListQuery { name_prefix: "task-".to_owned(), ..all.clone() }),
+        ("phase", ListQuery { phase: Some(Phase::Queued), ..all.clone() }),
+        ("phase_of_nobody", ListQuery { phase: Some(Phase::Running), ..all.clone() }),
+        ("tag", ListQuery { tags: vec![tag("group", "7")], ..all.clone() }),
+        ("two_tags", ListQuery { tags: vec![tag("rare", "7"), tag("group", "7")], ..all.clone() }),
+        ("tag_and_phase", ListQuery { tags: vec![tag("group", "7")], phase: Some(Phase::Queued), ..all.clone() }),
+        ("prefix_of_few", ListQuery { name_prefix: "task-777".to_owned(), ..all.clone() }),
+        ("prefix_of_most", ListQuery { name_prefix: "task-".to_owned(), ..all.clone() }),
     ];
     for (what, query) in queries {
         let start = Instant::now();
@@ -247,11 +268,8 @@ async fn lists(store: &Arc<Sqlite>) -> anyhow::Result<()> {
             found = store.list_summaries(&Owner::anonymous(), &query).await?.items.len();
             pages += 1;
         }
-        say(
-            &format!("store: pages of 256 in {TASKS}, {what}"),
-            per_second(pages, start),
-            &format!("{:?} each, {found} found", start.elapsed() / u32::try_from(pages)?),
-        );
+        let page_ms = 1_000.0 / per_second(pages, start);
+        figures.say(&format!("page_ms_{what}"), page_ms, &format!("{found} of {TASKS} tasks"));
     }
     Ok(())
 }

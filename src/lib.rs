@@ -2,6 +2,22 @@
 
 pub mod task;
 
+pub mod clock;
+
 pub mod store;
 
+pub mod engine;
+
+pub mod client;
+
+pub mod config;
+
 pub mod http;
+
+pub mod embedded;
+
+pub mod telemetry;
+
+pub mod wiring;
+
+pub mod cli;

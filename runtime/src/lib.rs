@@ -4,8 +4,28 @@
 //!
 //! Parts, in reading order:
 //! - [`plan`], [`report`]: the conversation;
-//! - [`step`]: the directory where a container's wrapper and the node meet.
+//! - [`version`]: how a document of another build is read;
+//! - [`step`]: the directory where a container's wrapper and the node meet;
+//! - [`layout`]: how the plan's paths get into containers, as a pure function;
+//! - [`tree`]: the task's files, reached only beneath their root;
+//! - [`frames`]: what a command printed;
+//! - [`exec`]: the wrapper of one executor, inside its container;
+//! - [`stage`]: inputs in, outputs out;
+//! - [`node`]: a whole attempt on one host.
 
+mod copy;
+mod entry;
+pub mod exec;
+mod expand;
+pub mod frames;
+pub mod layout;
+pub mod node;
+mod notes;
+mod pattern;
+mod places;
 pub mod plan;
 pub mod report;
+pub mod stage;
 pub mod step;
+pub mod tree;
+pub mod version;

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pattern;
+use crate::version::{self, Unreadable};
+
 /// The version this build writes, and the highest one it reads.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -37,6 +40,13 @@ pub struct Plan {
     /// Which places the job may read from and write to.
     #[serde(default)]
     pub storage: Storage,
+}
+
+impl Plan {
+    /// Reads a plan; one of a version above [`PLAN_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("plan", PLAN_VERSION, bytes)
+    }
 }
 
 /// One file or directory to bring in.
@@ -111,6 +121,13 @@ pub struct Output {
     /// What it was said to be; `None` counts as a file until the real kind is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+}
+
+impl Output {
+    /// Whether the path is a pattern: without `path_prefix` every character is literal (TES contract 10.8, 10.10).
+    pub fn is_pattern(&self) -> bool {
+        self.path_prefix.is_some() && pattern::has_wildcards(&self.path)
+    }
 }
 
 /// What each executor's container may use. `None` is no limit.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::version::{self, Unreadable};
+
 /// The version this build writes, and the highest one it reads.
 pub const REPORT_VERSION: u32 = 1;
 
@@ -38,6 +40,13 @@ pub struct Report {
     /// Facts about the run: node, image digests, times and memory (TES contract 15.7).
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+impl Report {
+    /// Reads a report; one of a version above [`REPORT_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("report", REPORT_VERSION, bytes)
+    }
 }
 
 /// How a job ended.
@@ -141,4 +150,11 @@ pub struct Progress {
     /// What is worth telling the user, oldest first. Grows only at its end.
     #[serde(default)]
     pub notes: Vec<Note>,
+}
+
+impl Progress {
+    /// Reads a progress document; one of a version above [`REPORT_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("progress", REPORT_VERSION, bytes)
+    }
 }

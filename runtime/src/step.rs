@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::version::{self, Unreadable};
+
 /// Where the runtime binary is mounted, read-only, in every container.
 pub const RUNTIME_PATH: &str = "/.tessera/runtime";
 /// Where the task's whole tree is mounted in every container.
@@ -71,16 +73,39 @@ pub struct StepFile {
     /// Container paths that are mounted from the tree; everything else of the tree is not seen by the command.
     #[serde(default)]
     pub mounted: Vec<String>,
-    /// Container paths to copy from the tree into the image's own directories before the command, if they exist.
+    /// Container paths to copy from the tree into the image's own directories before the command, if they exist;
+    /// the directories around them are made in any case.
     #[serde(default)]
     pub lay_in: Vec<String>,
-    /// Container paths or patterns to copy from the image's own directories into the tree after the command.
+    /// The same for what the command may do without: where the container's user may not write, a note is enough.
     #[serde(default)]
-    pub harvest: Vec<String>,
+    pub offer: Vec<String>,
+    /// What to copy from the image's own directories into the tree after the command.
+    #[serde(default)]
+    pub harvest: Vec<Harvest>,
     /// Bytes of each stream kept in the frames.
     pub log_cap_bytes: u64,
     /// Milliseconds between SIGTERM and SIGKILL, when the wrapper is asked to stop.
     pub stop_grace_ms: u64,
+}
+
+impl StepFile {
+    /// Reads a step file; one of a version above [`STEP_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("step file", STEP_VERSION, bytes)
+    }
+}
+
+/// What to copy from the image's own directories into the tree after the command.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Harvest {
+    /// A file, or a directory with everything in it.
+    Whole(String),
+    /// What the command changed below a directory; the image's own content stays where it is.
+    Changes(String),
+    /// What matches a pattern (TES contract 10.8).
+    Matches(String),
 }
 
 /// How a step ended.
@@ -105,6 +130,13 @@ pub struct StepRecord {
     /// What is worth telling the user.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+impl StepRecord {
+    /// Reads a record; one of a version above [`STEP_VERSION`] is refused.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        version::read("step record", STEP_VERSION, bytes)
+    }
 }
 
 /// How a step ended.

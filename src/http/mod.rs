@@ -15,7 +15,8 @@
 //!   [`body`]: what every request has;
 //! - [`error`]: every status code;
 //! - [`tes`]: the GA4GH TES API;
-//! - [`health`], [`docs`]: our own pages.
+//! - [`health`], [`docs`]: our own pages;
+//! - [`listener`]: the connections.
 
 pub mod auth;
 pub mod body;
@@ -25,6 +26,7 @@ pub mod doors;
 pub mod error;
 pub mod exchange;
 pub mod health;
+pub mod listener;
 pub mod negotiation;
 pub mod query;
 pub mod router;

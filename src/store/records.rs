@@ -91,7 +91,7 @@ pub struct Active {
 pub struct Load {
     /// The backend.
     pub backend: String,
-    /// Tasks claimed for it or running on it.
+    /// Tasks claimed for it or running on it. An expired claim counts until it is settled: a job may exist there.
     pub jobs: u64,
     /// The sum of what they are counted with.
     pub cpu_milli: u64,

@@ -69,6 +69,8 @@ fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
     let Some(last) = told.last_mut() else { return };
     match event {
         Event::Claimed { .. } => {}
+        // A reason that was told already is not repeated.
+        Event::Postponed { reason, .. } if reason.is_empty() => {}
         Event::Postponed { reason, .. } => last.say(at, reason),
         Event::Submitted { job, .. } => {
             last.say(at, format!("handed to backend `{}` as job `{}`", job.backend, job.handle));

@@ -8,12 +8,14 @@
 //! - [`observation`]: what a backend says about it;
 //! - [`error`]: errors, sorted by what the caller does next;
 //! - this page: the trait itself;
-//! - `scripted`: a fake that does as it is told, stricter than any real engine;
-//! - `conformance`: the promises as a suite of functions that every backend must pass.
+//! - [`scripted`]: a fake that does as it is told, stricter than any real engine;
+//! - [`conformance`]: the promises as a suite of functions that every backend must pass.
 
+pub mod conformance;
 pub mod error;
 pub mod job;
 pub mod observation;
+pub mod scripted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,16 @@ pub use observation::{Finding, Inventoried, InventoryPage, LogChunk, Observation
 pub trait Backend: Send + Sync {
     /// Facts the engine plans with. Constant while the server runs.
     fn profile(&self) -> &Profile;
+
+    /// Which wishes of a task it honours; none unless it says so.
+    fn honours(&self) -> Honours {
+        Honours::default()
+    }
+
+    /// The bell it rings when a job may have changed; `None` when it can only be polled.
+    fn bell(&self) -> Option<&Bell> {
+        None
+    }
 
     /// Hands a job over. Submitting a job whose id is known finds the first one and answers its handle.
     async fn submit(&self, job: &Job) -> Result<Handle, BackendError>;
@@ -70,6 +82,17 @@ pub struct Profile {
     pub parameters: Vec<String>,
     /// How long a cancelled job may go on at most, on a healthy engine.
     pub stops_within: Duration,
+}
+
+/// Wishes that not every backend can honour (TES contract 13.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Honours {
+    /// A bound on the disk that a job uses.
+    pub disk: bool,
+    /// Cheaper capacity that may be reclaimed.
+    pub preemptible: bool,
+    /// Zones to run in.
+    pub zones: bool,
 }
 
 /// What a backend can carry at once; `None` is no bound.

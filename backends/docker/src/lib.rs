@@ -1,1 +1,253 @@
-//! x
+//! Runs jobs on the Docker (or Podman) engine of this host, one detached node process an attempt.
+//!
+//! The adapter builds the attempt's directory, starts the node, looks at its files and signals it. Transfers and
+//! containers go on whatever happens to this process, and a node that died is started again.
+//!
+//! Parts, in reading order:
+//! - [`config`]: the settings; `registry`: logins for private images;
+//! - `job`: our job → the node's documents; `status`: the node's files → our observation;
+//! - `folder`: the directories; `node`: starting nodes;
+//! - `watch`: looking after the nodes: observe, cancel, release; `check`: what an operator should know;
+//! - this page: the contract.
+
+pub mod config;
+
+mod check;
+mod folder;
+mod job;
+mod node;
+mod registry;
+mod status;
+mod watch;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tessera_contract::{
+    Backend, BackendError, Bell, Capacity, Finding, Handle, InstallationId, Inventoried, InventoryPage, Job, JobId,
+    LogChunk, Observation, Profile, Stream,
+};
+use tessera_runtime::frames;
+use tessera_runtime::node::attempt;
+use tessera_runtime::node::container;
+use tessera_runtime::node::engine::Engine;
+use tessera_runtime::node::settings::EngineSettings;
+use tessera_runtime::plan::Policy;
+use tessera_runtime::step;
+
+use crate::config::DockerConfig;
+use crate::folder::Folder;
+use crate::job::Setting;
+use crate::registry::DockerFile;
+use crate::watch::{Watch, disk, job_of};
+
+/// Jobs on one page of the inventory.
+const PAGE: usize = 32;
+/// Bytes of one answer of `logs`.
+const CHUNK: usize = 256 * 1024;
+/// Beyond the grace: the engine's own time to end a container.
+const ENGINE_TAKES: Duration = Duration::from_secs(1);
+/// How long the engine is asked what it has, before the host is looked at instead.
+const ASKED_FOR: Duration = Duration::from_secs(2);
+
+/// One engine as a backend.
+#[derive(Debug)]
+pub struct Docker {
+    profile: Profile,
+    watch: Arc<Watch>,
+    listener: tokio::task::AbortHandle,
+}
+
+impl Docker {
+    /// Opens the backend `name`, whose jobs live below `work`. `runtime` is the static tool runtime on this
+    /// host; `bell` is rung when a job has changed. An engine that does not answer is no error here.
+    pub async fn open(
+        name: &str,
+        config: DockerConfig,
+        installation: InstallationId,
+        work: PathBuf,
+        runtime: PathBuf,
+        bell: Bell,
+    ) -> Result<Arc<Self>, BackendError> {
+        let misconfigured = |text: String| BackendError::Misconfigured(format!("backend `{name}`: {text}"));
+        if let Some((key, sentence)) = config.problem() {
+            return Err(misconfigured(format!("`{key}`: {sentence}")));
+        }
+        let logins = DockerFile::read(&config).map_err(misconfigured)?;
+        let folder = Folder::open(&work)
+            .map_err(|e| misconfigured(format!("the work directory {} cannot be used: {e}", work.display())))?;
+        let engine = Engine::at(EngineSettings { host: config.engine_host(), api: None });
+        let profile = Profile {
+            name: name.to_owned(),
+            kind: "docker",
+            capacity: capacity(&config, &engine).await,
+            parameters: job::PARAMETERS.map(str::to_owned).to_vec(),
+            stops_within: Duration::from_millis(config.stop_grace_ms.unwrap_or(Policy::default().stop_grace_ms))
+                + ENGINE_TAKES,
+        };
+        let fifo = job::bell_of(folder.path());
+        let setting = Setting {
+            name: name.to_owned(),
+            config,
+            installation,
+            runtime_binary: runtime.canonicalize().unwrap_or(runtime),
+            bell: fifo.clone(),
+        };
+        let listener = watch::listen(&fifo, bell.clone())
+            .map_err(|e| misconfigured(format!("the FIFO {} cannot be opened: {e}", fifo.display())))?;
+        let watch = Arc::new(Watch::new(setting, folder, engine, logins, bell));
+        watch.sweep();
+        Ok(Arc::new(Self { profile, watch, listener }))
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// What the engine has, as far as the configuration does not say; the host's when there is no engine yet.
+async fn capacity(config: &DockerConfig, engine: &Engine) -> Capacity {
+    let (mut cores, mut memory) = (config.cpu_cores, None);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked to be positive.
+    if let Some(gib) = config.ram_gb {
+        memory = Some((gib * f64::from(1 << 30)) as u64);
+    }
+    if cores.is_none() || memory.is_none() {
+        let info = match tokio::time::timeout(ASKED_FOR, engine.info()).await {
+            Ok(Ok(info)) => Some(info),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let asked = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0);
+        let asked_cores = info.as_ref().and_then(|info| asked(info.ncpu));
+        #[allow(clippy::cast_precision_loss)] // No machine has so many.
+        let cores_there = asked_cores.or_else(host_cores).map(|n| n as f64);
+        cores = cores.or(cores_there);
+        memory = memory.or_else(|| info.and_then(|info| asked(info.mem_total))).or_else(host_memory);
+    }
+    Capacity {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked to be positive.
+        cpu_milli: cores.map(|cores| (cores * 1_000.0) as u64),
+        ram_bytes: memory,
+        jobs: config.jobs,
+    }
+}
+
+fn host_cores() -> Option<u64> {
+    std::thread::available_parallelism().ok().and_then(|n| u64::try_from(n.get()).ok())
+}
+
+fn host_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1_024)
+}
+
+#[async_trait]
+impl Backend for Docker {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    async fn submit(&self, job: &Job) -> Result<Handle, BackendError> {
+        let watch = self.watch.clone();
+        let handle = Handle(job.id.to_string());
+        let api = watch.engine_answers().await?;
+        let (plan, settings) = job::documents(&watch.setting, &watch.logins, api, job)?;
+        let id = job.id.clone();
+        watch.blocking(move |watch| watch.accept(&id, &plan, &settings)).await??;
+        Ok(handle)
+    }
+
+    async fn observe(&self, handles: &[Handle]) -> Result<Vec<Observation>, BackendError> {
+        let handles = handles.to_vec();
+        self.watch
+            .blocking(move |watch| {
+                let evidence = handles.iter().map(|handle| watch.look_at(handle));
+                evidence.map(status::observation).collect()
+            })
+            .await
+    }
+
+    async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
+        let handle = handle.clone();
+        self.watch.blocking(move |watch| watch.cancel(&handle)).await?
+    }
+
+    async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
+        let asked = handle.clone();
+        let away = self.watch.blocking(move |watch| watch.put_away(&asked)).await??;
+        match (away, job_of(handle)) {
+            (Some((job, away)), _) => {
+                self.watch.clone().take_down_later(job, away);
+                Ok(())
+            }
+            // Known by its containers only, if at all.
+            (None, Some(job)) => self.watch.remove_containers(&job).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
+        let nothing = move |ended| LogChunk { bytes: Vec::new(), next: from, ended };
+        let Some(job) = job_of(handle) else {
+            return Ok(nothing(true));
+        };
+        let stream = match stream {
+            Stream::Stdout => frames::Stream::Stdout,
+            Stream::Stderr => frames::Stream::Stderr,
+        };
+        self.watch
+            .blocking(move |watch| {
+                let attempt = watch.folder.attempt(&job);
+                let failed = |e| disk("reading the log of", &attempt, &e);
+                if !attempt.dir().try_exists().map_err(failed)? {
+                    return Ok(nothing(true));
+                }
+                // Asked before reading: what comes after the end was seen cannot be missed.
+                let job_ended = attempt.has(attempt::REPORT).map_err(failed)?;
+                let Ok(dir) = attempt.open_step(step) else {
+                    return Ok(nothing(job_ended));
+                };
+                let ended = job_ended || dir.open_regular(step::RECORD).map_err(failed)?.is_some();
+                let Some(file) = dir.open_regular(step::FRAMES).map_err(failed)? else {
+                    return Ok(nothing(ended));
+                };
+                let chunk = frames::read(&file, stream, from, CHUNK).map_err(failed)?;
+                Ok(LogChunk { ended: ended && chunk.bytes.len() < CHUNK, bytes: chunk.bytes, next: chunk.next })
+            })
+            .await?
+    }
+
+    async fn inventory(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {
+        self.watch.sweep();
+        let folder = self.watch.folder.clone();
+        let jobs = self.watch.blocking(move |_| folder.jobs()).await?;
+        let jobs = jobs.map_err(|e| BackendError::Unavailable(format!("the work directory cannot be listed: {e}")))?;
+        let known: HashSet<JobId> = jobs.iter().cloned().collect();
+        let mut rest = jobs.into_iter().filter(|job| after.is_none_or(|after| job.as_str() > after));
+        let mut page: Vec<JobId> = rest.by_ref().take(PAGE).collect();
+        let next = rest.next().and(page.last()).map(JobId::to_string);
+        if next.is_none() {
+            // Behind the last directory: what only its containers remember.
+            let orphans = self.watch.jobs_of_containers().await?.into_iter();
+            page.extend(orphans.filter(|job| !known.contains(job)));
+        }
+        let inventoried = |job: JobId| Inventoried { handle: Handle(job.to_string()), job };
+        Ok(InventoryPage { jobs: page.into_iter().map(inventoried).collect(), next })
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        check::check(&self.watch).await
+    }
+}
+
+/// The labels of every container of one installation.
+pub(crate) fn installation_label(setting: &Setting) -> (&str, &str) {
+    (container::INSTALLATION, setting.installation.0.as_str())
+}

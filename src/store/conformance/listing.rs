@@ -151,7 +151,8 @@ pub(crate) async fn tags_as_the_contract_says(subject: &impl Subject) {
         ids.push(put(&store, &ann(), i64::try_from(n).unwrap(), spec).await);
     }
     put_one(&store).await;
-    let table: &[(&[(&str, Option<&str>)], &[usize])] = &[
+    type Row = (&'static [(&'static str, Option<&'static str>)], &'static [usize]);
+    let table: &[Row] = &[
         (&[("a", Some("x"))], &[2, 0]),
         (&[("a", None)], &[2, 1, 0]),
         (&[("a", Some(""))], &[1]),

@@ -1,8 +1,8 @@
 //! Writing new tasks.
 //!
-//! A row a statement, each statement prepared once. One `json_each(?1)` for a whole batch was measured and is no
-//! faster here: SQLite lives in this process, so a call costs less than quoting a spec once more and parsing it out
-//! of the batch again (`cargo bench --bench store` prints both).
+//! A row a statement, each statement prepared once. One `json_each(?1)` for a whole batch is slower here:
+//! SQLite lives in this process, so a call costs less than quoting a spec once more and parsing it out of the batch
+//! again (`cargo bench --bench store` prints both).
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};

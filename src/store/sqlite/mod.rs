@@ -13,12 +13,12 @@
 //! - no query of the engine or of a listing reads tasks it does not answer by scanning or sorting.
 //!
 //! Parts, in reading order:
-//! - [`verbs`]: the store's verbs, each sent to the writer or the readers;
-//! - [`open`], [`migrations`]: from a path to a store;
-//! - [`writer`], [`readers`]: the threads;
-//! - [`create`], [`claim`], [`record`]: what is written;
-//! - [`tasks`], [`listing`], [`queue`]: what is read;
-//! - [`columns`], [`fault`]: values and errors, between SQL and us.
+//! - `verbs`: the store's verbs, each sent to the writer or the readers;
+//! - `open`, `migrations`: from a path to a store;
+//! - `writer`, `readers`: the threads;
+//! - `create`, `claim`, `record`: what is written;
+//! - `tasks`, `listing`, `queue`: what is read;
+//! - `columns`, `fault`: values and errors, between SQL and us.
 
 mod claim;
 mod columns;

@@ -1,0 +1,44 @@
+//! What a job prints.
+
+use anyhow::{Context, Result, ensure};
+
+use super::watch::{look_until_ended, look_until_started, look_until_stopped, put_away, read_until, submit};
+use super::{Script, Subject, Wish};
+use crate::Stream;
+
+/// Both streams can be read while the job runs, from any offset, and after it has ended.
+pub async fn read_while_running_and_after(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::one([
+        Wish::Print(Stream::Stdout, "to out".to_owned()),
+        Wish::Print(Stream::Stderr, "to err".to_owned()),
+        Wish::Hang,
+    ]));
+    let handle = submit(subject, &job).await?;
+    look_until_started(subject, &handle).await?;
+    let out_end = read_until(subject, &handle, 0, Stream::Stdout, "to out").await?;
+    read_until(subject, &handle, 0, Stream::Stderr, "to err").await?;
+
+    let backend = subject.backend();
+    let rest = backend.logs(&handle, 0, Stream::Stdout, out_end).await.context("logs failed")?;
+    ensure!(!rest.ended, "the step runs, and its log is said to have ended");
+    let tail = backend.logs(&handle, 0, Stream::Stdout, 3).await.context("logs from the middle failed")?;
+    ensure!(tail.bytes.starts_with(b"out"), "from offset 3: {:?}", String::from_utf8_lossy(&tail.bytes));
+
+    backend.cancel(&handle).await.context("cancel failed")?;
+    look_until_stopped(subject, &handle, &job.id).await?;
+    let whole = backend.logs(&handle, 0, Stream::Stdout, 0).await.context("logs after the end failed")?;
+    ensure!(whole.bytes.starts_with(b"to out"), "after the end: {:?}", String::from_utf8_lossy(&whole.bytes));
+    let end = backend.logs(&handle, 0, Stream::Stdout, whole.next).await.context("logs at the end failed")?;
+    ensure!(end.ended && end.bytes.is_empty(), "behind the end of an ended step: {end:?}");
+    put_away(subject, &handle).await
+}
+
+/// The logs of a step that has not started are empty and go on; those of an ended job end.
+pub async fn a_step_that_never_started_has_an_empty_log(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::steps([vec![Wish::End(1)], vec![Wish::Print(Stream::Stdout, "never".to_owned())]]));
+    let handle = submit(subject, &job).await?;
+    look_until_ended(subject, &handle).await?;
+    let chunk = subject.backend().logs(&handle, 1, Stream::Stdout, 0).await.context("logs failed")?;
+    ensure!(chunk.bytes.is_empty() && chunk.ended, "of a step that never started: {chunk:?}");
+    put_away(subject, &handle).await
+}

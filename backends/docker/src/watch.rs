@@ -1,0 +1,434 @@
+//! Looking after the nodes: what the contract's verbs do with an attempt's directory.
+//!
+//! What touches only files runs as plain code on a blocking thread; the engine is asked only before a job is
+//! accepted, and for containers whose node is gone.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tessera_contract::{BackendError, Bell, Handle, JobId};
+use tessera_runtime::node::attempt::{self, Attempt, Keep};
+use tessera_runtime::node::container;
+use tessera_runtime::node::engine::{Engine, EngineError};
+use tessera_runtime::node::lock::{self, Holder, Lock};
+use tessera_runtime::node::settings::NodeSettings;
+use tessera_runtime::plan::Plan;
+use tessera_runtime::report::{Fault, FaultClass, Note, Outcome, Progress, REPORT_VERSION, Report};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use crate::folder::Folder;
+use crate::job::Setting;
+use crate::node::{self, Next, Starts};
+use crate::registry::DockerFile;
+use crate::status::Evidence;
+
+/// How long an answer of the engine is believed.
+const ANSWER_LASTS: Duration = Duration::from_secs(2);
+/// How long the engine is given to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between tries to take a job down.
+const TAKE_DOWN_PAUSE: Duration = Duration::from_secs(2);
+
+/// One backend's jobs.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) setting: Setting,
+    pub(crate) folder: Folder,
+    pub(crate) engine: Engine,
+    pub(crate) logins: DockerFile,
+    bell: Bell,
+    /// When the engine answered last, and which API it speaks.
+    answered: tokio::sync::Mutex<Option<(Instant, String)>>,
+    /// Jobs that are being taken down or given up in the background.
+    in_hand: Mutex<HashSet<JobId>>,
+}
+
+/// Rings the bell whenever a node rings the FIFO.
+pub(crate) fn listen(fifo: &Path, bell: Bell) -> io::Result<tokio::task::AbortHandle> {
+    // Open for both ends, so that it never reads as closed when the last node goes.
+    let mut nodes = pipe::OpenOptions::new().read_write(true).open_receiver(fifo)?;
+    let task = tokio::spawn(async move {
+        let mut rings = [0; 512];
+        while let Ok(1..) = nodes.read(&mut rings).await {
+            bell.ring();
+        }
+    });
+    Ok(task.abort_handle())
+}
+
+impl Watch {
+    pub(crate) fn new(setting: Setting, folder: Folder, engine: Engine, logins: DockerFile, bell: Bell) -> Self {
+        Self {
+            setting,
+            folder,
+            engine,
+            logins,
+            bell,
+            answered: tokio::sync::Mutex::default(),
+            in_hand: Mutex::default(),
+        }
+    }
+
+    /// Runs what touches files on a thread that may wait for a disk.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let watch = self.clone();
+        let task = tokio::task::spawn_blocking(move || what(&watch));
+        task.await.map_err(|e| BackendError::Unavailable(format!("the work broke off: {e}")))
+    }
+
+    /// The API version of an engine that answers; asked at most every two seconds.
+    pub(crate) async fn engine_answers(&self) -> Result<String, BackendError> {
+        let mut answered = self.answered.lock().await;
+        if let Some((at, api)) = &*answered
+            && at.elapsed() < ANSWER_LASTS
+        {
+            return Ok(api.clone());
+        }
+        *answered = None;
+        let asked = async {
+            self.engine.ping().await?;
+            self.engine.api().await
+        };
+        match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+            Ok(Ok(api)) => {
+                *answered = Some((Instant::now(), api.clone()));
+                Ok(api)
+            }
+            Ok(Err(error)) => Err(self.unreachable(&error.to_string())),
+            Err(_) => Err(self.unreachable(&format!("no answer in {} s", ANSWER_WITHIN.as_secs()))),
+        }
+    }
+
+    fn unreachable(&self, words: &str) -> BackendError {
+        BackendError::Unavailable(format!(
+            "the container engine of `{}` at {} does not answer: {words}; start it, or set `host` of the backend",
+            self.setting.name,
+            self.setting.config.engine_host()
+        ))
+    }
+
+    /// Makes a job's directory and starts its node; a job that is there is left as it is, but not without node.
+    pub(crate) fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
+        let attempt = self.folder.attempt(job);
+        if self.in_hand().contains(job) {
+            return Err(BackendError::Unavailable(format!("job {job} is still being taken down")));
+        }
+        let made = self.folder.make(job, plan, settings).map_err(|e| disk("making", &attempt, &e))?;
+        let started = self.start_unless_attended(&attempt);
+        started.map(drop).map_err(|error| {
+            if made {
+                // Refused as a whole: nobody will ask for it again.
+                let _ = self.folder.put_away(job).map(|away| away.map(|away| Folder::remove(&away)));
+            }
+            self.cannot_start(&error)
+        })
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm)] // io::ErrorKind is open.
+    fn cannot_start(&self, error: &io::Error) -> BackendError {
+        let runtime = self.setting.runtime_binary.display();
+        let advice = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; its directory must not be mounted noexec",
+            io::ErrorKind::NotFound => "; lay it out again",
+            _ => {
+                return BackendError::Unavailable(format!("starting a node with {runtime} failed: {error}"));
+            }
+        };
+        BackendError::Misconfigured(format!("starting a node with {runtime} failed: {error}{advice}"))
+    }
+
+    /// Starts a node unless one lives or the job has ended; true when it did.
+    fn start_unless_attended(&self, attempt: &Attempt) -> io::Result<bool> {
+        let Some(lock) = Lock::take(&attempt.file(attempt::LOCK))? else {
+            return Ok(false);
+        };
+        // Looked at with the lock in hand: a node writes its report before it lets go.
+        if attempt.has(attempt::REPORT)? {
+            return Ok(false);
+        }
+        node::start(&self.setting.runtime_binary, attempt, lock, &self.bell)?;
+        Ok(true)
+    }
+
+    /// What is to be found of a job. A node that has died without a report is started again.
+    pub(crate) fn look_at(self: &Arc<Self>, handle: &Handle) -> Evidence {
+        let Some(job) = job_of(handle) else {
+            return Evidence::Missing;
+        };
+        let attempt = self.folder.attempt(&job);
+        match self.find_evidence(&job, &attempt) {
+            Ok(evidence) => evidence,
+            Err(_) if matches!(attempt.dir().try_exists(), Ok(false)) => Evidence::Missing,
+            Err(error) => Evidence::Unreadable(format!("{}: {error}", attempt.dir().display())),
+        }
+    }
+
+    fn find_evidence(self: &Arc<Self>, job: &JobId, attempt: &Attempt) -> io::Result<Evidence> {
+        if !attempt.dir().try_exists()? {
+            return Ok(Evidence::Missing);
+        }
+        if let Some(report) = read_report(attempt)? {
+            return Ok(Evidence::Reported(report));
+        }
+        let progress = read(attempt, attempt::PROGRESS, Progress::read)?;
+        if lock::is_held(&attempt.file(attempt::LOCK))? {
+            return Ok(Evidence::Attended(progress));
+        }
+        // The node may have reported and gone since the first look.
+        if let Some(report) = read_report(attempt)? {
+            return Ok(Evidence::Reported(report));
+        }
+        let reason = self.start_again(job, attempt)?;
+        Ok(Evidence::Unattended { progress, reason })
+    }
+
+    /// Starts a node again, unless too many have died; answers why it does not run at once.
+    fn start_again(self: &Arc<Self>, job: &JobId, attempt: &Attempt) -> io::Result<Option<String>> {
+        let plan = read(attempt, attempt::PLAN, Plan::read)?;
+        let steps = plan.map_or(0, |plan| u32::try_from(plan.executors.len()).unwrap_or(u32::MAX));
+        let done = node::done(attempt, steps);
+        let bound = self.setting.config.node_restarts;
+        match Starts::of(attempt)?.next(done, Timestamp::now(), bound) {
+            Next::Start(starts) => {
+                if self.start_unless_attended(attempt)? {
+                    tracing::info!(%job, "the node had died and was started again");
+                    starts.keep(attempt)?;
+                }
+                Ok(None)
+            }
+            Next::Wait(pause) => {
+                let bell = self.bell.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    bell.ring();
+                });
+                let words = node::last_words(attempt);
+                Ok(Some(format!("the node process died ({words}) and is started again soon")))
+            }
+            Next::GiveUp => {
+                let words = node::last_words(attempt);
+                let reason = format!(
+                    "the node process died {} times without getting anywhere; its last words: {words}",
+                    bound + 1
+                );
+                self.clone().give_up_later(job.clone(), attempt.clone(), steps, reason.clone());
+                Ok(Some(reason))
+            }
+        }
+    }
+
+    /// Writes the request to stop and tells the node; one that has died is started to see it.
+    pub(crate) fn cancel(self: &Arc<Self>, handle: &Handle) -> Result<(), BackendError> {
+        let Some(job) = job_of(handle) else {
+            return Ok(());
+        };
+        let attempt = self.folder.attempt(&job);
+        let asked = (|| {
+            if !attempt.dir().try_exists()? || attempt.has(attempt::REPORT)? {
+                return Ok(());
+            }
+            if !attempt.has(attempt::CANCEL)? {
+                attempt.make_mark(attempt::CANCEL)?;
+            }
+            let lock = attempt.file(attempt::LOCK);
+            if let Some(holder) = Holder::of(&lock)? {
+                return holder.wake();
+            }
+            // A node that holds the lock and cannot be signalled yet looks for the request once it can.
+            if lock::is_held(&lock)? {
+                return Ok(());
+            }
+            self.start_unless_attended(&attempt).map(drop)
+        })();
+        match asked {
+            Err(_) if matches!(attempt.dir().try_exists(), Ok(false)) => Ok(()),
+            asked => asked.map_err(|e| disk("stopping", &attempt, &e)),
+        }
+    }
+
+    /// Takes an ended job out of sight, to be taken down in the background. One that has not ended is stopped
+    /// first.
+    pub(crate) fn put_away(self: &Arc<Self>, handle: &Handle) -> Result<Option<(JobId, Attempt)>, BackendError> {
+        let Some(job) = job_of(handle) else {
+            return Ok(None);
+        };
+        let attempt = self.folder.attempt(&job);
+        let failed = |e| disk("releasing", &attempt, &e);
+        if !attempt.dir().try_exists().map_err(failed)? {
+            return Ok(None);
+        }
+        if !attempt.has(attempt::REPORT).map_err(failed)? {
+            self.cancel(handle)?;
+            return Err(BackendError::Unavailable(format!(
+                "job {job} has not ended: it is stopped first, release it again"
+            )));
+        }
+        let away = self.folder.put_away(&job).map_err(failed)?;
+        Ok(away.map(|away| (job, away)))
+    }
+
+    /// Takes jobs down that a former process had put away.
+    pub(crate) fn sweep(self: &Arc<Self>) {
+        match self.folder.put_away_jobs() {
+            Ok(jobs) => jobs.into_iter().for_each(|(job, away)| self.clone().take_down_later(job, away)),
+            Err(error) => tracing::warn!("the work directory cannot be listed: {error}"),
+        }
+    }
+
+    /// Waits for the node to go, then removes the containers it left and the directory.
+    pub(crate) fn take_down_later(self: Arc<Self>, job: JobId, away: Attempt) {
+        if !self.in_hand().insert(job.clone()) {
+            return;
+        }
+        tokio::spawn(async move {
+            while let Err(error) = self.take_down(&job, &away).await {
+                tracing::warn!(%job, "taking down is tried again: {error}");
+                tokio::time::sleep(TAKE_DOWN_PAUSE).await;
+            }
+            self.in_hand().remove(&job);
+        });
+    }
+
+    async fn take_down(&self, job: &JobId, away: &Attempt) -> anyhow::Result<()> {
+        let lock = away.file(attempt::LOCK);
+        if let Some(holder) = Holder::of(&lock)? {
+            holder.ended().await?;
+        }
+        anyhow::ensure!(!lock::is_held(&lock)?, "its node is about to begin");
+        if away.dir().try_exists()? && !away.has(attempt::CLEAN)? {
+            self.remove_containers(job).await?;
+        }
+        let away = away.clone();
+        tokio::task::spawn_blocking(move || Folder::remove(&away)).await??;
+        Ok(())
+    }
+
+    /// Ends a job whose node cannot be kept alive: its containers are removed, then the report is written.
+    fn give_up_later(self: Arc<Self>, job: JobId, attempt: Attempt, steps: u32, reason: String) {
+        if !self.in_hand().insert(job.clone()) {
+            return;
+        }
+        tokio::spawn(async move {
+            if let Err(error) = self.give_up(&job, &attempt, steps, reason).await {
+                tracing::warn!(%job, "giving up is tried again: {error}");
+                tokio::time::sleep(TAKE_DOWN_PAUSE).await;
+            }
+            self.in_hand().remove(&job);
+            self.bell.ring();
+        });
+    }
+
+    async fn give_up(&self, job: &JobId, attempt: &Attempt, steps: u32, reason: String) -> anyhow::Result<()> {
+        let Some(_lock) = Lock::take(&attempt.file(attempt::LOCK))? else {
+            anyhow::bail!("a node lives after all");
+        };
+        // From here on nothing starts: a container that is being created finds its mark made.
+        let mut user_code_started = false;
+        for step in 0..steps {
+            if let Ok(dir) = attempt.open_step(step) {
+                user_code_started |= !dir.forbid()?;
+            }
+        }
+        self.remove_containers(job).await?;
+        let progress = read(attempt, attempt::PROGRESS, Progress::read).ok().flatten();
+        let now = Timestamp::now();
+        let began = progress.as_ref().map_or(now, |progress| progress.began);
+        let (started, steps, mut notes) = progress.map_or_else(Default::default, |p| (p.started, p.steps, p.notes));
+        notes.push(Note { at: now, text: reason.clone() });
+        let report = Report {
+            version: REPORT_VERSION,
+            job: job.to_string(),
+            outcome: Outcome::Failed(Fault { class: FaultClass::Lost, message: reason, user_code_started }),
+            began,
+            started,
+            ended: now,
+            steps,
+            outputs: Vec::new(),
+            notes,
+            metadata: Default::default(),
+        };
+        attempt.replace(attempt::REPORT, &report, Keep::Durably)?;
+        attempt.make_mark(attempt::CLEAN)?;
+        Ok(())
+    }
+
+    /// Removes every container of a job.
+    pub(crate) async fn remove_containers(&self, job: &JobId) -> Result<(), BackendError> {
+        let labels = [crate::installation_label(&self.setting), (container::JOB, job.as_str())];
+        let removed = async {
+            for id in self.engine.list(&labels).await?.into_iter().filter_map(|found| found.id) {
+                self.engine.remove(&id).await?;
+            }
+            Ok::<(), EngineError>(())
+        };
+        removed.await.map_err(|error| match error {
+            EngineError::Unreachable(words) => self.unreachable(&words),
+            EngineError::NotFound(words)
+            | EngineError::Conflict(words)
+            | EngineError::Refused(words)
+            | EngineError::Failed(words) => {
+                BackendError::Unavailable(format!("removing the containers of job {job} failed: {words}"))
+            }
+        })
+    }
+
+    /// The jobs that containers of this installation belong to. Those being taken down do not count; an engine
+    /// that does not answer holds nothing that could be told.
+    pub(crate) async fn jobs_of_containers(&self) -> Result<BTreeSet<JobId>, BackendError> {
+        let found = match self.engine.list(&[crate::installation_label(&self.setting)]).await {
+            Ok(found) => found,
+            Err(EngineError::Unreachable(words)) => return Err(self.unreachable(&words)),
+            Err(error) => {
+                return Err(BackendError::Unavailable(format!("listing containers failed: {error}")));
+            }
+        };
+        let in_hand = self.in_hand().clone();
+        let labels = found.into_iter().filter_map(|one| one.labels?.remove(container::JOB));
+        Ok(labels.filter_map(|job| JobId::parse(&job)).filter(|job| !in_hand.contains(job)).collect())
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The job a handle stands for; `None` for a text that was never one of our handles.
+pub(crate) fn job_of(handle: &Handle) -> Option<JobId> {
+    JobId::parse(&handle.0)
+}
+
+/// An error of the disk below a job, as the engine is told it.
+#[allow(clippy::wildcard_enum_match_arm)] // io::ErrorKind is open; any other error may pass by itself.
+pub(crate) fn disk(what: &str, attempt: &Attempt, error: &io::Error) -> BackendError {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let advice = match error.kind() {
+        StorageFull | QuotaExceeded => "; make room there",
+        ReadOnlyFilesystem => "; it is mounted read-only",
+        _ => "",
+    };
+    BackendError::Unavailable(format!("{what} the job in {} failed: {error}{advice}", attempt.dir().display()))
+}
+
+fn read_report(attempt: &Attempt) -> io::Result<Option<Report>> {
+    read(attempt, attempt::REPORT, Report::read)
+}
+
+fn read<T, E: std::fmt::Display>(
+    attempt: &Attempt,
+    name: &str,
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) -> io::Result<Option<T>> {
+    match std::fs::read(attempt.file(name)) {
+        Ok(bytes) => parse(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}

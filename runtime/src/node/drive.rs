@@ -1,0 +1,278 @@
+//! The whole attempt: inputs, executors, outputs, report.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+
+use super::attempt::{self, Attempt, Mark};
+use super::engine::Engine;
+use super::fault::Trouble;
+use super::journal::Journal;
+use super::settings::NodeSettings;
+use super::turn::{self, Life};
+use crate::layout::Layout;
+use crate::plan::Plan;
+use crate::report::{DeliveredFile, Fault, FaultClass, Outcome};
+use crate::stage;
+use crate::tree::Tree;
+
+/// How long a container that has recorded its end may take to go by itself.
+const GOES_BY_ITSELF: Duration = Duration::from_secs(2);
+
+/// Everything one attempt is worked on with.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) attempt: Attempt,
+    pub(super) plan: Plan,
+    pub(super) settings: NodeSettings,
+    pub(super) layout: Layout,
+    pub(super) tree: Tree,
+    pub(super) engine: Engine,
+    pub(super) journal: Journal,
+    /// A former node has worked on the attempt.
+    pub(super) adopted: bool,
+    /// Rung when the first command is known to have started.
+    pub(super) clock_starts: Notify,
+    /// Containers being taken down while the work goes on.
+    pub(super) removals: Mutex<JoinSet<bool>>,
+    /// Containers being made, or images being looked at, while something else goes on.
+    pub(super) makers: Mutex<Vec<AbortHandle>>,
+}
+
+/// What the work came to.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    pub(super) outputs: Vec<DeliveredFile>,
+}
+
+impl End {
+    /// An end that would be the same again.
+    pub(super) fn rejected(message: String, user_code_started: bool) -> Self {
+        let fault = Fault { class: FaultClass::Rejected, message, user_code_started };
+        Self { outcome: Outcome::Failed(fault), outputs: Vec::new() }
+    }
+}
+
+type Making = JoinHandle<Result<(), Trouble>>;
+
+/// How far the next step's container is.
+enum Container {
+    Unmade,
+    BeingMade(Making),
+    Made,
+}
+
+impl Node {
+    /// The indexes of the executors.
+    pub(super) fn steps(&self) -> impl Iterator<Item = u32> + use<> {
+        0..u32::try_from(self.plan.executors.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Does what is left to do of the attempt. Dropping it at any point is what a crash would be.
+    pub(super) async fn work(self: &Arc<Self>) -> End {
+        match self.run().await {
+            Ok(end) => end,
+            Err(trouble) => {
+                let outcome = Outcome::Failed(self.fault(trouble));
+                self.halt().await;
+                End { outcome, outputs: Vec::new() }
+            }
+        }
+    }
+
+    async fn run(self: &Arc<Self>) -> Result<End, Trouble> {
+        let mut container = self.stage().await?;
+        let mut failed = None;
+        for step in self.steps() {
+            let code = match self.journal.ended_with(step) {
+                Some(code) => code,
+                None => {
+                    if !self.was_started(step)? {
+                        self.made(step, container).await?;
+                    }
+                    let node = self.clone();
+                    self.beside(tokio::spawn(async move { node.note_digest(step).await }).abort_handle());
+                    container = if self.has(step + 1) {
+                        Container::BeingMade(self.begin_making(step + 1))
+                    } else {
+                        Container::Unmade
+                    };
+                    turn::take(self, step).await?
+                }
+            };
+            let ignored = self.plan.executors.get(step as usize).is_some_and(|e| e.ignore_error);
+            if code != 0 && ignored {
+                self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
+            } else if code != 0 {
+                failed = Some((step, code));
+                break;
+            }
+            if self.has(step + 1) || !self.plan.outputs.is_empty() {
+                self.journal.show();
+            }
+        }
+        Ok(self.deliver(failed).await)
+    }
+
+    fn has(&self, step: u32) -> bool {
+        (step as usize) < self.plan.executors.len()
+    }
+
+    /// Whether a step's command was started before. That a former node forbade it, in an end that it did not live
+    /// to report, is taken back.
+    fn was_started(&self, step: u32) -> Result<bool, Trouble> {
+        let Ok(dir) = self.attempt.open_step(step) else {
+            return Ok(false);
+        };
+        let disk = |e| Trouble::disk("reading a step", &self.attempt.step(step), &e);
+        dir.allow().map_err(disk)?;
+        Ok(dir.mark().map_err(disk)? != Mark::None)
+    }
+
+    async fn made(self: &Arc<Self>, step: u32, container: Container) -> Result<(), Trouble> {
+        let making = match container {
+            Container::Made => return Ok(()),
+            Container::BeingMade(making) => making,
+            Container::Unmade => self.begin_making(step),
+        };
+        making.await.unwrap_or_else(|e| Err(broke_off(&e)))
+    }
+
+    /// Brings the inputs in, unless that was done, while the first container is being made.
+    async fn stage(self: &Arc<Self>) -> Result<Container, Trouble> {
+        let disk = |e: std::io::Error| Trouble::disk("preparing the task's tree", self.tree.path(), &e);
+        // A command that may be running works on the inputs: they are not brought in under its hands.
+        if self.user_code_started() || self.attempt.has(attempt::STAGED).map_err(disk)? {
+            return Ok(Container::Unmade);
+        }
+        self.tree.prepare(&self.layout).map_err(disk)?;
+        if self.plan.inputs.is_empty() {
+            return Ok(Container::BeingMade(self.begin_making(0)));
+        }
+        let made_early = self.mounts_are_there();
+        let mut early = if made_early {
+            self.begin_making(0)
+        } else {
+            let node = self.clone();
+            let looking = tokio::spawn(async move { node.have_image(node.image(0)).await });
+            self.beside(looking.abort_handle());
+            looking
+        };
+        let mut early_done = false;
+        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree));
+        let brought_in = loop {
+            tokio::select! {
+                brought_in = &mut bringing_in => break brought_in,
+                // An image that cannot be had is no reason to go on with large inputs.
+                done = &mut early, if !early_done => {
+                    early_done = true;
+                    done.unwrap_or_else(|e| Err(broke_off(&e)))?;
+                }
+            }
+        };
+        for note in brought_in.map_err(|fault| Trouble::new(fault.class, fault.message))? {
+            self.journal.note(note);
+        }
+        attempt::create_private(&self.attempt.file(attempt::STAGED)).map_err(disk)?;
+        if early_done {
+            return Ok(if made_early { Container::Made } else { Container::Unmade });
+        }
+        if made_early {
+            return Ok(Container::BeingMade(early));
+        }
+        early.await.unwrap_or_else(|e| Err(broke_off(&e)))?;
+        Ok(Container::Unmade)
+    }
+
+    /// Delivers what there is to deliver.
+    async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
+        let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
+        if !self.plan.outputs.is_empty() {
+            let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
+            for note in delivered.notes {
+                self.journal.note(note);
+            }
+            if let (Some(fault), None) = (delivered.fault, failed) {
+                self.journal.note(fault.message.clone());
+                outcome = Outcome::Failed(Fault { user_code_started: true, ..fault });
+            }
+            outputs = delivered.files;
+        }
+        if let Some((step, code)) = failed {
+            self.journal.note(format!("executor {step} ended with exit code {code}"));
+            outcome = Outcome::ExecutorFailed { step };
+        }
+        End { outcome, outputs }
+    }
+
+    /// A fault as the report says it.
+    pub(super) fn fault(&self, trouble: Trouble) -> Fault {
+        self.journal.note(trouble.message.clone());
+        Fault { class: trouble.class, message: trouble.message, user_code_started: self.user_code_started() }
+    }
+
+    /// Whether a command of the user may have run: a mark that cannot be looked at counts.
+    pub(super) fn user_code_started(&self) -> bool {
+        self.steps().any(|step| match self.attempt.open_step(step) {
+            Ok(dir) => !matches!(dir.mark(), Ok(Mark::None | Mark::Never)),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        })
+    }
+
+    /// A command is known to have started at that time.
+    pub(super) fn first_command_started(&self, at: Timestamp) {
+        if self.journal.started(at) {
+            self.clock_starts.notify_one();
+            self.journal.show();
+        }
+    }
+
+    fn begin_making(self: &Arc<Self>, step: u32) -> Making {
+        let node = self.clone();
+        let task = tokio::spawn(async move { node.make(step).await });
+        self.beside(task.abort_handle());
+        task
+    }
+
+    fn beside(&self, task: AbortHandle) {
+        self.makers.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Ends what is being made. Requests that were sent reach their end, see [`Engine::settled`].
+    pub(super) fn abandon_makers(&self) {
+        for task in self.makers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Takes a container down while the work goes on: it usually goes by itself, and is removed then.
+    pub(super) fn remove_later(self: &Arc<Self>, step: u32, life: Life) {
+        let node = self.clone();
+        self.removals.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            if !life.is_finished() {
+                let _ = tokio::time::timeout(GOES_BY_ITSELF, life).await;
+            }
+            let name = node.container(step);
+            let removed = node.patiently(|| node.engine.remove(&name)).await;
+            if let Err(error) = &removed {
+                eprintln!("the container {name} cannot be removed: {error}");
+            }
+            removed.is_ok()
+        });
+    }
+
+    /// Waits for the containers of this node's own steps to be taken down; false when one is still there.
+    pub(super) async fn removed(&self) -> bool {
+        let removals = std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
+        removals.join_all().await.into_iter().all(|gone| gone)
+    }
+}
+
+fn broke_off(error: &JoinError) -> Trouble {
+    Trouble::new(FaultClass::Unavailable, format!("making a container broke off: {error}"))
+}

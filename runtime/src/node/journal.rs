@@ -1,0 +1,220 @@
+//! What has been done so far, kept where the server can read it, and the report that it becomes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::attempt::{self, Attempt, Keep};
+use crate::report::{DeliveredFile, Note, Outcome, Progress, REPORT_VERSION, Report, StepReport};
+use crate::step::Usage;
+
+/// The progress of one attempt and the facts about it. Survives the node's death in `progress.json`.
+#[derive(Debug)]
+pub struct Journal {
+    attempt: Attempt,
+    bell: Option<PathBuf>,
+    pages: Mutex<Pages>,
+}
+
+/// The progress document with what only a later node of the same attempt reads.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pages {
+    #[serde(flatten)]
+    progress: Progress,
+    #[serde(default)]
+    containers: BTreeMap<u32, String>,
+    #[serde(default)]
+    images: BTreeMap<String, String>,
+    #[serde(default)]
+    used: BTreeMap<u32, Usage>,
+}
+
+impl Journal {
+    /// Goes on with what a former node of the attempt has written, or begins.
+    pub fn open(attempt: &Attempt, job: &str, bell: Option<PathBuf>) -> io::Result<Self> {
+        let pages = attempt.read(attempt::PROGRESS)?.unwrap_or_else(|| Pages {
+            progress: Progress {
+                version: REPORT_VERSION,
+                job: job.to_owned(),
+                began: Timestamp::now(),
+                started: None,
+                steps: Vec::new(),
+                notes: Vec::new(),
+            },
+            containers: BTreeMap::new(),
+            images: BTreeMap::new(),
+            used: BTreeMap::new(),
+        });
+        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages) })
+    }
+
+    /// Adds a sentence, and lets the server know.
+    pub fn tell(&self, text: impl Into<String>) {
+        self.note(text);
+        self.show();
+    }
+
+    /// Adds a sentence that is shown with whatever happens next.
+    pub fn note(&self, text: impl Into<String>) {
+        let at = Timestamp::now();
+        self.pages().progress.notes.push(Note { at, text: text.into() });
+    }
+
+    /// The first executor's command was started; false when that was known.
+    pub fn started(&self, at: Timestamp) -> bool {
+        let mut pages = self.pages();
+        let started = &mut pages.progress.started;
+        let news = started.is_none();
+        *started = Some(started.map_or(at, |known| known.min(at)));
+        news
+    }
+
+    /// When the first executor's command was started.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.pages().progress.started
+    }
+
+    /// An executor has ended. Saying it again changes nothing.
+    pub fn ended(&self, step: StepReport, usage: Usage) {
+        let mut pages = self.pages();
+        pages.used.insert(step.step, usage);
+        let steps = &mut pages.progress.steps;
+        steps.retain(|known| known.step != step.step);
+        steps.push(step);
+        steps.sort_by_key(|known| known.step);
+    }
+
+    /// The exit code of an executor that is known to have ended.
+    pub fn ended_with(&self, step: u32) -> Option<i32> {
+        let pages = self.pages();
+        let known = pages.progress.steps.iter().find(|known| known.step == step);
+        known.map(|known| known.exit_code)
+    }
+
+    /// A container was made for a step.
+    pub fn container(&self, step: u32, id: String) {
+        self.pages().containers.insert(step, id);
+    }
+
+    /// Whether it is known which image this is.
+    pub fn knows_image(&self, image: &str) -> bool {
+        self.pages().images.contains_key(image)
+    }
+
+    /// An image is this one.
+    pub fn image(&self, image: &str, digest: String) {
+        self.pages().images.insert(image.to_owned(), digest);
+    }
+
+    /// Writes the progress down and lets the server know. A page that cannot be written is no reason to stop:
+    /// the report says it all again.
+    pub fn show(&self) {
+        let written = self.attempt.replace(attempt::PROGRESS, &*self.pages(), Keep::Lightly);
+        if let Err(error) = written {
+            eprintln!("the progress cannot be written: {error}");
+        }
+        self.ring();
+    }
+
+    /// Lets the server know that something has changed.
+    pub fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            attempt::ring(bell);
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The report of what has been written here.
+    pub fn report(
+        &self,
+        outcome: Outcome,
+        outputs: Vec<DeliveredFile>,
+        facts: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Report {
+        let pages = self.pages();
+        let progress = pages.progress.clone();
+        let mut metadata: BTreeMap<String, String> =
+            facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let listed = |entries: Vec<&str>| entries.join(",");
+        if !pages.containers.is_empty() {
+            let ids = pages.containers.values().map(String::as_str).collect();
+            metadata.insert("container_ids".into(), listed(ids));
+        }
+        if !pages.images.is_empty() {
+            let digests = pages.images.values().map(String::as_str).collect();
+            metadata.insert("image_digests".into(), listed(digests));
+        }
+        if !pages.used.is_empty() {
+            let used = || pages.used.values();
+            let user: u64 = used().map(|u| u.user_cpu_ms).fold(0, u64::saturating_add);
+            let system: u64 = used().map(|u| u.system_cpu_ms).fold(0, u64::saturating_add);
+            let peak = used().map(|u| u.peak_memory_bytes).max().unwrap_or(0);
+            metadata.insert("peak_memory_bytes".into(), peak.to_string());
+            metadata.insert("user_cpu_time_ms".into(), user.to_string());
+            metadata.insert("system_cpu_time_ms".into(), system.to_string());
+            metadata.insert("cpu_time_ms".into(), user.saturating_add(system).to_string());
+        }
+        Report {
+            version: REPORT_VERSION,
+            job: progress.job,
+            outcome,
+            began: progress.began,
+            started: progress.started,
+            ended: Timestamp::now(),
+            steps: progress.steps,
+            outputs,
+            notes: progress.notes,
+            metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn step(step: u32, exit_code: i32) -> StepReport {
+        StepReport {
+            step,
+            exit_code,
+            started: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            stdout_tail: String::new(),
+            stderr_tail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_later_node_goes_on_with_the_same_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        let first = Journal::open(&attempt, "t-1", None).unwrap();
+        assert!(first.started(Timestamp::UNIX_EPOCH));
+        first.container(0, "c0".into());
+        first.ended(step(0, 3), Usage { peak_memory_bytes: 7, user_cpu_ms: 1, system_cpu_ms: 2 });
+        first.tell("hello");
+        drop(first);
+
+        let second = Journal::open(&attempt, "t-1", None).unwrap();
+        assert!(!second.started(Timestamp::now()), "the first start counts");
+        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
+        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
+        let report = second.report(Outcome::Complete, Vec::new(), [("node", "n".to_owned())]);
+        assert_eq!(report.started, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(report.steps.iter().map(|s| s.exit_code).collect::<Vec<_>>(), [3, 0]);
+        assert_eq!(report.notes[0].text, "hello");
+        assert_eq!(report.metadata["cpu_time_ms"], "6");
+        assert_eq!(report.metadata["peak_memory_bytes"], "7");
+        assert_eq!(report.metadata["container_ids"], "c0");
+        let shown = attempt.file(attempt::PROGRESS);
+        assert_eq!(Progress::read(&std::fs::read(shown).unwrap()).unwrap().steps.len(), 1);
+    }
+}

@@ -1,0 +1,277 @@
+//! One executor's turn: from its container to how it ended.
+//!
+//! Two things tell that a step has changed: the bell, which the wrapper rings when the command was started and
+//! when it has ended, and the engine, when the container has ended. A normal end is believed from the record
+//! at once; for a signal, 137 or a missing record the engine's own word is waited for (TES contract 15.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
+
+use super::attempt::{Mark, StepDir};
+use super::drive::Node;
+use super::engine::{Ending, EngineError};
+use super::fault::{self, Trouble};
+use crate::frames;
+use crate::report::{FaultClass, StepReport};
+use crate::step::{self, StepEnd, StepRecord, Usage};
+
+/// Exit code of a command that was killed.
+const KILLED: i32 = 137;
+/// Tries of a start that the engine failed.
+const START_TRIES: u32 = 3;
+/// Sentences taken over from one step's record, and the length of each.
+const NOTES: usize = 20;
+const NOTE_BYTES: usize = 1_000;
+
+/// A container from its start to its end; the task goes on when nobody waits for it.
+pub(super) type Life = JoinHandle<Result<Ending, EngineError>>;
+
+/// Runs a step, or finds out how it goes with one that was started before. Answers its exit code.
+pub(super) async fn take(node: &Arc<Node>, step: u32) -> Result<i32, Trouble> {
+    let disk = |e: std::io::Error| Trouble::disk("reading a step", &node.attempt.step(step), &e);
+    let dir = node.attempt.open_step(step).map_err(disk)?;
+    // The bell is opened before looking, or a ring between the two is lost.
+    let mut bell = pipe::Receiver::from_file(dir.open_bell().map_err(disk)?).map_err(disk)?;
+    if dir.mark().map_err(disk)? == Mark::None {
+        // A command that ran before may have put a link where a mount begins.
+        node.mounts()?;
+    }
+    let mut life = live(node.clone(), step);
+    let mut ended = None;
+    let record = loop {
+        if let Some(record) = read_record(&dir, step)? {
+            break Some(record);
+        }
+        if ended.is_some() {
+            break None;
+        }
+        if let Mark::Started(at) = dir.mark().map_err(disk)? {
+            node.first_command_started(at);
+        }
+        let mut rings = [0; 64];
+        tokio::select! {
+            ring = bell.read(&mut rings) => { ring.map_err(disk)?; }
+            end = &mut life => ended = Some(end),
+        }
+    };
+    if ended.is_none() && !record.as_ref().is_some_and(is_plain) {
+        ended = Some((&mut life).await);
+    }
+    let verdict = match record {
+        Some(record) => recorded(node, step, record, ended.is_some()).await,
+        None => unrecorded(node, step, &dir, ended).await,
+    };
+    node.remove_later(step, life);
+    let (report, usage) = verdict?.with_tails(&dir, node.plan.policy.log_tail_bytes);
+    let code = report.exit_code;
+    node.journal.ended(report, usage);
+    Ok(code)
+}
+
+/// Whether a step took its course, so that the engine need not be asked.
+pub(super) fn is_plain(record: &StepRecord) -> bool {
+    match record.end {
+        StepEnd::Exited { code, signal } => signal.is_none() && code != KILLED && !record.stopped,
+        StepEnd::Fault { .. } => false,
+    }
+}
+
+/// The record of a step that was ended on request, for its log.
+pub(super) fn take_what_is_there(node: &Node, step: u32) {
+    let Ok(dir) = node.attempt.open_step(step) else {
+        return;
+    };
+    if let Ok(Some(record)) = read_record(&dir, step)
+        && let Some(ended) = Ended::of(record)
+    {
+        let (report, usage) = ended.with_tails(&dir, node.plan.policy.log_tail_bytes);
+        node.journal.ended(report, usage);
+    }
+}
+
+/// Starts a step's container unless its command was started before, and waits for the container's end.
+fn live(node: Arc<Node>, step: u32) -> Life {
+    tokio::spawn(async move {
+        let name = node.container(step);
+        let marked = || {
+            let mark = node.attempt.open_step(step).and_then(|dir| dir.mark());
+            mark.is_ok_and(|mark| mark != Mark::None)
+        };
+        let mut tries = 0;
+        while !marked() {
+            tries += 1;
+            match node.patiently(|| node.engine.start(&name)).await {
+                Ok(()) => break,
+                Err(EngineError::Failed(_)) if tries < START_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(200) * tries).await;
+                }
+                // The command runs all the same: its end says more than the engine's complaint.
+                Err(_) if marked() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        node.patiently(|| node.engine.ended(&name)).await
+    })
+}
+
+/// How a command ended, before its output is looked at.
+struct Ended {
+    report: StepReport,
+    usage: Usage,
+}
+
+impl Ended {
+    fn of(record: StepRecord) -> Option<Self> {
+        let StepEnd::Exited { code, .. } = record.end else {
+            return None;
+        };
+        Some(Self {
+            report: StepReport {
+                step: record.step,
+                exit_code: code,
+                started: record.started,
+                ended: record.ended,
+                stdout_tail: String::new(),
+                stderr_tail: String::new(),
+            },
+            usage: record.usage,
+        })
+    }
+
+    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Usage) {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let tail = |stream| match dir.open_regular(step::FRAMES) {
+            Ok(Some(file)) => frames::tail(&file, stream, max).unwrap_or_default(),
+            Ok(None) | Err(_) => String::new(),
+        };
+        self.report.stdout_tail = tail(frames::Stream::Stdout);
+        self.report.stderr_tail = tail(frames::Stream::Stderr);
+        (self.report, self.usage)
+    }
+}
+
+fn read_record(dir: &StepDir, step: u32) -> Result<Option<StepRecord>, Trouble> {
+    match dir.record() {
+        Ok(Some(record)) if record.step != step => Err(Trouble::new(
+            FaultClass::Rejected,
+            format!("executor {step} left the record of executor {}", record.step),
+        )),
+        Ok(record) => Ok(record),
+        Err(error) => Err(Trouble::new(
+            FaultClass::Rejected,
+            format!("the record of executor {step} cannot be believed: {error}"),
+        )),
+    }
+}
+
+async fn recorded(node: &Arc<Node>, step: u32, record: StepRecord, container_ended: bool) -> Result<Ended, Trouble> {
+    node.first_command_started(record.started);
+    for note in record.notes.iter().take(NOTES) {
+        let bounded: String = note.chars().take(NOTE_BYTES).collect();
+        node.journal.note(format!("executor {step}: {bounded}"));
+    }
+    if let StepEnd::Fault { message, .. } = &record.end {
+        let bounded: String = message.chars().take(NOTE_BYTES).collect();
+        return Err(Trouble::new(FaultClass::Rejected, format!("executor {step}: {bounded}")));
+    }
+    if record.stopped {
+        return Err(Trouble::new(
+            FaultClass::Lost,
+            format!(
+                "executor {step} was ended from outside: its container on `{}` was told to stop, as an engine \
+                 does that shuts down",
+                node.settings.backend
+            ),
+        ));
+    }
+    if container_ended {
+        let name = node.container(step);
+        let found = node.patiently(|| node.engine.inspect(&name)).await;
+        if matches!(found, Ok(Some(found)) if found.state.oom_killed == Some(true)) {
+            node.journal.note(out_of_memory(node, step));
+        }
+    }
+    Ended::of(record).ok_or_else(|| Trouble::new(FaultClass::Rejected, "the record says nothing"))
+}
+
+/// The container has ended, or never started, and the wrapper has left no record.
+async fn unrecorded(
+    node: &Arc<Node>,
+    step: u32,
+    dir: &StepDir,
+    ended: Option<Result<Result<Ending, EngineError>, tokio::task::JoinError>>,
+) -> Result<Ended, Trouble> {
+    let backend = &node.settings.backend;
+    let image = node.image(step);
+    let name = node.container(step);
+    let lost = |how: &str| {
+        let message = format!("the container of executor {step} on `{backend}` {how}");
+        Trouble::new(FaultClass::Lost, message)
+    };
+    match ended {
+        Some(Ok(Ok(Ending::Exited))) => {}
+        Some(Ok(Ok(Ending::Gone))) => return Err(lost("was removed from outside")),
+        Some(Ok(Err(error))) => return Err(fault::starting(backend, image, &error)),
+        Some(Err(_)) | None => return Err(lost("cannot be followed")),
+    }
+    let mark = dir.mark().unwrap_or(Mark::None);
+    if let Mark::Started(at) = mark {
+        node.first_command_started(at);
+    }
+    let found = node.patiently(|| node.engine.inspect(&name)).await;
+    let state = match found {
+        Ok(Some(found)) => found.state,
+        Ok(None) => return Err(lost("was removed from outside")),
+        Err(error) => {
+            return Err(lost(&format!("has ended, and the engine cannot say how: {error}")));
+        }
+    };
+    let code = state.exit_code.unwrap_or_default();
+    if state.oom_killed == Some(true) {
+        let Mark::Started(started) = mark else {
+            return Err(Trouble::new(
+                FaultClass::Rejected,
+                format!("{} before its command was started", out_of_memory(node, step)),
+            ));
+        };
+        node.journal.note(out_of_memory(node, step));
+        let ended = state.finished_at.as_deref().and_then(|at| at.parse().ok());
+        return Ok(Ended {
+            report: StepReport {
+                step,
+                exit_code: KILLED,
+                started,
+                ended: ended.unwrap_or_else(Timestamp::now),
+                stdout_tail: String::new(),
+                stderr_tail: String::new(),
+            },
+            usage: Usage::default(),
+        });
+    }
+    if code == i64::from(step::exit::WRAPPER) {
+        let words = node.engine.last_words(&name).await.unwrap_or_default();
+        return Err(Trouble::new(
+            FaultClass::Rejected,
+            format!("executor {step} could not be run in `{image}` on `{backend}`: {words}"),
+        ));
+    }
+    let why = state.error.filter(|words| !words.is_empty());
+    let why = why.map(|words| format!(": {words}")).unwrap_or_default();
+    Err(lost(&format!("was ended from outside (exit code {code}){why}")))
+}
+
+fn out_of_memory(node: &Node, step: u32) -> String {
+    match node.plan.limits.ram_bytes {
+        Some(bytes) => {
+            #[allow(clippy::cast_precision_loss)] // For people to read.
+            let gib = bytes as f64 / f64::from(1 << 30);
+            format!("executor {step} ran out of memory: the engine killed it at its limit of {gib:.2} GiB")
+        }
+        None => format!("executor {step} ran out of memory: the engine killed it, the host has none left"),
+    }
+}

@@ -1,0 +1,212 @@
+//! Inputs into the tree (TES contract 9).
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use rustix::fs::Mode;
+
+use super::host::Host;
+use super::location::{HostPath, Location, redacted};
+use super::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
+use super::web::Web;
+use crate::copy::{Copy, PART, Which, clear_for_file, create_part};
+use crate::entry::EntryKind;
+use crate::notes::Notes;
+use crate::places::{is_within, normal, parent};
+use crate::plan::{Input, Kind, Plan, Source};
+use crate::report::Fault;
+use crate::tree::{Slot, Tree};
+
+/// How many inputs are fetched at once.
+const AT_ONCE: usize = 4;
+
+/// Brings all inputs into the tree; answers sentences for the task's system log. Dropping the future stops it.
+/// Doing it again after a crash is harmless.
+pub async fn bring_in(plan: &Plan, tree: &Tree) -> Result<Vec<String>, Fault> {
+    let stop = StopOnDrop::default();
+    let bringing = Bringing {
+        host: Arc::new(Host::new(&plan.storage)),
+        web: Web::new(Patience::DOWNLOAD),
+        tree,
+        stop: &stop,
+    };
+    let mut notes = Notes::default();
+    for wave in waves(&plan.inputs) {
+        let fetched = stream::iter(wave)
+            .map(|(index, input)| bringing.input(index, input))
+            .buffered(AT_ONCE)
+            .try_collect::<Vec<_>>();
+        for more in fetched.await.map_err(|trouble| trouble.into_fault(false))? {
+            notes.append(more);
+        }
+    }
+    Ok(notes.into_lines())
+}
+
+/// The inputs in order, those together that do not overlap: where they do, the later one wins.
+fn waves(inputs: &[Input]) -> Vec<Vec<(usize, &Input)>> {
+    let mut waves = Vec::new();
+    let mut wave = Vec::new();
+    let mut taken = BTreeSet::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let path = normal(&input.path).unwrap_or_default();
+        if overlaps(&taken, &path) {
+            waves.push(std::mem::take(&mut wave));
+            taken.clear();
+        }
+        wave.push((index, input));
+        taken.insert(path);
+    }
+    waves.push(wave);
+    waves
+}
+
+fn overlaps(taken: &BTreeSet<String>, path: &str) -> bool {
+    let mut above = path;
+    while above != "/" {
+        if taken.contains(above) {
+            return true;
+        }
+        above = parent(above);
+    }
+    let below = format!("{path}/");
+    let next = taken.range(below..).next();
+    next.is_some_and(|next| is_within(next, path))
+}
+
+struct Bringing<'a> {
+    host: Arc<Host>,
+    web: Web,
+    tree: &'a Tree,
+    stop: &'a StopOnDrop,
+}
+
+impl Bringing<'_> {
+    async fn input(&self, index: usize, input: &Input) -> Result<Notes, Trouble> {
+        let part = format!("{PART}-{index}");
+        let path = normal(&input.path).ok_or_else(|| {
+            Trouble::rejected(format!("the input path `{}` is not absolute", input.path))
+        })?;
+        match &input.source {
+            Source::Content(text) => {
+                let (tree, text) = (self.tree.clone(), text.clone());
+                blocking(move || content(&tree, &path, &text, &part)).await?;
+                Ok(Notes::default())
+            }
+            Source::Url(url) => match Location::parse(url)? {
+                Location::Host(from) => {
+                    let input = FromHost {
+                        host: Arc::clone(&self.host),
+                        from,
+                        tree: self.tree.clone(),
+                        path,
+                        kind: input.kind,
+                        shown: redacted(url),
+                        part,
+                        stop: self.stop.flag(),
+                    };
+                    blocking(move || input.copy()).await
+                }
+                Location::Web(_) if input.kind == Some(Kind::Directory) => {
+                    Err(Trouble::rejected(format!(
+                        "`{}` cannot be brought in as a directory: HTTP has no listing",
+                        redacted(url)
+                    )))
+                }
+                Location::Web(from) => {
+                    let slot = slot(self.tree, &path)?;
+                    self.web.get(&from, &slot, &path, &part).await?;
+                    Ok(Notes::default())
+                }
+            },
+        }
+    }
+}
+
+fn slot(tree: &Tree, path: &str) -> Result<Slot, Trouble> {
+    tree.slot(Path::new(path))
+        .map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
+}
+
+/// A file whose text came with the task.
+fn content(tree: &Tree, path: &str, text: &str, part: &str) -> Result<(), Trouble> {
+    let slot = slot(tree, path)?;
+    let write = || -> io::Result<()> {
+        let mut file = create_part(&slot.directory, part)?;
+        file.write_all(text.as_bytes())?;
+        put(&slot, part, &file)
+    };
+    write().map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
+}
+
+/// Gives a complete file its name. Where a source has no modes everyone may do everything with it.
+pub(super) fn put(slot: &Slot, part: &str, file: &std::fs::File) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(0o777))?;
+    clear_for_file(slot.directory.as_fd(), &slot.name)?;
+    Ok(rustix::fs::renameat(
+        &slot.directory,
+        part,
+        &slot.directory,
+        &slot.name,
+    )?)
+}
+
+struct FromHost {
+    host: Arc<Host>,
+    from: HostPath,
+    tree: Tree,
+    path: String,
+    kind: Option<Kind>,
+    shown: String,
+    part: String,
+    stop: Stop,
+}
+
+impl FromHost {
+    fn copy(self) -> Result<Notes, Trouble> {
+        let (shown, from) = (&self.shown, self.from.to_read());
+        let entry = self.host.find(from).map_err(|trouble| Trouble {
+            message: format!("input `{shown}`: {}", trouble.message),
+            ..trouble
+        })?;
+        let mut notes = Notes::default();
+        match (entry.kind(), self.kind) {
+            (EntryKind::File, Some(Kind::Directory)) => {
+                let message = format!("input `{shown}` is a file, not a directory");
+                return Err(Trouble::rejected(message));
+            }
+            (EntryKind::File, _) => {}
+            // Also when it was called a file (TES contract 9.4).
+            (EntryKind::Directory, _) => {
+                if entry.names().is_ok_and(|names| names.is_empty()) {
+                    notes.add(format!("the input directory `{shown}` is empty"));
+                }
+            }
+            (EntryKind::Link | EntryKind::Special, _) => {
+                let message = format!("input `{shown}` is neither a file nor a directory");
+                return Err(Trouble::rejected(message));
+            }
+        }
+        let slot = slot(&self.tree, &self.path)?;
+        let copy = Copy {
+            from: &*self.host,
+            which: Which::All,
+            skip: &|_| false,
+            part: &self.part,
+            lenient: false,
+            stop: &|| self.stop.asked(),
+            notes: &mut notes,
+            put: &mut |_| {},
+        };
+        let copied = copy.copy(&entry, from, &slot, Path::new(&self.path));
+        copied.map_err(|error| Trouble::copying(&format!("cannot bring in `{shown}`"), &error))?;
+        Ok(notes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Outputs to their URLs (TES contract 10).
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use super::collect::{Collected, Item, To, collect};
+use super::host::{Host, Written};
+use super::location::redacted;
+use super::trouble::{Patience, StopOnDrop, Trouble, blocking};
+use super::web::Web;
+use crate::copy::PART;
+use crate::entry::Entry;
+use crate::plan::Plan;
+use crate::report::{DeliveredFile, Fault};
+use crate::tree::Tree;
+
+/// How many files are delivered at once.
+const AT_ONCE: usize = 4;
+
+/// What a delivery came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Files that lie durably at their URLs.
+    pub files: Vec<DeliveredFile>,
+    /// Sentences for the task's system log.
+    pub notes: Vec<String>,
+    /// The first thing that went wrong and counts.
+    pub fault: Option<Fault>,
+}
+
+/// Delivers all outputs; one that fails does not keep the others back. After a failed executor whatever exists is
+/// delivered, and nothing that goes wrong is a fault (TES contract 10.3). Dropping the future stops it.
+pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered {
+    let stop = StopOnDrop::default();
+    let collected = {
+        let (plan, tree) = (plan.clone(), tree.clone());
+        blocking(move || Ok(collect(&plan, &tree))).await
+    };
+    let Collected {
+        items,
+        mut notes,
+        mut troubles,
+    } = collected.unwrap_or_else(|trouble| Collected {
+        troubles: vec![trouble],
+        ..Collected::default()
+    });
+    let delivering = Delivering {
+        host: Arc::new(Host::new(&plan.storage)),
+        web: Web::new(Patience::UPLOAD),
+        tree,
+        job: &plan.job,
+        stop: &stop,
+    };
+    let mut files = Vec::new();
+    for wave in waves(items) {
+        let sent: Vec<_> = stream::iter(wave)
+            .map(|(index, item)| delivering.item(index, item))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        for outcome in sent {
+            match outcome {
+                Ok(file) => files.extend(file),
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+    }
+    let mut troubles = troubles.into_iter();
+    let fault = match after_failure {
+        true => None,
+        false => troubles.next().map(|trouble| trouble.into_fault(true)),
+    };
+    for trouble in troubles {
+        notes.add(trouble.message);
+    }
+    Delivered {
+        files,
+        notes: notes.into_lines(),
+        fault,
+    }
+}
+
+/// The items in order, with a number each, those together that have different targets: where two have the same,
+/// the later one wins (TES contract 10.4).
+fn waves(items: Vec<Item>) -> Vec<Vec<(usize, Item)>> {
+    let mut waves = Vec::new();
+    let mut wave = Vec::new();
+    let mut targets = HashSet::new();
+    for (index, item) in items.into_iter().enumerate() {
+        if targets.contains(&item.target.to) {
+            waves.push(std::mem::take(&mut wave));
+            targets.clear();
+        }
+        targets.insert(item.target.to.clone());
+        wave.push((index, item));
+    }
+    waves.push(wave);
+    waves
+}
+
+struct Delivering<'a> {
+    host: Arc<Host>,
+    web: Web,
+    tree: &'a Tree,
+    job: &'a str,
+    stop: &'a StopOnDrop,
+}
+
+impl Delivering<'_> {
+    async fn item(&self, index: usize, item: Item) -> Result<Option<DeliveredFile>, Trouble> {
+        let written = self.send(index, &item).await.map_err(|trouble| Trouble {
+            message: format!(
+                "output `{}` for `{}`: {}",
+                item.path.display(),
+                redacted(&item.target.url),
+                trouble.message
+            ),
+            ..trouble
+        });
+        Ok(written?.map(|written| DeliveredFile {
+            url: item.target.url,
+            path: item.path.to_string_lossy().into_owned(),
+            size_bytes: written.size_bytes,
+            sha256: written.sha256,
+        }))
+    }
+
+    async fn send(&self, index: usize, item: &Item) -> Result<Option<Written>, Trouble> {
+        match (&item.target.to, item.file) {
+            (To::Web(_), false) => Ok(None),
+            (To::Web(url), true) => {
+                let entry = source(self.tree, &item.path)?;
+                self.web.put(url, &entry).await.map(Some)
+            }
+            (To::Host(path), false) => {
+                let (host, path) = (Arc::clone(&self.host), path.clone());
+                blocking(move || host.make_directory(&path)).await?;
+                Ok(None)
+            }
+            (To::Host(path), true) => {
+                let part = format!("{PART}-{}-{index}", self.job);
+                self.to_host(&item.path, path, &part).await.map(Some)
+            }
+        }
+    }
+
+    async fn to_host(&self, from: &Path, to: &Path, part: &str) -> Result<Written, Trouble> {
+        let mut failed = 0;
+        loop {
+            let (host, tree, stop) = (Arc::clone(&self.host), self.tree.clone(), self.stop.flag());
+            let (from, to, part) = (from.to_owned(), to.to_owned(), part.to_owned());
+            let write = move || host.write(&source(&tree, &from)?, &to, &part, &stop);
+            match blocking(write).await {
+                Ok(written) => return Ok(written),
+                Err(trouble) => {
+                    failed += 1;
+                    if Patience::UPLOAD.wait(failed, &trouble).await.is_none() {
+                        return Err(trouble);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn source(tree: &Tree, path: &Path) -> Result<Entry, Trouble> {
+    let reading = |error: io::Error| Trouble::reading("cannot read it", &error);
+    let found = tree.find(path).map_err(reading)?;
+    found.ok_or_else(|| reading(io::ErrorKind::NotFound.into()))
+}
+
+#[cfg(test)]
+mod tests;

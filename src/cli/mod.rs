@@ -1,0 +1,28 @@
+//! The command line: one file a command, whose doc comment is its help.
+//!
+//! Invariants:
+//! - the exit codes of [`exit`] are promises;
+//! - results go to standard output, everything else to standard error;
+//! - `--json` works everywhere; without it there are tables on a terminal and plain lines in a pipe;
+//! - a reader that goes away (`| head`) is no error.
+//!
+//! Parts, in reading order:
+//! - [`arguments`]: all commands on one page;
+//! - [`exit`], [`failure`]: how a command ends;
+//! - [`connection`], [`settings`], [`printer`], [`watch`], [`pair`]: what commands share;
+//! - [`run`], [`task`]: talk to a server;
+//! - [`serve`], [`backend`], [`config`]: work with the configuration.
+
+pub mod arguments;
+pub mod backend;
+pub mod config;
+pub mod connection;
+pub mod exit;
+pub mod failure;
+pub mod pair;
+pub mod printer;
+pub mod run;
+pub mod serve;
+pub mod settings;
+pub mod task;
+pub mod watch;

@@ -1,0 +1,93 @@
+//! Waits for tasks to end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::exit;
+use super::failure::Failure;
+use super::printer::Printer;
+use crate::client::wire::State;
+use crate::client::{Client, ClientError};
+
+/// The first look comes soon, so that a short task is seen to end at once; later ones are polite.
+const FIRST_LOOK: Duration = Duration::from_millis(40);
+const SLOWEST_LOOK: Duration = Duration::from_secs(1);
+/// How long a server that has answered before may be away: it may be restarting.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until all of these tasks have ended, and answers how each did, in the order given.
+pub async fn until_ended(
+    client: &Client,
+    ids: &[String],
+    timeout: Option<Duration>,
+    printer: &mut Printer,
+) -> Result<Vec<State>, Failure> {
+    let began = Instant::now();
+    let mut states: Vec<Option<State>> = vec![None; ids.len()];
+    let mut pause = FIRST_LOOK;
+    let mut answered = None;
+    loop {
+        for (id, state) in ids.iter().zip(&mut states) {
+            if state.as_ref().is_some_and(State::is_final) {
+                continue;
+            }
+            let now = match client.get(id, "MINIMAL").await {
+                Ok(task) => task.state,
+                Err(error) if answered.is_some_and(|at: Instant| error.is_passing() && at.elapsed() < PATIENCE) => {
+                    printer.progress(&format!("{error}; asking again"), false);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            answered = Some(Instant::now());
+            let Some(now) = now else {
+                return Err(ClientError::NotTes {
+                    server: client.address().to_string(),
+                    what: format!("show task {id}"),
+                    reason: "it has no state".to_owned(),
+                }
+                .into());
+            };
+            let changed = state.as_ref() != Some(&now);
+            let seconds = began.elapsed().as_secs_f32();
+            printer.progress(&format!("{id} {} {seconds:.1}s", now.word()), changed);
+            *state = Some(now);
+        }
+        let ended: Vec<State> = states.iter().flatten().filter(|state| state.is_final()).cloned().collect();
+        if ended.len() == ids.len() {
+            printer.end_progress();
+            return Ok(ended);
+        }
+        if let Some(timeout) = timeout
+            && began.elapsed() >= timeout
+        {
+            printer.end_progress();
+            let rest = ids.len() - ended.len();
+            return Err(Failure::new(
+                exit::TIMED_OUT,
+                format!("time is up: {rest} of {} tasks have not ended", ids.len()),
+            ));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(SLOWEST_LOOK);
+    }
+}
+
+/// The exit code that follows a task's end.
+pub fn exit_code(state: &State) -> u8 {
+    match state {
+        State::Complete => exit::OK,
+        State::ExecutorError => exit::EXECUTOR_ERROR,
+        State::SystemError => exit::SYSTEM_ERROR,
+        State::Canceled => exit::CANCELED,
+        // Not ends; `until_ended` never answers them.
+        State::Queued
+        | State::Initializing
+        | State::Running
+        | State::Paused
+        | State::Canceling
+        | State::Preempted
+        | State::Other(_) => exit::FAILURE,
+    }
+}

@@ -1,0 +1,237 @@
+//! What is written is what runs, and what is wrong is named.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::overrides::from_environment;
+use super::*;
+
+fn parsed(text: &str) -> Result<Config, Problems> {
+    with(text, &[])
+}
+
+/// Reads a file with this text, below these variables.
+fn with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    fs::write(&file, text).unwrap();
+    let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    read(Some(&file), from_environment(variables))
+}
+
+/// The problems, as `line|key|message`, the file's name left out.
+fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let found = with(text, variables).expect_err("it is wrong").found;
+    let place = |it: &Problem| it.line.map_or(it.written.clone().unwrap_or_default(), |line| line.to_string());
+    found.into_iter().map(|it| format!("{}|{}|{}", place(&it), it.key, it.message)).collect()
+}
+
+#[track_caller]
+fn assert_names(text: &str, variables: &[(&str, &str)], expected: &[&str]) {
+    let found = problems(text, variables);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "`{found}` does not begin with `{expected}`");
+    }
+}
+
+fn example() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tessera.example.toml")).unwrap()
+}
+
+/// Every setting's key, `backends` left out: its names are the operator's.
+fn keys(above: &str, table: &toml::Table) -> Vec<String> {
+    let key = |name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+    table
+        .iter()
+        .filter(|(name, _)| above != "" || *name != "backends")
+        .flat_map(|(name, value)| match value {
+            toml::Value::Table(below) if !below.is_empty() => keys(&key(name), below),
+            _ => vec![key(name)],
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_written_is_the_default_with_one_docker_backend() {
+    assert_eq!(parsed("").unwrap(), Config::default());
+    assert_eq!(read(None, Vec::new()).unwrap().backends.0.keys().collect::<Vec<_>>(), ["docker"]);
+}
+
+#[test]
+fn what_is_written_is_what_runs() {
+    let config = parsed(
+        "[server]\nlisten = '127.0.0.1:0'\nshutdown_grace_ms = 0\n[policy]\nlog_tail_bytes = 0\nstop_grace_ms = 0\n\
+         missing_output = 'ignore'\n[service_info]\ndescription = ''\n[storage.file]\nroots = ['/data']\n\
+         [backends.fake]\nkind = 'scripted'",
+    )
+    .unwrap();
+    assert_eq!(config.server.shutdown_grace_ms, 0);
+    assert_eq!((config.policy.log_tail_bytes, config.policy.stop_grace_ms), (0, 0));
+    assert_eq!(config.policy.missing_output, MissingOutput::Ignore);
+    assert_eq!(config.storage.file.roots, [PathBuf::from("/data")]);
+    // Backends that are written replace the default one.
+    assert_eq!(config.backends.0.keys().collect::<Vec<_>>(), ["fake"]);
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    let config = parsed(&example()).unwrap();
+    let printed = toml::to_string(&config).unwrap();
+    assert_eq!(parsed(&printed).unwrap(), config, "{printed}");
+}
+
+#[test]
+fn variables_win_over_the_file_whatever_they_say() {
+    let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_canceling = true\n[storage.file]\nroots = ['/a', '/b']\n\
+                [service_info]\nname = 'x'\n[backends.my-fake]\nkind = 'scripted'";
+    let config = with(
+        file,
+        &[
+            ("TESSERA_SERVER__LISTEN", "127.0.0.1:0"),
+            ("TESSERA_POLICY__SHOW_CANCELING", "false"),
+            ("TESSERA_POLICY__STOP_GRACE_MS", "0"),
+            ("TESSERA_STORAGE__FILE__ROOTS", "['/c']"),
+            ("TESSERA_SERVICE_INFO__NAME", "2024"),
+            ("TESSERA_SERVICE_INFO__ENVIRONMENT", ""),
+            ("TESSERA_BACKENDS__MY_FAKE__FOLDER", "/jobs"),
+            // The command line's own, and other programs'.
+            ("TESSERA_SERVER", "http://x"),
+            ("OTHER__KEY", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.port(), 0);
+    assert!(!config.policy.show_canceling);
+    assert_eq!(config.policy.stop_grace_ms, 0);
+    assert_eq!(config.storage.file.roots, [PathBuf::from("/c")]);
+    assert_eq!(config.service_info.name, "2024");
+    assert_eq!(config.service_info.environment, "");
+    let Backend::Scripted(fake) = &config.backends.0["my-fake"] else { panic!("another kind") };
+    assert_eq!(fake.folder.as_deref(), Some(Path::new("/jobs")));
+}
+
+#[test]
+fn flags_win_over_variables() {
+    let mut overrides = from_environment([("TESSERA_SERVER__LISTEN".to_owned(), "127.0.0.1:1".to_owned())]);
+    overrides.push(Override::flag("--listen", &["server", "listen"], "127.0.0.1:2"));
+    assert_eq!(read(None, overrides.clone()).unwrap().server.listen.port(), 2);
+    overrides.push(Override::flag("--listen", &["server", "listen"], "0.0.0.0:1"));
+    let problems = read(None, overrides).unwrap_err();
+    assert_eq!(problems.found[0].written.as_deref(), Some("--listen"));
+}
+
+#[test]
+fn every_wrong_key_and_value_is_named_at_once() {
+    assert_names(
+        "[server]\nlisten = 'nowhere'\nlisen = 1\n\n[policy]\nmissing_output = 'maybe'\nlog_tail_bytes = -1\n\
+         [nonsense]\nx = 1\n[backends.a]\nkind = 'docker'\ncpu_core = 2\n[backends.b]\nkind = 'slurm'\n\
+         [backends.c]\nfolder = 'x'\n[backends.D]\nkind = 'scripted'\n[backends.e]\nkind = 'docker'\njobs = 0",
+        &[("TESSERA_ENGINE__NO_SUCH_KEY", "1")],
+        &[
+            "TESSERA_ENGINE__NO_SUCH_KEY|engine.no_such_key|unknown field",
+            "2|server.listen|invalid socket address",
+            "3|server.lisen|unknown field",
+            "6|policy.missing_output|unknown variant `maybe`",
+            "7|policy.log_tail_bytes|invalid value",
+            "8|nonsense|unknown field",
+            "12|backends.a.cpu_core|unknown field",
+            "14|backends.b.kind|`slurm` is no kind",
+            "15|backends.c.kind|missing",
+            "17|backends.D|is no name",
+            "21|backends.e.jobs|must be at least 1",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_by_its_lines() {
+    assert_names("[server]\nlisten = \n[policy\n", &[], &["2||", "3||"]);
+    let missing = read(Some(Path::new("/no/such/file.toml")), Vec::new()).unwrap_err();
+    assert!(missing.to_string().starts_with("/no/such/file.toml: cannot be read"), "{missing}");
+}
+
+#[test]
+fn a_server_that_others_reach_wants_logins() {
+    let open = "[server]\nlisten = '0.0.0.0:8000'\n";
+    assert_names(open, &[], &["2|server.listen|0.0.0.0:8000 can be reached"]);
+    assert!(parsed(&format!("{open}[auth]\nallow_anonymous = true")).is_ok());
+    assert!(parsed(&format!("{open}[[auth.tokens]]\nname = 'ci'\ntoken = 't'")).is_ok());
+    assert!(parsed("[server]\nlisten = '[::1]:8000'").is_ok());
+}
+
+#[test]
+fn logins_are_checked_and_their_secrets_are_not_shown() {
+    let text = "[[auth.tokens]]\nname = 'a'\ntoken = 'hunter2'\n[[auth.tokens]]\nname = ''\ntoken = 'hunter2'\n\
+                [[auth.users]]\nname = 'b'\n[[auth.users]]\nname = 'c:d'\npassword = 'x'\npassword_file = '/x'";
+    assert_names(
+        text,
+        &[],
+        &[
+            "5|auth.tokens[1].name|must be a name",
+            "6|auth.tokens[1].token|given twice",
+            "7|auth.users[0].password|missing or empty",
+            "10|auth.users[1].name|a Basic user name",
+            "11|auth.users[1].password|given both",
+        ],
+    );
+    for wrong in ["31337", "3.1337", "true", "[31337]", "{a = 31337}"] {
+        let token = format!("[[auth.tokens]]\nname = 'a'\ntoken = {wrong}");
+        assert_names(&token, &[], &["3|auth.tokens[0].token|must be a text in quotes"]);
+        let registry = format!(
+            "[backends.docker]\nkind = 'docker'\nregistries = [{{server = 'r', username = 'u', password = {wrong}}}]"
+        );
+        assert_names(&registry, &[], &["3|backends.docker.registries[0].password|must be a text in quotes"]);
+    }
+    let config = parsed("[[auth.tokens]]\nname = 'a'\ntoken = 'hunter2'").unwrap();
+    for printed in [format!("{config:?}"), toml::to_string(&config).unwrap(), serde_json::to_string(&config).unwrap()] {
+        assert!(!printed.contains("hunter2") && printed.contains('…'), "{printed}");
+    }
+}
+
+#[test]
+fn the_example_is_complete_and_says_the_defaults() {
+    let example = example();
+    let written: toml::Table = toml::from_str(&example).unwrap();
+    let all: toml::Table = toml::from_str(&toml::to_string(&Config::default()).unwrap()).unwrap();
+    assert_eq!(keys("", &written), keys("", &all));
+    assert_eq!(parsed(&example).unwrap(), Config::default());
+}
+
+#[test]
+fn what_the_example_offers_behind_a_hash_is_valid_too() {
+    let offered: String = example()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+            Some(_) | None => format!("{line}\n"),
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "s").unwrap();
+    let offered = offered.replace("/run/secrets/tessera", secret.to_str().unwrap());
+    // The tables offered stand in place of the empty lists.
+    let empty = ["tokens = []", "users = []", "registries = []"];
+    let offered: String =
+        offered.lines().filter(|line| !empty.contains(line)).map(|line| format!("{line}\n")).collect();
+    let config = parsed(&offered).unwrap_or_else(|problems| panic!("{problems}\n{offered}"));
+    assert!(config.auth.is_required() && config.backends.0.len() > 1);
+    for (kind, name) in [("docker", "docker"), ("scripted", "fake")] {
+        let shown = offered_table(&offered, name);
+        assert_eq!(shown["kind"].as_str(), Some(kind));
+        // serde's own refusal lists all the keys there are.
+        let all = problems(&format!("[backends.x]\nkind = '{kind}'\nno-such-key = 1"), &[]).remove(0);
+        let all = all.split_once("expected").expect("a list of keys").1;
+        for key in all.split('`').skip(1).step_by(2) {
+            assert!(shown.contains_key(key), "the example does not show `{key}` of [backends.{name}]");
+        }
+    }
+}
+
+fn offered_table(example: &str, name: &str) -> toml::Table {
+    let written: toml::Table = toml::from_str(example).unwrap();
+    written["backends"][name].as_table().unwrap().clone()
+}

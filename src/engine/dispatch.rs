@@ -1,0 +1,212 @@
+//! Dispatch: looks through the queue, takes what fits, hands it over.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use jiff::Timestamp;
+
+use super::assembly::{Engine, Tick};
+use super::handover::hand_over;
+use super::place::{Fit, Need, Room, fit};
+use super::site::{Health, Lack, Site};
+use super::verdict::ended_with;
+use crate::store::{Candidate, ClaimRequest, QueueCursor, Record, StoreError};
+use crate::task::Event;
+
+/// Looks down the queue in a row that may find nothing, before it rests until somebody rings.
+const ROUNDS: u32 = 8;
+
+/// One tick on every backend at once.
+pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
+    let ticks = try_join_all(engine.sites.iter().map(|site| tick_at(engine, site))).await?;
+    Ok(if ticks.contains(&Tick::More) { Tick::More } else { Tick::Done })
+}
+
+/// One tick on one backend.
+pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
+    let (claims, careful) = match how(engine, site).await {
+        How::Freely => (engine.settings.claims.max(1) as usize, false),
+        How::Carefully => (1, true),
+        How::NotNow(why) => return tell_of_trouble(engine, site, &why).await,
+    };
+    let loads = engine.store.load().await?;
+    let load = loads.iter().find(|load| load.backend == site.name());
+    let room = Room::left(&site.profile().capacity, load);
+    let now = engine.clock.now();
+    let mut look = Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new() };
+    let more = look.through_the_queue().await?;
+    let Look { wanted, records, .. } = look;
+    if !records.is_empty() {
+        engine.store.record(records).await?;
+    }
+    if !wanted.is_empty() {
+        let claimed = engine.store.claim(&engine.holder, now, engine.claim_until(now), &wanted).await?;
+        hand_over(engine, site, &claimed).await?;
+    }
+    Ok(if careful { Tick::Done } else { more })
+}
+
+/// How to hand over now.
+enum How {
+    Freely,
+    /// One task, to see whether it is taken.
+    Carefully,
+    NotNow(String),
+}
+
+/// A backend that did not answer is asked, when it is time, for the first page of its inventory: the smallest question
+/// that needs a real answer. One that took no jobs is given one.
+async fn how(engine: &Engine, site: &Site) -> How {
+    let down = match site.health(engine.clock.now()) {
+        Health::Up => return How::Freely,
+        Health::Down(down) => return How::NotNow(down.reason),
+        Health::Probe(down) => down,
+    };
+    let call = site.backend.inventory(None);
+    match (site.call(&engine.clock, &engine.settings, "inventory", call).await, down.lack) {
+        (Ok(_), Lack::Takes) => How::Carefully,
+        (Ok(_), Lack::Answers) => {
+            site.answers();
+            How::Freely
+        }
+        (Err(error), _) => {
+            let reason = error.to_string();
+            site.is_down(engine.clock.now(), Lack::Answers, &reason, &engine.settings);
+            How::NotNow(reason)
+        }
+    }
+}
+
+/// The oldest of those who wait are told why. They are not claimed, so that a cancel finds them waiting.
+async fn tell_of_trouble(engine: &Engine, site: &Site, why: &str) -> Result<Tick, StoreError> {
+    let now = engine.clock.now();
+    let candidates = engine.store.queued(now, None, engine.settings.scan).await?;
+    let ours = candidates.iter().filter(|one| place_of(engine, one) == Place::On(site.name()));
+    let told = ours.filter(|one| site.waiting.ask(&one.task, why, now, Duration::ZERO));
+    let sentence = format!("waiting for backend `{}`, which cannot take jobs now: {why}", site.name());
+    let records = told.map(|one| note(engine, one, sentence.clone())).collect();
+    engine.store.record(records).await?;
+    Ok(Tick::Done)
+}
+
+fn note(engine: &Engine, candidate: &Candidate, text: String) -> Record {
+    engine.event(&candidate.task, None, Event::Noted { attempt: candidate.attempt, text })
+}
+
+/// Where a waiting task belongs.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    /// On this backend.
+    On(&'a str),
+    /// It asks for a backend that is not configured.
+    Nowhere(&'a str),
+    /// It may have a job on a backend that is not configured any more; another tick ends it.
+    Absent,
+}
+
+fn place_of<'a>(engine: &'a Engine, candidate: &'a Candidate) -> Place<'a> {
+    // A job may exist there already.
+    if let Some(name) = &candidate.claimed_on {
+        return engine.site(name).map_or(Place::Absent, |site| Place::On(site.name()));
+    }
+    match &candidate.backend {
+        Some(name) => engine.site(name).map_or(Place::Nowhere(name), |site| Place::On(site.name())),
+        None => engine.sites.first().map_or(Place::Absent, |site| Place::On(site.name())),
+    }
+}
+
+/// One look at the queue.
+struct Look<'a> {
+    engine: &'a Engine,
+    site: &'a Site,
+    now: Timestamp,
+    claims: usize,
+    room: Room,
+    wanted: Vec<ClaimRequest>,
+    records: Vec<Record>,
+}
+
+impl Look<'_> {
+    /// The oldest tasks first, each time: they go first wherever they fit. Then a piece further down, which begins
+    /// where the last look ended, so that what does not fit is never a wall before what does.
+    async fn through_the_queue(&mut self) -> Result<Tick, StoreError> {
+        let scan = self.engine.settings.scan.max(1);
+        let oldest = self.engine.store.queued(self.now, None, scan).await?;
+        let is_all = oldest.len() < scan as usize;
+        let all_seen = self.at(&oldest);
+        if is_all || self.room.is_full() {
+            self.site.set_queue_from(None, 0);
+            return Ok(self.more(all_seen));
+        }
+        let Some(last) = oldest.last().map(|one| one.task.clone()).filter(|_| all_seen) else { return Ok(Tick::More) };
+        let (from, rounds) = self.site.queue_from();
+        let from = from.filter(|from| *from > last).unwrap_or(last);
+        let further = self.engine.store.queued(self.now, Some(&QueueCursor(from)), scan).await?;
+        let all_seen = self.at(&further);
+        let next = further.last().map(|one| one.task.clone()).filter(|_| further.len() == scan as usize);
+        let rounds = if self.wanted.is_empty() { rounds + 1 } else { 0 };
+        let rest = rounds >= ROUNDS || next.is_none();
+        self.site.set_queue_from(next, if rest { 0 } else { rounds });
+        Ok(if rest { self.more(all_seen) } else { Tick::More })
+    }
+
+    /// What was taken leaves less for others, but those behind have not been looked at.
+    fn more(&self, all_seen: bool) -> Tick {
+        if all_seen { Tick::Done } else { Tick::More }
+    }
+
+    /// Looks at some tasks; whether it came to the end of them.
+    fn at(&mut self, candidates: &[Candidate]) -> bool {
+        for candidate in candidates {
+            if self.wanted.len() >= self.claims {
+                return false;
+            }
+            self.at_one(candidate);
+        }
+        true
+    }
+
+    fn at_one(&mut self, candidate: &Candidate) {
+        let (engine, site) = (self.engine, self.site);
+        match place_of(engine, candidate) {
+            Place::On(name) if name == site.name() => {}
+            Place::Nowhere(name) if engine.sites.first().is_some_and(|first| first.name() == site.name()) => {
+                let sentence = format!("the task asks for backend `{name}`, which is not configured");
+                return self.end(candidate, sentence);
+            }
+            Place::On(_) | Place::Nowhere(_) | Place::Absent => return,
+        }
+        let capacity = &site.profile().capacity;
+        let need = Need::of(candidate, capacity, &engine.settings);
+        // What may be outside already takes its room there, wanted or not.
+        let fit = if candidate.claimed_on.is_some() { Fit::Now } else { fit(need, capacity, &self.room) };
+        match fit {
+            Fit::Now => {
+                self.room.take(need);
+                self.wanted.push(ClaimRequest {
+                    task: candidate.task.clone(),
+                    backend: site.name().to_owned(),
+                    cpu_milli: need.cpu_milli,
+                    ram_bytes: need.ram_bytes,
+                });
+            }
+            Fit::Later(short) => {
+                let holds_for = Duration::from_millis(engine.settings.note_waiting_after_ms);
+                if site.waiting.ask(&candidate.task, short.what(), self.now, holds_for) {
+                    let sentence = format!("waiting for room on backend `{}`: the task {short}", site.name());
+                    self.records.push(note(engine, candidate, sentence));
+                }
+            }
+            Fit::Never(short) => {
+                let sentence = format!("the task can never run on backend `{}`: it {short}", site.name());
+                self.end(candidate, sentence);
+            }
+        }
+    }
+
+    fn end(&mut self, candidate: &Candidate, sentence: String) {
+        let event = ended_with(candidate.attempt, self.now, sentence);
+        self.records.push(self.engine.event(&candidate.task, None, event));
+        self.site.waiting.forget(&candidate.task);
+    }
+}

@@ -1,0 +1,274 @@
+//! Handing claimed tasks over to their backend.
+//!
+//! ```text
+//!   claimed ─► still wanted? ─► lowered ─► submit ─► Submitted
+//!                  │               │          ├────► Ended        refused: it will never run there
+//!                  │               │          ├────► Postponed    not now, and nothing is outside
+//!                  │               │          └────► (nothing)    no answer, and nobody knows: the claim expires,
+//!                  │               │                              and the same job is handed over again
+//!                  │               └───────────────► Ended        a wish that makes no sense
+//!                  └───────────────────────────────► Stopped      cancelled since it was claimed
+//! ```
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tessera_contract::{BackendError, Handle, JobId};
+use tracing::{debug, warn};
+
+use super::assembly::Engine;
+use super::lower::{Lowered, Target, lower};
+use super::orphan::is_wanted;
+use super::retry::backoff;
+use super::search::find;
+use super::settings::Settings;
+use super::site::{Down, Health, Lack, Site};
+use super::verdict::ended_with;
+use crate::clock::after;
+use crate::store::{Active, Claimed, Record, Recorded, StoreError};
+use crate::task::{Event, JobRef, Phase, TaskState};
+
+/// Hands claimed tasks over, a few at the same time.
+pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
+    let mut rest = claimed.chunks(engine.settings.calls_at_once());
+    for some in rest.by_ref() {
+        hand_over_some(engine, site, some).await?;
+        if let Health::Down(down) = site.health(engine.clock.now()) {
+            let rest: Vec<&Claimed> = rest.flatten().collect();
+            return give_back(engine, &rest, &down).await;
+        }
+    }
+    Ok(())
+}
+
+/// What was claimed and is not handed over, because the backend stopped taking jobs, waits again: a cancel finds it
+/// unclaimed.
+async fn give_back(engine: &Engine, rest: &[&Claimed], down: &Down) -> Result<(), StoreError> {
+    let now = engine.clock.now();
+    let error = BackendError::Unavailable(down.reason.clone());
+    let records = rest.iter().map(|claimed| {
+        let until = after(now, wait(&engine.settings, &error, claimed));
+        let postponed = Event::Postponed { attempt: claimed.attempt, until, reason: String::new() };
+        engine.event(&claimed.task, Some(claimed.claim.fence), postponed)
+    });
+    engine.store.record(records.collect()).await?;
+    Ok(())
+}
+
+/// What came of one.
+struct Handed<'a> {
+    claimed: &'a Claimed,
+    notes: Vec<String>,
+    answer: Answer,
+}
+
+enum Answer {
+    /// A backend has it.
+    Taken(Handle),
+    /// The task ends with this sentence.
+    Never(String),
+    /// Not now; nothing is outside.
+    Later(BackendError),
+    /// No answer: it may be outside.
+    Unknown(String),
+}
+
+async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
+    // 14.6: the last look before the hand-over. A cancel after it finds the claim, and waits for our answer.
+    let ids: Vec<_> = claimed.iter().map(|one| one.task.clone()).collect();
+    let standing = engine.store.standing(&ids).await?;
+    let mut records = Vec::new();
+    let mut going = Vec::new();
+    for (one, standing) in claimed.iter().zip(&standing) {
+        match standing.as_ref().map(|active| look(one, active)) {
+            Some(Look::Go) => going.push(hand_over_one(engine, site, one)),
+            Some(Look::Cancelled) => {
+                let stopped = Event::Stopped { attempt: one.attempt, result: None };
+                records.push(engine.event(&one.task, Some(one.claim.fence), stopped));
+            }
+            Some(Look::NotOurs) | None => {}
+        }
+    }
+    let mut handed = join_all(going).await;
+    if handed.iter().any(|one| matches!(one.answer, Answer::Taken(_))) {
+        site.takes_jobs();
+    }
+    settle_unknown(engine, site, &mut handed).await;
+    let mut jobs = Vec::new();
+    for one in handed {
+        record_one(engine, site, one, &mut records, &mut jobs);
+    }
+    let told = engine.store.record(records.clone()).await?;
+    site.bells.observe.ring();
+    after_record(engine, site, &records, &told, &jobs).await
+}
+
+enum Look {
+    Go,
+    Cancelled,
+    NotOurs,
+}
+
+fn look(claimed: &Claimed, active: &Active) -> Look {
+    let ours = active.claim.as_ref().is_some_and(|claim| claim.fence == claimed.claim.fence);
+    match &active.state {
+        TaskState::Queued { attempt, claimed: true, .. } if ours && *attempt == claimed.attempt => Look::Go,
+        TaskState::Canceling { attempt, job: None, .. } if ours && *attempt == claimed.attempt => Look::Cancelled,
+        TaskState::Queued { .. }
+        | TaskState::Canceling { .. }
+        | TaskState::Initializing { .. }
+        | TaskState::Running { .. }
+        | TaskState::Paused { .. }
+        | TaskState::Preempted { .. }
+        | TaskState::Complete
+        | TaskState::ExecutorError
+        | TaskState::SystemError
+        | TaskState::Canceled => Look::NotOurs,
+    }
+}
+
+async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -> Handed<'a> {
+    let target = Target { profile: site.profile(), honours: site.backend.honours() };
+    let Lowered { job, notes } = match lower(claimed, target, &engine.settings.job) {
+        Ok(lowered) => lowered,
+        Err(sentence) => return Handed { claimed, notes: Vec::new(), answer: Answer::Never(sentence) },
+    };
+    let answer = match site.call(&engine.clock, &engine.settings, "submit", site.backend.submit(&job)).await {
+        Ok(handle) => Answer::Taken(handle),
+        Err(BackendError::Rejected(reason)) => {
+            Answer::Never(format!("backend `{}` refused the job: {reason}", site.name()))
+        }
+        Err(error @ BackendError::Misconfigured(_)) => Answer::Later(error),
+        Err(BackendError::Unavailable(reason)) => Answer::Unknown(reason),
+    };
+    Handed { claimed, notes, answer }
+}
+
+/// A submit without a clear answer may have been carried out: what the backend holds tells. When it tells nothing
+/// either, the claim stays, and with it the knowledge that something may be outside.
+async fn settle_unknown(engine: &Engine, site: &Site, handed: &mut [Handed<'_>]) {
+    let mut unknown: Vec<(&mut Handed<'_>, JobId, String)> = Vec::new();
+    for one in handed.iter_mut() {
+        if let Answer::Unknown(reason) = &one.answer {
+            let job = JobId::of_attempt(one.claimed.task.as_str(), one.claimed.attempt);
+            let reason = reason.clone();
+            unknown.push((one, job, reason));
+        }
+    }
+    if unknown.is_empty() {
+        return;
+    }
+    let wanted: Vec<JobId> = unknown.iter().map(|(_, job, _)| job.clone()).collect();
+    match find(engine, site, &wanted).await {
+        Ok(found) => {
+            for (one, job, reason) in unknown {
+                one.answer = match found.get(&job) {
+                    Some(handle) => Answer::Taken(handle.clone()),
+                    None => {
+                        site.is_down(engine.clock.now(), Lack::Takes, &reason, &engine.settings);
+                        Answer::Later(BackendError::Unavailable(reason))
+                    }
+                };
+            }
+        }
+        Err(error) => site.is_down(engine.clock.now(), Lack::Answers, &error.to_string(), &engine.settings),
+    }
+}
+
+fn record_one(
+    engine: &Engine,
+    site: &Site,
+    handed: Handed<'_>,
+    records: &mut Vec<Record>,
+    jobs: &mut Vec<(usize, Handle)>,
+) {
+    let Handed { claimed, notes, answer } = handed;
+    let attempt = claimed.attempt;
+    let now = engine.clock.now();
+    let mut push = |event| records.push(engine.event(&claimed.task, Some(claimed.claim.fence), event));
+    let tell = |reason: &str| site.waiting.ask(&claimed.task, reason, now, Duration::ZERO);
+    match answer {
+        Answer::Taken(handle) => {
+            for text in notes {
+                push(Event::Noted { attempt, text });
+            }
+            let job = JobRef { backend: site.name().to_owned(), handle: handle.0.clone() };
+            push(Event::Submitted { attempt, job });
+            site.waiting.forget(&claimed.task);
+            jobs.push((records.len() - 1, handle));
+        }
+        Answer::Never(sentence) => {
+            push(ended_with(attempt, now, sentence));
+            site.waiting.forget(&claimed.task);
+        }
+        Answer::Later(error) => {
+            let until = after(now, wait(&engine.settings, &error, claimed));
+            // A reason that was told already is not told again at each try.
+            let reason = if tell(&error.to_string()) {
+                format!("backend `{}` could not take the job: {error}; next try after {until:.0}", site.name())
+            } else {
+                String::new()
+            };
+            push(Event::Postponed { attempt, until, reason });
+        }
+        Answer::Unknown(reason) => {
+            if tell(&reason) {
+                let name = site.name();
+                push(Event::Noted {
+                    attempt,
+                    text: format!(
+                        "backend `{name}` did not say whether it took the job: {reason}; it will be asked again"
+                    ),
+                });
+            }
+        }
+    }
+}
+
+fn wait(settings: &Settings, error: &BackendError, claimed: &Claimed) -> Duration {
+    let seed = claimed.task.as_str();
+    match error {
+        BackendError::Misconfigured(_) => {
+            backoff(settings.misconfigured_first_ms, settings.misconfigured_most_ms, claimed.refusals, seed)
+        }
+        // The backend as a whole is left alone for longer each time; a single task need not be patient too.
+        BackendError::Unavailable(_) | BackendError::Rejected(_) => {
+            backoff(settings.backoff_first_ms, settings.probe_most_ms, claimed.refusals, seed)
+        }
+    }
+}
+
+/// Jobs whose task went another way while they were handed over are stopped at once; the sweep removes them.
+async fn after_record(
+    engine: &Engine,
+    site: &Site,
+    records: &[Record],
+    told: &[Recorded],
+    jobs: &[(usize, Handle)],
+) -> Result<(), StoreError> {
+    let astray: Vec<&(usize, Handle)> =
+        jobs.iter().filter(|(n, _)| told.get(*n) != Some(&Recorded::Moved(Phase::Initializing))).collect();
+    if astray.is_empty() {
+        return Ok(());
+    }
+    // Some of them are being cancelled: that tick knows what to do with a job.
+    engine.wake_cancel();
+    let tasks: Vec<_> = astray.iter().filter_map(|(n, _)| Some(records.get(*n)?.task.clone())).collect();
+    let standing = engine.store.standing(&tasks).await?;
+    for ((n, handle), standing) in astray.into_iter().zip(&standing) {
+        let Some(Record { task, event, .. }) = records.get(*n) else { continue };
+        let job = JobId::of_attempt(task.as_str(), event.attempt().unwrap_or_default());
+        if is_wanted(&job, site.name(), handle, standing.as_ref()) {
+            continue;
+        }
+        debug!(backend = site.name(), %job, "its task went another way meanwhile");
+        let call = site.backend.cancel(handle);
+        if let Err(error) = site.call(&engine.clock, &engine.settings, "cancel", call).await {
+            warn!(backend = site.name(), %job, %error, "could not stop a job that nobody wants any more");
+        }
+        site.set_inventory_from(None, Timestamp::MIN);
+        site.bells.sweep.ring();
+    }
+    Ok(())
+}

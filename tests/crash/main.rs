@@ -1,0 +1,20 @@
+//! Death and repetition: the server, a process of its own, is killed at random moments under a mixed load.
+//!
+//! Each executor leaves one line in a file outside, which is counted. Afterwards every acknowledged task exists
+//! and has ended in the right state, no executor ran twice in an attempt, and nothing is left behind.
+//!
+//! `TESSERA_CRASH_KILLS` sets the number of kills, `TESSERA_CRASH_SEED` the random choices (printed at the start).
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod docker;
+mod ledger;
+mod load;
+mod random;
+mod scripted;
+mod server;
+
+/// How often the server is killed, unless `TESSERA_CRASH_KILLS` says otherwise.
+fn kills(default: usize) -> usize {
+    std::env::var("TESSERA_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,107 @@
+//! Two hundred deaths over the scripted backend, whose jobs go on without the server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::ledger::Ledger;
+use crate::load::{self, Words};
+use crate::random::Random;
+use crate::server::Site;
+
+struct Scripted {
+    outside: PathBuf,
+}
+
+impl Scripted {
+    fn executor(&self, command: Value) -> Value {
+        json!({ "image": "scripted", "command": command })
+    }
+}
+
+impl Words for Scripted {
+    fn line(&self, line: &str) -> Value {
+        self.executor(json!(["append", self.outside, line]))
+    }
+
+    fn slow_line(&self, line: &str) -> Value {
+        self.executor(json!(["append", self.outside, line, "run-ms", "60"]))
+    }
+
+    fn exit(&self, code: i32) -> Value {
+        self.executor(json!(["exit", code.to_string()]))
+    }
+
+    fn hang(&self) -> Value {
+        self.executor(json!(["hang"]))
+    }
+
+    fn resources(&self) -> Value {
+        json!({ "cpu_cores": 1 })
+    }
+}
+
+/// How often each line stands in the file outside.
+pub fn count_lines(text: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in text.lines() {
+        *counts.entry(line.to_owned()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("lines");
+    std::fs::write(&outside, "").unwrap();
+    let jobs = folder.path().join("jobs");
+    let site = Site::new(folder.path(), &format!("[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
+    let words = Scripted { outside: outside.clone() };
+    let ledger = Ledger::default();
+    let mut random = Random::seeded();
+
+    for round in 0..crate::kills(25) {
+        let server = site.start().await;
+        let url = server.url().to_owned();
+        let lifetime = random.between_ms(1, 200);
+        let clients = load::run(&url, &words, &ledger, &mut random, round, 40);
+        // The load is dropped where it stands: a client whose server died.
+        tokio::time::timeout(lifetime, clients).await.ok();
+        server.kill();
+    }
+
+    let server = site.start().await;
+    load::cancel_the_rest(server.url(), &ledger).await;
+    let tasks = load::all_ended(server.url(), Duration::from_secs(60)).await;
+    let lines = count_lines(&std::fs::read_to_string(&outside).unwrap());
+    let known: Vec<&str> = tasks.iter().map(|task| task["id"].as_str().unwrap()).collect();
+    ledger.all_are_among(&known);
+    for task in &tasks {
+        ledger.check(task, &lines);
+    }
+    assert!(ledger.len() > 20, "the load was too small to mean anything: {} tasks", ledger.len());
+
+    nothing_is_left(&site, &jobs).await;
+    server.terminate().await;
+    println!("{} acknowledged tasks, {} stored", ledger.len(), tasks.len());
+}
+
+async fn nothing_is_left(site: &Site, jobs: &std::path::Path) {
+    let since = tokio::time::Instant::now();
+    loop {
+        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE active");
+        let left = std::fs::read_dir(jobs).map(Iterator::count).unwrap_or(0);
+        if rows == 0 && left == 0 {
+            return;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "{rows} rows and {left} jobs are left behind:\n{}",
+            site.last_log_lines()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

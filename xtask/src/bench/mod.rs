@@ -1,0 +1,97 @@
+//! `cargo xtask bench`: how fast it is, as ratios against a baseline of the same run.
+//!
+//! A measurement is a program of the top package's `benches/` (built for release, with all its dependencies) and a
+//! file here that says what is measured and what we aim at:
+//!
+//! - `docker.rs`: a task on Docker, against the same container made by hand.
+//! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
+//! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
+//! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
+//! - `footprint.rs`: start-up and memory.
+//! - `verbs.rs`: the store's verbs.
+//!
+//! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
+//! them against the aims.
+
+mod cancel;
+mod creates;
+mod docker;
+mod figures;
+mod footprint;
+mod noop;
+mod verbs;
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{program, stopped};
+use crate::house;
+use crate::machine::engine::{self, Engine};
+use crate::machine::{packages, rust};
+use figures::{Measured, Measurement};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these; all of them when none is named.
+    names: Vec<String>,
+}
+
+const ALL: &[&Measurement] = &[
+    &docker::MEASUREMENT,
+    &creates::MEASUREMENT,
+    &noop::MEASUREMENT,
+    &cancel::MEASUREMENT,
+    &footprint::MEASUREMENT,
+    &verbs::MEASUREMENT,
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    for name in &arguments.names {
+        if !ALL.iter().any(|one| one.name == name) {
+            let names: Vec<&str> = ALL.iter().map(|one| one.name).collect();
+            bail!("nothing is called `{name}`; there are {}", names.join(", "));
+        }
+    }
+    let wanted = |one: &Measurement| arguments.names.is_empty() || arguments.names.iter().any(|name| name == one.name);
+    let chosen: Vec<&Measurement> = ALL.iter().copied().filter(|one| wanted(one)).collect();
+
+    let on_docker = chosen.iter().any(|one| one.on_docker);
+    packages::ensure(if on_docker {
+        &[packages::BUILD, packages::DOCKER, packages::SUITES]
+    } else {
+        &[packages::BUILD]
+    })?;
+    rust::ensure_musl()?;
+    let _docker = if on_docker {
+        let docker = Engine::up("docker", "bench")?;
+        engine::images(&["busybox"])?;
+        Some(docker)
+    } else {
+        None
+    };
+
+    let mut measured = Vec::new();
+    for measurement in chosen {
+        if stopped() {
+            bail!("stopped");
+        }
+        println!("{}: {}", measurement.name, measurement.what);
+        measured.push(measure(measurement)?);
+    }
+    figures::report(&measured, &house::target().join("bench.json"))
+}
+
+fn measure(measurement: &'static Measurement) -> Result<Measured> {
+    let mut command = program(&["cargo", "bench", "--quiet", "--package", "tessera", "--bench", measurement.bench]);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in said.lines().filter(|line| !line.starts_with(figures::MARK)) {
+        println!("  {line}");
+    }
+    if !output.status.success() {
+        bail!("`cargo bench --bench {}` failed ({})", measurement.bench, output.status);
+    }
+    figures::read(measurement, &said)
+}

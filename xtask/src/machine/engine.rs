@@ -1,0 +1,67 @@
+//! Docker, Podman, a registry, through the scripts of `tests/engines`; and the test images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::command::{program, said, succeeds};
+use crate::house;
+
+/// A service of `tests/engines`; stopped when dropped, if it was started here.
+pub(crate) struct Engine {
+    script: &'static str,
+    folder: PathBuf,
+    /// What the script said: variables for whoever uses the service.
+    pub(crate) variables: Vec<(String, String)>,
+    keep: bool,
+}
+
+impl Engine {
+    /// Starts it, or finds it running. What it needs lies in a folder of the command's own, so that an engine that
+    /// another command has left running on purpose is nobody else's to stop.
+    pub(crate) fn up(name: &'static str, command: &str) -> Result<Self> {
+        let folder = house::folder(&format!("engines/{command}-{name}"))?;
+        let script = match name {
+            "docker" => "tests/engines/docker",
+            "podman" => "tests/engines/podman",
+            _ => "tests/engines/registry",
+        };
+        // Left over from a run that was killed: stop that one first.
+        succeeds(program(&[script, "down"]).arg(&folder));
+        let answer = said(program(&[script, "up"]).arg(&folder)).with_context(|| format!("cannot start {name}"))?;
+        let variables = answer.lines().filter_map(|line| line.split_once('='));
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { script, folder, variables, keep: false })
+    }
+
+    /// Leaves it running when this is dropped.
+    pub(crate) fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// Where its log lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.keep && !succeeds(program(&[self.script, "down"]).arg(&self.folder)) {
+            eprintln!("xtask: `{} down {}` failed; look there", self.script, self.folder.display());
+        }
+    }
+}
+
+/// Builds the named test images, or all of them, in Docker.
+pub(crate) fn images(names: &[&str]) -> Result<String> {
+    said(program(&["tests/images/build"]).args(names)).context("cannot build the images")
+}
+
+/// Builds all test images in Podman.
+pub(crate) fn images_in_podman(podman: &Engine) -> Result<String> {
+    let cli = format!("{} cli {}", podman.script, podman.folder.display());
+    // The script runs elsewhere.
+    let cli = format!("{}/{cli}", house::root().display());
+    said(program(&["tests/images/build"]).env("ENGINE", cli)).context("cannot build the images in Podman")
+}

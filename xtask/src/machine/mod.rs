@@ -1,0 +1,13 @@
+//! What this machine needs: found, else installed and started, and stopped again by whoever started it.
+//!
+//! - `packages.rs`: programs, and the Debian packages that bring them.
+//! - `rust.rs`: the static target.
+//! - `engine.rs`: Docker, Podman, a registry, through the scripts of `tests/engines`; the test images.
+//! - `python.rs`: virtual environments below the target folder.
+//!
+//! Nothing is installed that is there already. What cannot be installed here is one sentence that says what to do.
+
+pub(crate) mod engine;
+pub(crate) mod packages;
+pub(crate) mod python;
+pub(crate) mod rust;

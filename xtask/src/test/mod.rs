@@ -1,0 +1,13 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+//!
+//! - `steps.rs`: what is done, in which order.
+//! - `suites.rs`: the test programs of the workspace, found by asking cargo, so that a new one needs no entry here.
+//! - `deny.rs`: cargo-deny.
+//! - `ledger.rs`: how each went, how long it took, and the logs of what failed.
+
+pub(crate) mod deny;
+mod ledger;
+mod steps;
+mod suites;
+
+pub(crate) use steps::{Arguments, ci, run};

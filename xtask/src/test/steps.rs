@@ -1,0 +1,178 @@
+//! What is done, in which order: what fails fast first, what takes long in the background.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::ledger::Ledger;
+use super::{deny, suites};
+use crate::command::{logged, program};
+use crate::house::{self, Scratch};
+use crate::machine::engine::{self, Engine};
+use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
+use crate::machine::{packages, rust};
+use crate::server::Server;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only steps whose name holds one of these words.
+    only: Vec<String>,
+}
+
+/// Where the engines are, for whoever uses them.
+type Variables = Vec<(String, String)>;
+
+/// Something that runs while the engines do.
+struct Step {
+    name: String,
+    work: Work,
+}
+
+type Work = Box<dyn FnOnce(&Variables, &Path) -> Result<()>>;
+
+/// All of it. Nothing is skipped: what cannot run has failed.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut ledger = Ledger::new()?;
+    let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|word| name.contains(word));
+
+    ledger
+        .step("install", |_| {
+            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES, packages::PYTHON])?;
+            rust::ensure_musl()
+        })
+        .ok_or_else(|| anyhow!("the tests need what could not be installed"))?;
+    // The package index is far away and the compiler is busy for minutes: both at once.
+    let clients = thread::spawn(|| -> Result<()> {
+        python::ensure(PY_TES_NEW)?;
+        python::ensure(PY_TES_OLD)?;
+        python::ensure(SCHEMATHESIS)?;
+        Ok(())
+    });
+
+    if wanted("format") {
+        format(&mut ledger);
+    }
+    if wanted("build") || arguments.only.is_empty() {
+        ledger.step("build", |log| cargo(&["test", "--workspace", "--all-targets", "--no-run"], log));
+    }
+    if wanted("unit tests") {
+        ledger.step("unit tests", |log| cargo(&["test", "--workspace", "--lib", "--bins"], log));
+        ledger.step("unit tests in docs", |log| cargo(&["test", "--workspace", "--doc"], log));
+    }
+    if wanted("lints") {
+        lints(&mut ledger);
+    }
+    if wanted("dependencies") {
+        ledger.step("dependencies", |log| deny::check(log));
+    }
+
+    let mut on_engines: Vec<Step> = suites::all()?.into_iter().map(suite).collect();
+    on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
+    on_engines.push(Step { name: "schemathesis".to_owned(), work: Box::new(schemathesis) });
+    on_engines.retain(|step| wanted(&step.name));
+    if !on_engines.is_empty() {
+        let engines = ledger.step("start engines", start);
+        ledger.step("install clients", |_| clients.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))));
+        if let Some(engines) = engines {
+            let variables: Variables = engines.iter().flat_map(|engine| engine.variables.clone()).collect();
+            for step in on_engines {
+                ledger.step(&step.name, |log| (step.work)(&variables, log));
+            }
+            ledger.step("stop engines", |_| {
+                drop(engines);
+                Ok(())
+            });
+        }
+    }
+    ledger.close()
+}
+
+/// What is quick and needs no service.
+pub(crate) fn ci() -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::PYTHON])?;
+    rust::ensure_musl()?;
+    let mut ledger = Ledger::new()?;
+    format(&mut ledger);
+    lints(&mut ledger);
+    ledger.step("dependencies", |log| deny::check(log));
+    ledger.step("tests", |log| cargo(&["test", "--workspace"], log));
+    ledger.close()
+}
+
+fn format(ledger: &mut Ledger) {
+    ledger.step("format", |log| cargo(&["fmt", "--all", "--check"], log));
+}
+
+fn lints(ledger: &mut Ledger) {
+    ledger.step("lints", |log| cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], log));
+    ledger.step("documentation", |log| {
+        let mut command = program(&["cargo", "doc", "--workspace", "--no-deps", "--document-private-items"]);
+        logged(command.env("RUSTDOCFLAGS", "--deny warnings"), log)
+    });
+}
+
+/// Docker, Podman and a registry, with the test images in both.
+fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
+    let docker = Engine::up("docker", "test")?;
+    engine::images(&[])?;
+    let podman = Engine::up("podman", "test")?;
+    engine::images_in_podman(&podman)?;
+    let registry = Engine::up("registry", "test")?;
+    Ok(vec![registry, podman, docker])
+}
+
+/// One test program. With the variable set it fails where it would otherwise skip for want of an engine.
+fn suite(suite: suites::Suite) -> Step {
+    let name = format!("{} {}", suite.package, suite.name);
+    let work = move |variables: &Variables, log: &Path| {
+        let mut command = program(&["cargo", "test", "--package", &suite.package, "--test", &suite.name]);
+        command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
+        // Not for the server's own suites: naming a runtime would build the server once more.
+        if suite.package != "tessera"
+            && let Some(runtime) = house::runtime()
+        {
+            command.env("TESSERA_RUNTIME_BIN", runtime);
+        }
+        logged(&mut command, log)
+    };
+    Step { name, work: Box::new(work) }
+}
+
+/// On the scripted backend: there are thousands of tasks, and what they would run was made up.
+fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
+    cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
+    let venv = python::ensure(SCHEMATHESIS)?;
+    let scratch = Scratch::new("schemathesis")?;
+    let server = Server::start(&server(), scratch.path(), "[backends.made-up]\nkind = \"scripted\"\n")?;
+    let mut command = program(&["tests/schemathesis/run", &format!("http://{}", server.address)]);
+    let done = logged(command.env("SCHEMATHESIS_VENV", venv), log);
+    // A panic is a failure even where the client saw none.
+    let said = std::fs::read_to_string(&server.log)?;
+    if done.is_err() || said.contains("panicked at") {
+        std::fs::copy(&server.log, log.with_extension("server.log"))?;
+        done?;
+        bail!("the server panicked; see {}", log.with_extension("server.log").display());
+    }
+    Ok(())
+}
+
+fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
+    cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
+    let mut command = program(&["python3", "tests/clients/run", "--server"]);
+    command.arg(server());
+    for environment in [PY_TES_NEW, PY_TES_OLD] {
+        let python = python::ensure(environment)?.join("bin/python");
+        command.arg("--python").arg(format!("{}={}", environment.name, python.display()));
+    }
+    logged(command.envs(variables.iter().cloned()), log)
+}
+
+/// The debug server: what the suites of the workspace run, too.
+fn server() -> PathBuf {
+    house::target().join("debug/tessera")
+}
+
+fn cargo(words: &[&str], log: &Path) -> Result<()> {
+    logged(program(&["cargo"]).args(words), log)
+}
