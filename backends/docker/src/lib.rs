@@ -154,6 +154,10 @@ impl Backend for Docker {
         &self.profile
     }
 
+    fn bell(&self) -> Option<&Bell> {
+        Some(self.watch.bell())
+    }
+
     async fn submit(&self, job: &Job) -> Result<Handle, BackendError> {
         let watch = self.watch.clone();
         let handle = Handle(job.id.to_string());

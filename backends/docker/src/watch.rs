@@ -62,6 +62,11 @@ pub(crate) fn listen(fifo: &Path, bell: Bell) -> io::Result<tokio::task::AbortHa
 }
 
 impl Watch {
+    /// What is rung when a job may have changed.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     pub(crate) fn new(setting: Setting, folder: Folder, engine: Engine, logins: DockerFile, bell: Bell) -> Self {
         Self {
             setting,
