@@ -12,14 +12,23 @@ start() {
     shift 2
     command -v "$1" >/dev/null || die "$1 is not installed"
     mkdir -p "$dir"
-    if alive "$dir" "$name"; then die "$name already runs for $dir (pid $(cat "$dir/$name.pid"))"; fi
+    if alive "$dir" "$name"; then die "$name already runs for $dir ($dir/$name.pid)"; fi
     # A session of its own, so that a Ctrl-C at the caller's terminal ends it through `down`, in order.
     setsid nohup "$@" >"$dir/$name.log" 2>&1 </dev/null &
-    echo $! >"$dir/$name.pid"
+    echo "$! $(born $!)" >"$dir/$name.pid"
 }
 
+# PID: when that process began; nothing when there is none. A number alone may be somebody else's by now.
+born() {
+    cut -d ' ' -f 22 "/proc/$1/stat" 2>/dev/null || true
+}
+
+# DIR NAME: whether what was started there still runs.
 alive() {
-    [ -f "$1/$2.pid" ] && kill -0 "$(cat "$1/$2.pid")" 2>/dev/null
+    local pid since
+    [ -f "$1/$2.pid" ] || return 1
+    read -r pid since <"$1/$2.pid"
+    [ -n "$since" ] && [ "$(born "$pid")" = "$since" ]
 }
 
 # DIR NAME SECONDS ARGV...: until ARGV succeeds; says why not, with the end of the service's log.
@@ -43,9 +52,9 @@ await() {
 stop() {
     local dir=$1 name=$2 deadline=$((SECONDS + $3)) pid
     [ -f "$dir/$name.pid" ] || return 0
-    pid=$(cat "$dir/$name.pid")
-    kill "$pid" 2>/dev/null || true
-    while kill -0 "$pid" 2>/dev/null; do
+    read -r pid _ <"$dir/$name.pid"
+    if alive "$dir" "$name"; then kill "$pid" 2>/dev/null || true; fi
+    while alive "$dir" "$name"; do
         if ((SECONDS >= deadline)); then
             kill -9 "$pid" 2>/dev/null || true
             break

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     say("1/6  What this machine needs");
     packages::ensure(&[packages::BUILD, packages::DOCKER])?;
     rust::ensure_musl()?;
-    let mut docker = Engine::up("docker")?;
+    let mut docker = Engine::up("docker", "demo")?;
     println!(
         "  {}",
         said(&mut program(&["docker", "version", "--format", "Docker engine {{.Server.Version}}"]))?.trim()
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     say("4/6  Starting the server");
     let scratch = Scratch::new("demo")?;
-    let mut server = Server::start(&house::target().join("debug/tessera"), scratch.path())?;
+    let mut server = Server::start(&house::target().join("debug/tessera"), scratch.path(), "")?;
     println!("  {}", server.shown);
 
     say("5/6  A task: one input file, two executors over a shared volume, one output file");

@@ -27,6 +27,18 @@ pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// The static runtime: the one that is named, otherwise the one that building the server has left (see build.rs).
+pub(crate) fn runtime() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("TESSERA_RUNTIME_BIN").filter(|path| !path.is_empty()) {
+        return Some(named.into());
+    }
+    let built = |libc: &str| {
+        let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
+        target().join("embedded-runtime").join(triple).join("runtime/tessera-runtime")
+    };
+    ["musl", "gnu"].map(built).into_iter().find(|path| path.is_file())
+}
+
 /// A folder that is empty now and gone when this is dropped.
 pub(crate) struct Scratch(PathBuf);
 

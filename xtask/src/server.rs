@@ -25,12 +25,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` with its data in `folder`, where tasks may read and write below `folder/files`.
-    pub(crate) fn start(binary: &Path, folder: &Path) -> Result<Self> {
+    /// Starts `binary` with its data in `folder`, where tasks may read and write below `folder/files`, and with these
+    /// settings beside.
+    pub(crate) fn start(binary: &Path, folder: &Path, settings: &str) -> Result<Self> {
         let files = folder.join("files");
         fs::create_dir_all(&files)?;
         let config = folder.join("tessera.toml");
-        fs::write(&config, format!("[storage.file]\nroots = [{:?}]\n", files.display().to_string()))?;
+        let roots = format!("[storage.file]\nroots = [{:?}]\n{settings}", files.display().to_string());
+        fs::write(&config, roots)?;
         let address = free_address()?;
         let log = folder.join("server.log");
         let file = File::create(&log)?;

@@ -47,11 +47,11 @@ struct Found {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::DOCKER])?;
     rust::ensure_musl()?;
-    let _docker = Engine::up("docker")?;
+    let _docker = Engine::up("docker", "soak")?;
     engine::images(&["demo"])?;
     loud(&mut program(&["cargo", "build", "--release", "--package", "tessera", "--bin", "tessera"]))?;
     let scratch = Scratch::new("soak")?;
-    let server = Server::start(&house::target().join("release/tessera"), scratch.path())?;
+    let server = Server::start(&house::target().join("release/tessera"), scratch.path(), "")?;
     println!("{} min of load on http://{}", arguments.minutes, server.address);
 
     let found = Found::default();

@@ -27,6 +27,7 @@ pub(super) struct Host {
 }
 
 /// What was written to the host.
+#[derive(Debug)]
 pub(super) struct Written {
     pub(super) size_bytes: u64,
     pub(super) sha256: String,

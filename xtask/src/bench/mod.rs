@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     })?;
     rust::ensure_musl()?;
     let _docker = if on_docker {
-        let docker = Engine::up("docker")?;
+        let docker = Engine::up("docker", "bench")?;
         engine::images(&["busybox"])?;
         Some(docker)
     } else {

@@ -17,9 +17,10 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts it, or finds it running. What it needs lies in a folder of its own.
-    pub(crate) fn up(name: &'static str) -> Result<Self> {
-        let folder = house::folder(&format!("engines/{name}"))?;
+    /// Starts it, or finds it running. What it needs lies in a folder of the command's own, so that an engine that
+    /// another command has left running on purpose is nobody else's to stop.
+    pub(crate) fn up(name: &'static str, command: &str) -> Result<Self> {
+        let folder = house::folder(&format!("engines/{command}-{name}"))?;
         let script = match name {
             "docker" => "tests/engines/docker",
             "podman" => "tests/engines/podman",

