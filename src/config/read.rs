@@ -104,11 +104,17 @@ pub(super) fn shape<T: DeserializeOwned>(
             *value = Value::String(override_.text.clone());
             continue;
         }
-        problems.add(&key, error.inner().message());
+        problems.add(&key, said_of(&key, error.inner()));
         if !take_out(table, error.path()) {
             return None;
         }
     }
+}
+
+/// What serde says, which shows the wrong value; but a secret without its quotes is a secret.
+fn said_of(key: &str, error: &toml::de::Error) -> String {
+    let secret = ["password", "token"].iter().any(|it| key.ends_with(it));
+    if secret { "must be a text in quotes".to_owned() } else { error.message().to_owned() }
 }
 
 /// The value at a path, if there is one.

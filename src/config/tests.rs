@@ -177,11 +177,14 @@ fn logins_are_checked_and_their_secrets_are_not_shown() {
             "11|auth.users[1].password|given both",
         ],
     );
-    assert_names(
-        "[[auth.tokens]]\nname = 'a'\ntoken = 31337",
-        &[],
-        &["3|auth.tokens[0].token|must be a text in quotes"],
-    );
+    for wrong in ["31337", "3.1337", "true", "[31337]", "{a = 31337}"] {
+        let token = format!("[[auth.tokens]]\nname = 'a'\ntoken = {wrong}");
+        assert_names(&token, &[], &["3|auth.tokens[0].token|must be a text in quotes"]);
+        let registry = format!(
+            "[backends.docker]\nkind = 'docker'\nregistries = [{{server = 'r', username = 'u', password = {wrong}}}]"
+        );
+        assert_names(&registry, &[], &["3|backends.docker.registries[0].password|must be a text in quotes"]);
+    }
     let config = parsed("[[auth.tokens]]\nname = 'a'\ntoken = 'hunter2'").unwrap();
     for printed in [format!("{config:?}"), toml::to_string(&config).unwrap(), serde_json::to_string(&config).unwrap()] {
         assert!(!printed.contains("hunter2") && printed.contains('…'), "{printed}");

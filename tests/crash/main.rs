@@ -5,7 +5,7 @@
 //!
 //! `TESSERA_CRASH_KILLS` sets the number of kills, `TESSERA_CRASH_SEED` the random choices (printed at the start).
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod docker;
 mod ledger;

@@ -334,7 +334,7 @@ impl Watch {
         let mut user_code_started = false;
         for step in 0..steps {
             if let Ok(dir) = attempt.open_step(step) {
-                user_code_started |= !dir.mark()?;
+                user_code_started |= !dir.forbid()?;
             }
         }
         self.remove_containers(job).await?;

@@ -21,7 +21,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -139,7 +140,7 @@ impl Attempt {
         let bell = dir.join(crate::step::BELL);
         match rustix::fs::mkfifoat(rustix::fs::CWD, &bell, Mode::from_raw_mode(0o666)) {
             Ok(()) => fs::set_permissions(&bell, fs::Permissions::from_mode(0o666))?,
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(e) => return Err(e.into()),
         }
         self.open_step(file.step)
@@ -169,30 +170,67 @@ pub struct StepDir {
     fd: File,
 }
 
+/// What a step's mark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// There is none.
+    None,
+    /// The wrapper made it, at that time: the command was started.
+    Started(jiff::Timestamp),
+    /// It was made so that the command never starts.
+    Never,
+}
+
+/// What stands in a mark that forbids; the wrapper leaves its own empty.
+const FORBIDDEN: &[u8] = b"never";
+/// The name under which such a mark is made.
+const FORBIDDING: &str = ".mark.new";
 /// Bytes of the largest record that is read.
 const RECORD_BOUND: u64 = 1024 * 1024;
 
 impl StepDir {
-    /// Whether someone has made the mark.
-    pub fn marked(&self) -> io::Result<Option<jiff::Timestamp>> {
-        match rustix::fs::statat(&self.fd, crate::step::MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(
-                jiff::Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0))
-                    .unwrap_or_else(|_| jiff::Timestamp::now()),
-            )),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
+    /// What the mark says.
+    pub fn mark(&self) -> io::Result<Mark> {
+        let file = match self.open_regular(crate::step::MARK) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Mark::None),
+            Err(e) => return Err(e),
+        };
+        let made = file.metadata()?.modified()?;
+        let mut text = Vec::new();
+        file.take(FORBIDDEN.len() as u64).read_to_end(&mut text)?;
+        if text == FORBIDDEN {
+            return Ok(Mark::Never);
+        }
+        Ok(Mark::Started(jiff::Timestamp::try_from(made).unwrap_or_else(|_| jiff::Timestamp::now())))
+    }
+
+    /// Makes the mark in the wrapper's place, so that a command that has not been started never will be.
+    /// False: it has been started.
+    pub fn forbid(&self) -> io::Result<bool> {
+        // Made under another name and linked: a mark that is there always says whose it is.
+        match rustix::fs::unlinkat(&self.fd, FORBIDDING, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file = File::from(rustix::fs::openat(&self.fd, FORBIDDING, flags, Mode::from_raw_mode(0o644))?);
+        file.write_all(FORBIDDEN)?;
+        let linked = rustix::fs::linkat(&self.fd, FORBIDDING, &self.fd, crate::step::MARK, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(&self.fd, FORBIDDING, AtFlags::empty());
+        match linked {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(self.mark()? == Mark::Never),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Makes the mark, so that a command that has not been started never will be. False: it was there.
-    pub fn mark(&self) -> io::Result<bool> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match rustix::fs::openat(&self.fd, crate::step::MARK, flags, Mode::from_raw_mode(0o644)) {
-            Ok(_) => Ok(true),
-            Err(rustix::io::Errno::EXIST) => Ok(false),
-            Err(e) => Err(e.into()),
+    /// Takes a mark back that only forbade: the step has not been started, and now may be.
+    pub fn allow(&self) -> io::Result<()> {
+        if self.mark()? == Mark::Never {
+            rustix::fs::unlinkat(&self.fd, crate::step::MARK, AtFlags::empty())?;
         }
+        Ok(())
     }
 
     /// The record, if the step has ended with one.
@@ -220,7 +258,7 @@ impl StepDir {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             Err(e) => {
                 return Err(io::Error::new(io::Error::from(e).kind(), format!("{name}: {e}")));
             }
@@ -259,4 +297,48 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn step() -> (tempfile::TempDir, StepDir) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("steps/0")).unwrap();
+        let step = Attempt::at(dir.path()).open_step(0).unwrap();
+        (dir, step)
+    }
+
+    #[test]
+    fn what_has_not_started_can_be_forbidden_and_allowed_again() {
+        let (dir, step) = step();
+        assert_eq!(step.mark().unwrap(), Mark::None);
+        assert!(step.forbid().unwrap());
+        assert!(step.forbid().unwrap(), "twice is once");
+        assert_eq!(step.mark().unwrap(), Mark::Never);
+        step.allow().unwrap();
+        assert_eq!(step.mark().unwrap(), Mark::None);
+
+        File::create_new(dir.path().join("steps/0/mark")).unwrap();
+        assert!(!step.forbid().unwrap());
+        step.allow().unwrap();
+        assert!(matches!(step.mark().unwrap(), Mark::Started(_)), "a command that was started stays so");
+    }
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        let (dir, step) = step();
+        let record = dir.path().join("steps/0/record.json");
+        assert_eq!(step.record().unwrap(), None);
+        std::os::unix::fs::symlink("/etc/passwd", &record).unwrap();
+        assert!(step.record().is_err());
+        fs::remove_file(&record).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &record, Mode::from_raw_mode(0o600)).unwrap();
+        assert!(step.record().is_err());
+        fs::remove_file(&record).unwrap();
+        File::create(&record).unwrap().set_len(RECORD_BOUND + 1).unwrap();
+        assert!(step.record().is_err());
+    }
 }

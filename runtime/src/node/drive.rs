@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
-use super::attempt::{self, Attempt};
+use super::attempt::{self, Attempt, Mark};
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) tree: Tree,
     pub(super) engine: Engine,
     pub(super) journal: Journal,
+    /// A former node has worked on the attempt.
+    pub(super) adopted: bool,
     /// Rung when the first command is known to have started.
     pub(super) clock_starts: Notify,
     /// Containers being taken down while the work goes on.
@@ -90,7 +92,7 @@ impl Node {
             let code = match self.journal.ended_with(step) {
                 Some(code) => code,
                 None => {
-                    if !self.is_marked(step) {
+                    if !self.was_started(step)? {
                         self.made(step, container).await?;
                     }
                     let node = self.clone();
@@ -121,10 +123,15 @@ impl Node {
         (step as usize) < self.plan.executors.len()
     }
 
-    /// Whether a step's command was started before.
-    fn is_marked(&self, step: u32) -> bool {
-        let dir = self.attempt.open_step(step);
-        dir.and_then(|dir| dir.marked()).is_ok_and(|mark| mark.is_some())
+    /// Whether a step's command was started before. That a former node forbade it, in an end that it did not live
+    /// to report, is taken back.
+    fn was_started(&self, step: u32) -> Result<bool, Trouble> {
+        let Ok(dir) = self.attempt.open_step(step) else {
+            return Ok(false);
+        };
+        let disk = |e| Trouble::disk("reading a step", &self.attempt.step(step), &e);
+        dir.allow().map_err(disk)?;
+        Ok(dir.mark().map_err(disk)? != Mark::None)
     }
 
     async fn made(self: &Arc<Self>, step: u32, container: Container) -> Result<(), Trouble> {
@@ -212,7 +219,7 @@ impl Node {
     /// Whether a command of the user may have run: a mark that cannot be looked at counts.
     pub(super) fn user_code_started(&self) -> bool {
         self.steps().any(|step| match self.attempt.open_step(step) {
-            Ok(dir) => !matches!(dir.marked(), Ok(None)),
+            Ok(dir) => !matches!(dir.mark(), Ok(Mark::None | Mark::Never)),
             Err(error) => error.kind() != std::io::ErrorKind::NotFound,
         })
     }

@@ -12,6 +12,8 @@ use crate::report::FaultClass;
 
 /// Tries of a call that the engine failed, before its failure counts.
 const TRIES: u32 = 3;
+/// Looks for the container whose name is taken, half a minute in all.
+const CONFLICT_TRIES: u32 = 35;
 
 impl Node {
     /// Repeats a call for as long as there is no engine, and says so once.
@@ -104,6 +106,8 @@ impl Node {
                     return Ok(());
                 }
                 EngineError::Failed(_) if tries < TRIES => {}
+                // The name is taken and nothing bears it: the request of a former node is still under way.
+                EngineError::Conflict(_) if tries < CONFLICT_TRIES => {}
                 EngineError::NotFound(_)
                 | EngineError::Conflict(_)
                 | EngineError::Refused(_)
@@ -112,7 +116,7 @@ impl Node {
                     return Err(fault::creating(&self.settings.backend, image, &error));
                 }
             }
-            tokio::time::sleep(Duration::from_millis(200) * tries).await;
+            tokio::time::sleep(Duration::from_millis(50) * tries).await;
         }
     }
 

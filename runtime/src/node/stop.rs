@@ -19,6 +19,8 @@ use super::turn;
 /// What the wrapper gets beyond the grace, to write its record.
 const BOOKKEEPING: Duration = Duration::from_millis(300);
 
+/// What the engine may take for a request whose sender is dead.
+const STRAGGLER: Duration = Duration::from_millis(500);
 /// Tries of a removal that the engine failed, before someone else has to try.
 const REMOVAL_TRIES: u32 = 5;
 
@@ -89,6 +91,10 @@ impl Node {
         let _ = tokio::time::timeout(grace, all_ended).await;
         // A request that was under way may have made a container that nobody has seen yet.
         self.engine.settled().await;
+        if self.adopted {
+            // A former node's request, too: it ended with its death or makes its container about now.
+            tokio::time::sleep(STRAGGLER).await;
+        }
         while !self.remove_all().await {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
@@ -104,7 +110,7 @@ impl Node {
             return true;
         };
         // With a record it is over. An error leaves it to the engine to end the container.
-        dir.record().is_ok_and(|record| record.is_some()) || dir.mark().unwrap_or(false)
+        dir.record().is_ok_and(|record| record.is_some()) || dir.forbid().unwrap_or(false)
     }
 
     /// Removes every container of the job; false when that failed again and again.

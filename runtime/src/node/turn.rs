@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
-use super::attempt::StepDir;
+use super::attempt::{Mark, StepDir};
 use super::drive::Node;
 use super::engine::{Ending, EngineError};
 use super::fault::{self, Trouble};
@@ -37,7 +37,7 @@ pub(super) async fn take(node: &Arc<Node>, step: u32) -> Result<i32, Trouble> {
     let dir = node.attempt.open_step(step).map_err(disk)?;
     // The bell is opened before looking, or a ring between the two is lost.
     let mut bell = pipe::Receiver::from_file(dir.open_bell().map_err(disk)?).map_err(disk)?;
-    if dir.marked().map_err(disk)?.is_none() {
+    if dir.mark().map_err(disk)? == Mark::None {
         // A command that ran before may have put a link where a mount begins.
         node.mounts()?;
     }
@@ -50,7 +50,7 @@ pub(super) async fn take(node: &Arc<Node>, step: u32) -> Result<i32, Trouble> {
         if ended.is_some() {
             break None;
         }
-        if let Some(at) = dir.marked().map_err(disk)? {
+        if let Mark::Started(at) = dir.mark().map_err(disk)? {
             node.first_command_started(at);
         }
         let mut rings = [0; 64];
@@ -99,8 +99,8 @@ fn live(node: Arc<Node>, step: u32) -> Life {
     tokio::spawn(async move {
         let name = node.container(step);
         let marked = || {
-            let dir = node.attempt.open_step(step);
-            dir.and_then(|dir| dir.marked()).is_ok_and(|mark| mark.is_some())
+            let mark = node.attempt.open_step(step).and_then(|dir| dir.mark());
+            mark.is_ok_and(|mark| mark != Mark::None)
         };
         let mut tries = 0;
         while !marked() {
@@ -219,8 +219,8 @@ async fn unrecorded(
         Some(Ok(Err(error))) => return Err(fault::starting(backend, image, &error)),
         Some(Err(_)) | None => return Err(lost("cannot be followed")),
     }
-    let marked = dir.marked().ok().flatten();
-    if let Some(at) = marked {
+    let mark = dir.mark().unwrap_or(Mark::None);
+    if let Mark::Started(at) = mark {
         node.first_command_started(at);
     }
     let found = node.patiently(|| node.engine.inspect(&name)).await;
@@ -233,7 +233,7 @@ async fn unrecorded(
     };
     let code = state.exit_code.unwrap_or_default();
     if state.oom_killed == Some(true) {
-        let Some(started) = marked else {
+        let Mark::Started(started) = mark else {
             return Err(Trouble::new(
                 FaultClass::Rejected,
                 format!("{} before its command was started", out_of_memory(node, step)),

@@ -96,7 +96,7 @@ async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
     let own_gone = node.removed().await;
     node.abandon_makers();
     node.engine.settled().await;
-    if (own_gone && complete && !adopted) || node.remove_all().await {
+    if (own_gone && complete && !node.adopted) || node.remove_all().await {
         attempt::create_private(Path::new(attempt::CLEAN))?;
     }
     Ok(())
@@ -136,6 +136,7 @@ fn open(
         removals: Mutex::new(JoinSet::new()),
         makers: Mutex::new(Vec::new()),
         layout,
+        adopted,
         attempt,
         plan,
         settings,
@@ -150,6 +151,10 @@ async fn report(attempt: &Attempt, journal: &Journal, settings: &NodeSettings, e
     let mut pause = Duration::from_millis(100);
     while let Err(error) = attempt.replace(attempt::REPORT, &report, Keep::Durably) {
         eprintln!("the report cannot be written yet: {error}");
+        if matches!(attempt.dir().try_exists(), Ok(false)) {
+            // Someone removed the directory under us: there is nobody to report to.
+            return;
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }

@@ -30,7 +30,11 @@ impl Trouble {
     }
 
     pub(super) fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retry_after: None }
+        Self {
+            class,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// A file that could not be read.
@@ -47,7 +51,8 @@ impl Trouble {
 
     /// A file that could not be written.
     pub(super) fn writing(message: impl Into<String>, error: &io::Error) -> Self {
-        let passes = [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::BUSY].map(Errno::raw_os_error);
+        let passes =
+            [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::BUSY].map(Errno::raw_os_error);
         let class = match error.kind() {
             // Something else stands where it was to be put.
             io::ErrorKind::IsADirectory
@@ -55,7 +60,12 @@ impl Trouble {
             | io::ErrorKind::DirectoryNotEmpty
             | io::ErrorKind::AlreadyExists
             | io::ErrorKind::InvalidFilename => FaultClass::Rejected,
-            _ if error.raw_os_error().is_some_and(|code| passes.contains(&code)) => FaultClass::Unavailable,
+            _ if error
+                .raw_os_error()
+                .is_some_and(|code| passes.contains(&code)) =>
+            {
+                FaultClass::Unavailable
+            }
             // A full disk, a quota, a missing right: an operator must act.
             _ => FaultClass::Misconfigured,
         };
@@ -72,7 +82,11 @@ impl Trouble {
     }
 
     pub(super) fn into_fault(self, user_code_started: bool) -> Fault {
-        Fault { class: self.class, message: self.message, user_code_started }
+        Fault {
+            class: self.class,
+            message: self.message,
+            user_code_started,
+        }
     }
 }
 
@@ -89,10 +103,18 @@ pub(super) struct Patience {
 
 impl Patience {
     /// For inputs: about half a minute.
-    pub(super) const DOWNLOAD: Self = Self { tries: 6, first: Duration::from_secs(1), most: Duration::from_secs(30) };
+    pub(super) const DOWNLOAD: Self = Self {
+        tries: 6,
+        first: Duration::from_secs(1),
+        most: Duration::from_secs(30),
+    };
 
     /// For outputs: about twenty minutes, since days of computing may hang on them (TES contract 10.7).
-    pub(super) const UPLOAD: Self = Self { tries: 24, first: Duration::from_secs(1), most: Duration::from_secs(60) };
+    pub(super) const UPLOAD: Self = Self {
+        tries: 24,
+        first: Duration::from_secs(1),
+        most: Duration::from_secs(60),
+    };
 
     /// Waits before trying again; `None` when it was tried often enough. `failed` counts from one.
     pub(super) async fn wait(&self, failed: u32, trouble: &Trouble) -> Option<()> {
@@ -138,6 +160,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Trouble> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(Trouble::unavailable(format!("staging was cut short: {error}"))),
+        Err(error) => Err(Trouble::unavailable(format!(
+            "staging was cut short: {error}"
+        ))),
     }
 }

@@ -35,6 +35,23 @@ pub struct Tes {
     shows_canceling: bool,
 }
 
+/// What a method asks for, as far as it makes a difference here.
+enum Ask {
+    Read,
+    Post,
+    Other,
+}
+
+impl Ask {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Read,
+            Method::POST => Self::Post,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// How long a stop may take before CANCELING is better not shown (14.7).
 const SOON: Duration = Duration::from_secs(3);
 
@@ -71,19 +88,18 @@ impl Tes {
         if may_preflight && Cors::is_preflight(&parts) {
             return Ok(Cors::preflight());
         }
-        let get = parts.method == Method::GET || parts.method == Method::HEAD;
-        let post = parts.method == Method::POST;
         negotiation::accepts_json(&parts.headers)?;
-        match target {
+        let (headers, query) = (&parts.headers, parts.uri.query());
+        match (target, Ask::of(&parts.method)) {
             // 16.4: open without login.
-            Target::ServiceInfo if get => json(&*self.info),
-            Target::OldServiceInfo if get => json(&*self.old_info),
-            Target::Tasks if get => self.list(self.caller(&parts.headers)?, parts.uri.query()).await,
-            Target::Tasks if post => self.create(self.caller(&parts.headers)?, &parts.headers, body).await,
-            Target::Task(id) if get => self.get(self.caller(&parts.headers)?, &id, parts.uri.query()).await,
+            (Target::ServiceInfo, Ask::Read) => json(&*self.info),
+            (Target::OldServiceInfo, Ask::Read) => json(&*self.old_info),
+            (Target::Tasks, Ask::Read) => self.list(self.caller(headers)?, query).await,
+            (Target::Tasks, Ask::Post) => self.create(self.caller(headers)?, headers, body).await,
+            (Target::Task(id), Ask::Read) => self.get(self.caller(headers)?, &id, query).await,
             // 3.8: whatever the body is, it is not looked at.
-            Target::Cancel(id) if post => self.cancel(self.caller(&parts.headers)?, &id).await,
-            known => Err(ApiError::method_not_allowed(known.allow())),
+            (Target::Cancel(id), Ask::Post) => self.cancel(self.caller(headers)?, &id).await,
+            (known, _) => Err(ApiError::method_not_allowed(known.allow())),
         }
     }
 

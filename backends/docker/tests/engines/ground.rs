@@ -83,7 +83,7 @@ fn cannot_run<T>(what: &str, why: &str) -> Option<T> {
     None
 }
 
-/// One server's backend in a folder of its own. What it leaves in the engine goes with it.
+/// One server's backend in a folder of its own, under an installation of its own.
 pub(crate) struct Ground {
     pub(crate) place: Place,
     pub(crate) folder: tempfile::TempDir,

@@ -279,7 +279,7 @@ async fn a_command_is_told_before_it_is_killed() {
         let report = ground.ended(&backend, &handle).await;
         assert_eq!(report.outcome, Outcome::Canceled);
         assert_eq!(ground.shared(&handle, "told").exists(), told);
-        assert_eq!(asked.elapsed() >= Duration::from_millis(500), !told, "{:?}", asked.elapsed());
+        assert!(told || asked.elapsed() >= Duration::from_millis(500), "{:?}", asked.elapsed());
         let labels = [(container::JOB, handle.0.as_str())];
         assert!(ground.place.engine().list(&labels).await.unwrap().is_empty(), "cancelled means that nothing is left");
         ground.put_away(&backend, &handle).await;

@@ -1,0 +1,101 @@
+//! §16.4, §17: who may call, and what others see.
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::Engine as _;
+use serde_json::json;
+use tessera::http::{Access, Credentials, Secret, Settings, Token, User};
+
+use crate::server::{Answer, Server, small};
+
+fn guarded() -> Server {
+    let access = Access::Required(Credentials {
+        tokens: vec![Token { name: "ci".to_owned(), token: Secret::new("s3cret") }],
+        users: vec![User { name: "ada".to_owned(), password: Secret::new("lovelace") }],
+    });
+    Server::with(Settings { access, ..Settings::default() })
+}
+
+async fn ask(server: &Server, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    let request = authorization.into_iter().fold(request, |request, shown| request.header("authorization", shown));
+    let body = if method == "POST" && !path.contains(':') { Body::from(small().to_string()) } else { Body::empty() };
+    server.send(request.body(body).unwrap()).await
+}
+
+fn basic(pair: &str) -> String {
+    format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
+}
+
+#[tokio::test]
+async fn rule_17_2_without_a_login_it_is_401_with_both_ways() {
+    let server = guarded();
+    for (method, path) in
+        [("GET", "/v1/tasks"), ("POST", "/v1/tasks"), ("GET", "/v1/tasks/x"), ("POST", "/v1/tasks/x:cancel")]
+    {
+        for shown in [None, Some("Bearer wrong"), Some(basic("None:None").as_str())] {
+            let answer = ask(&server, method, path, shown).await;
+            answer.refused(401);
+            let ways: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
+            assert!(
+                ways[0].to_str().unwrap().starts_with("Bearer ") && ways[1].to_str().unwrap().starts_with("Basic ")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn rule_16_4_service_info_needs_no_login_and_3_3_a_404_neither() {
+    let server = guarded();
+    assert_eq!(ask(&server, "GET", "/v1/service-info", None).await.status, 200);
+    assert_eq!(ask(&server, "GET", "/v1/tasks/service-info", None).await.status, 200);
+    ask(&server, "POST", "/v1/v1/tasks", None).await.refused(404);
+    assert_eq!(ask(&server, "GET", "/healthz", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn rule_17_3_another_users_task_is_unknown() {
+    let server = guarded();
+    let (ci, ada) = ("Bearer s3cret", basic("ada:lovelace"));
+    let created = ask(&server, "POST", "/v1/tasks", Some(ci)).await.json();
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(ask(&server, "GET", &format!("/v1/tasks/{id}"), Some(ci)).await.status, 200);
+    for view in ["MINIMAL", "FULL"] {
+        ask(&server, "GET", &format!("/v1/tasks/{id}?view={view}"), Some(&ada)).await.refused(404);
+        let page = ask(&server, "GET", &format!("/v1/tasks?view={view}"), Some(&ada)).await;
+        assert_eq!(page.json(), json!({ "tasks": [] }));
+    }
+    ask(&server, "POST", &format!("/v1/tasks/{id}:cancel"), Some(&ada)).await.refused(404);
+    assert_eq!(ask(&server, "GET", &format!("/v1/tasks/{id}"), Some(ci)).await.json()["state"], "QUEUED");
+}
+
+#[tokio::test]
+async fn rule_17_4_an_open_server_ignores_the_header() {
+    let server = Server::new();
+    for shown in [basic("None:None"), basic(":"), "Bearer x".to_owned(), "nonsense".to_owned()] {
+        assert_eq!(ask(&server, "POST", "/v1/tasks", Some(&shown)).await.status, 200, "{shown}");
+    }
+    assert_eq!(ask(&server, "GET", "/v1/tasks", None).await.json()["tasks"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn rule_17_6_cors_only_where_configured() {
+    let preflight = |path: &str, origin: &str| {
+        let request = Request::builder().method("OPTIONS").uri(path).header("origin", origin);
+        request.header("access-control-request-method", "POST").body(Body::empty()).unwrap()
+    };
+    let (known, unknown) = ("https://portal.example.org", "https://evil.example.org");
+    let open = Server::with(Settings { cors_origins: vec![known.to_owned()], ..Settings::default() });
+    for prefix in ["/ga4gh/tes/v1", "/v1", ""] {
+        let answer = open.send(preflight(&format!("{prefix}/tasks"), known)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(known));
+        assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
+    }
+    open.send(preflight("/v1/tasks", unknown)).await.refused(405);
+    open.send(preflight("/v1/nowhere", known)).await.refused(404);
+    Server::new().send(preflight("/v1/tasks", known)).await.refused(405);
+    let get = Request::get("/v1/tasks").header("origin", known).body(Body::empty()).unwrap();
+    assert_eq!(open.send(get).await.header("access-control-allow-origin"), Some(known));
+    assert_eq!(open.get("/v1/tasks").await.header("access-control-allow-origin"), None);
+}

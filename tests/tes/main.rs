@@ -1,0 +1,13 @@
+//! The GA4GH TES door from outside, rule by rule of the TES contract, over a real store and without a backend.
+
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod creation;
+mod document;
+mod listing;
+mod pages;
+mod paths;
+mod server;
+mod specification;
+mod tasks;

@@ -1,0 +1,137 @@
+//! A server in this process: the router over a fresh store, asked without a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tessera::http::{Doors, Settings};
+use tessera::store::Store;
+use tessera::store::sqlite::Sqlite;
+use tower::ServiceExt as _;
+
+/// A server whose clock moves on by a second whenever it is read.
+pub(crate) struct Server {
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) dispatches: Arc<AtomicU32>,
+    pub(crate) cancels: Arc<AtomicU32>,
+    router: Router,
+    _folder: TempDir,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        Self::with_parts(settings, vec![])
+    }
+
+    /// A server with other parts beside the store, ready or not.
+    pub(crate) fn with_parts(settings: Settings, parts: Vec<(String, Result<(), String>)>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
+        let (dispatches, cancels, reads) = (Arc::default(), Arc::default(), AtomicU32::new(0));
+        let count = |counter: &Arc<AtomicU32>| {
+            let counter = Arc::clone(counter);
+            Arc::new(move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let router = tessera::http::router(Doors {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            wake_dispatch: count(&dispatches),
+            wake_cancel: count(&cancels),
+            ready: Arc::new(move || {
+                let parts = parts.clone();
+                Box::pin(async move { parts })
+            }),
+            clock: Arc::new(move || {
+                let passed = i64::from(reads.fetch_add(1, Ordering::Relaxed));
+                Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(passed)
+            }),
+            settings: Arc::new(settings),
+        });
+        Self { store, dispatches, cancels, router, _folder: folder }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(json_request("POST", path, body.to_string())).await
+    }
+
+    /// Creates a task and answers its id.
+    pub(crate) async fn create(&self, task: &Value) -> String {
+        let answer = self.post("/ga4gh/tes/v1/tasks", task).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        let kind = self.headers.get("content-type").map(|kind| kind.to_str().unwrap());
+        assert_eq!(kind, Some("application/json"), "{}", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks the one shape of every refusal (17.1) and answers the field that is to blame.
+    pub(crate) fn refused(&self, status: u16) -> Option<String> {
+        let body = self.json();
+        assert_eq!(self.status.as_u16(), status, "{body}");
+        assert_eq!(body["status"], status);
+        assert!(body["error"].as_str().is_some_and(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()));
+        let known = ["status", "error", "message", "field"];
+        assert!(body.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{body}");
+        body.get("field").map(|field| field.as_str().unwrap().to_owned())
+    }
+}
+
+pub(crate) fn json_request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    request.body(body.into()).unwrap()
+}
+
+/// The smallest task.
+pub(crate) fn small() -> Value {
+    json!({ "executors": [{ "image": "alpine", "command": ["true"] }] })
+}
+
+/// The smallest task, with members of its own.
+pub(crate) fn small_with(members: Value) -> Value {
+    let mut task = small();
+    task.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    task
+}
