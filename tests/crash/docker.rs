@@ -90,7 +90,7 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
     let mut random = Random::seeded();
     let work = site.data.join("work");
 
-    for round in 0..crate::kills(30) {
+    for round in 0..crate::kills(10, 30) {
         let server = site.start().await;
         let url = server.url().to_owned();
         let lifetime = random.between_ms(50, 1_500);

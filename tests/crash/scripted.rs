@@ -63,7 +63,7 @@ async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
     let ledger = Ledger::default();
     let mut random = Random::seeded();
 
-    for round in 0..crate::kills(25) {
+    for round in 0..crate::kills(20, 200) {
         let server = site.start().await;
         let url = server.url().to_owned();
         let lifetime = random.between_ms(1, 200);
