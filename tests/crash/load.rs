@@ -68,6 +68,23 @@ fn choose(words: &dyn Words, random: &mut Random, tag: String) -> (Value, Acknow
     (executors, Acknowledged { tag, ends, lines, cancel_sent: false, cancelled: false }, hangs)
 }
 
+/// Creates one task.
+pub async fn create(url: &str, task: &Value) -> String {
+    let answer = client().post(format!("{url}/v1/tasks")).json(task).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until at least one task is RUNNING.
+pub async fn until_some_run(url: &str) {
+    let client = client();
+    let since = tokio::time::Instant::now();
+    while !all(&client, url, "MINIMAL").await.iter().any(|task| task["state"] == "RUNNING") {
+        assert!(since.elapsed() < Duration::from_secs(30), "no task has begun to run");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits until every task has ended, and answers them all in FULL.
 pub async fn all_ended(url: &str, within: Duration) -> Vec<Value> {
     let client = client();

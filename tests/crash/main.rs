@@ -13,6 +13,7 @@ mod load;
 mod random;
 mod scripted;
 mod server;
+mod upgrade;
 
 /// How often the server is killed: `TESSERA_CRASH_KILLS`, or the whole number where engines are required, as in CI.
 fn kills(short: usize, whole: usize) -> usize {
