@@ -2,7 +2,7 @@
 //!
 //! - `TESSERA_RUNTIME_BIN` names a file: that one is taken. Packagers and CI build it once and reuse it.
 //! - Otherwise it is built here, by a cargo of its own in a target folder of its own (`<target>/embedded-runtime`),
-//!   so that `cargo build`, `check`, `clippy` and `test` share one cached copy. About 4 MB; never above 20 MB.
+//!   so that `cargo build`, `check`, `clippy` and `test` share one cached copy. About 5 MB; never above 20 MB.
 //!
 //! `src/embedded.rs` takes in `$OUT_DIR/tessera-runtime` and `$TESSERA_RUNTIME_SHA256`.
 

@@ -29,8 +29,9 @@ pub struct Arguments {
     command: Command,
 }
 
-/// The commands.
+/// The commands. One is made a process, so that their different sizes cost nothing.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)]
 enum Command {
     Serve(Serve),
     Run(Run),

@@ -46,10 +46,10 @@ fn keys(above: &str, table: &toml::Table) -> Vec<String> {
     let key = |name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
     table
         .iter()
-        .filter(|(name, _)| above != "" || *name != "backends")
-        .flat_map(|(name, value)| match value {
-            toml::Value::Table(below) if !below.is_empty() => keys(&key(name), below),
-            _ => vec![key(name)],
+        .filter(|(name, _)| !above.is_empty() || *name != "backends")
+        .flat_map(|(name, value)| match value.as_table() {
+            Some(below) if !below.is_empty() => keys(&key(name), below),
+            Some(_) | None => vec![key(name)],
         })
         .collect()
 }

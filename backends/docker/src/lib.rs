@@ -157,7 +157,7 @@ impl Backend for Docker {
     }
 
     fn bell(&self) -> Option<&Bell> {
-        Some(&self.watch.bell)
+        Some(self.watch.bell())
     }
 
     async fn submit(&self, job: &Job) -> Result<Handle, BackendError> {

@@ -90,7 +90,7 @@ impl Watch {
                 tokio::time::sleep(TAKE_DOWN_PAUSE).await;
             }
             self.in_hand().remove(&job);
-            self.bell.ring();
+            self.bell().ring();
         });
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Watch {
     pub(crate) folder: Folder,
     pub(crate) engine: Engine,
     pub(crate) logins: DockerFile,
-    pub(crate) bell: Bell,
+    bell: Bell,
     /// When the engine answered last, and which API it speaks.
     answered: tokio::sync::Mutex<Option<(Instant, String)>>,
     /// Jobs that are being taken down or given up in the background.
@@ -59,6 +59,11 @@ pub(crate) fn listen(fifo: &Path, bell: Bell) -> io::Result<tokio::task::AbortHa
 }
 
 impl Watch {
+    /// What is rung when a job may have changed.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     pub(crate) fn new(setting: Setting, folder: Folder, engine: Engine, logins: DockerFile, bell: Bell) -> Self {
         Self {
             setting,
