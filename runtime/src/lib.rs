@@ -21,6 +21,7 @@ pub mod frames;
 pub mod layout;
 pub mod node;
 mod notes;
+mod part;
 mod pattern;
 mod places;
 pub mod plan;

@@ -91,10 +91,12 @@ async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Re
         }
     }
     let mut handed = join_all(going).await;
-    if handed.iter().any(|one| matches!(one.answer, Answer::Taken(_))) {
+    let takes_jobs = handed.iter().any(|one| matches!(one.answer, Answer::Taken(_)));
+    settle_unknown(engine, site, &mut handed).await;
+    if takes_jobs {
+        // Whatever it did not take now is a matter of that job.
         site.takes_jobs();
     }
-    settle_unknown(engine, site, &mut handed).await;
     let mut jobs = Vec::new();
     for one in handed {
         record_one(engine, site, one, &mut records, &mut jobs);

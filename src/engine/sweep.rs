@@ -49,8 +49,9 @@ async fn remove_leftovers(engine: &Engine, site: &Site) -> Result<Tick, StoreErr
     let mut limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
     let (ours, all) = loop {
         let read = engine.store.leftovers(limit).await?;
-        let all = read.len() < limit as usize;
+        let all_read = read.len() < limit as usize;
         let ours: Vec<Leftover> = read.into_iter().filter(due).take(BATCH).collect();
+        let all = all_read && ours.len() < BATCH;
         if all || limit >= READ || ours.len() * 2 >= BATCH {
             break (ours, all);
         }

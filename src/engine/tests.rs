@@ -1,8 +1,12 @@
 //! Stories with a scripted backend and a held clock; nothing here sleeps.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod cancelling;
 mod crashes;
 mod faults;
 mod loops;
+mod moving;
+mod placing;
 mod stage;
-mod stories;
+mod sweeping;
+mod troubles;

@@ -167,11 +167,12 @@ impl Case<'_> {
             Outcome::Complete => Event::Ended { attempt, result: Box::new(self.result(report, Verdict::Complete)) },
             Outcome::ExecutorFailed { step } => {
                 let mut result = self.result(report, Verdict::ExecutorError);
-                // The runtime's last sentence explains a failure; where it had nothing to add, this does.
-                if result.notes.is_empty() {
+                // 15.5: the runtime may have explained it already, and better: a signal, the memory.
+                let explained = format!("executor {step} ");
+                if result.notes.last().is_none_or(|last| !last.text.starts_with(&explained)) {
                     let code = report.steps.iter().find(|one| one.step == *step).map(|one| one.exit_code);
                     let code = code.map_or_else(|| "an unknown exit code".to_owned(), |c| format!("exit code {c}"));
-                    self.say(&mut result, format!("executor {step} failed with {code}"));
+                    self.say(&mut result, format!("{explained}failed with {code}"));
                 }
                 Event::Ended { attempt, result: Box::new(result) }
             }
@@ -286,3 +287,6 @@ fn executor(step: &StepReport) -> ExecutorLog {
 fn line(note: &Note) -> LogLine {
     LogLine { at: note.at, text: note.text.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,11 +176,11 @@ impl ApiError {
             ],
             Kind::MethodNotAllowed { allow } => vec![(header::ALLOW, allow)],
             Kind::Unavailable => vec![(header::RETRY_AFTER, "1")],
-            // What was not read of the request stands in the way of the next one.
-            Kind::TooSlow | Kind::TooLarge => vec![(header::CONNECTION, "close")],
             Kind::BadRequest { .. }
             | Kind::NotFound
             | Kind::NotAcceptable
+            | Kind::TooSlow
+            | Kind::TooLarge
             | Kind::UnsupportedMediaType
             | Kind::Internal => vec![],
         }

@@ -11,13 +11,15 @@
 //! Parts, in reading order:
 //! - [`router`]: all the doors on one page;
 //! - [`doors`], [`settings`]: what they open to, and what the operator decides;
-//! - [`exchange`], [`auth`], [`cors`], [`negotiation`], [`query`]: what every request has;
+//! - [`exchange`], [`auth`], [`cors`], [`negotiation`], [`query`],
+//!   [`body`]: what every request has;
 //! - [`error`]: every status code;
 //! - [`tes`]: the GA4GH TES API;
 //! - [`health`], [`docs`]: our own pages;
 //! - [`listener`]: the connections.
 
 pub mod auth;
+pub mod body;
 pub mod cors;
 pub mod docs;
 pub mod doors;

@@ -14,13 +14,21 @@ use crate::random::Random;
 use crate::scripted::count_lines;
 use crate::server::Site;
 
+pub const CONFIG: &str = r#"
+[backends.docker]
+kind = "docker"
+allow_host_network = true
+jobs = 6
+cpu_cores = 8
+"#;
+
 /// Counts what executors say: each asks for a path, and the path is the line.
 #[derive(Clone, Default)]
-struct Outside(Arc<Mutex<String>>);
+pub struct Outside(Arc<Mutex<String>>);
 
 impl Outside {
     /// Listens on loopback; executors reach it through the host's network.
-    fn listen(&self) -> u16 {
+    pub fn listen(&self) -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let lines = self.0.clone();
@@ -39,10 +47,15 @@ impl Outside {
         });
         port
     }
+
+    /// How often each line was said.
+    pub fn lines(&self) -> std::collections::BTreeMap<String, usize> {
+        count_lines(&self.0.lock().unwrap())
+    }
 }
 
-struct Containers {
-    port: u16,
+pub struct Containers {
+    pub port: u16,
 }
 
 impl Containers {
@@ -90,7 +103,7 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
     let mut random = Random::seeded();
     let work = site.data.join("work");
 
-    for round in 0..crate::kills(30) {
+    for round in 0..crate::kills(10, 30) {
         let server = site.start().await;
         let url = server.url().to_owned();
         let lifetime = random.between_ms(50, 1_500);
@@ -109,7 +122,7 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
     let server = site.start().await;
     load::cancel_the_rest(server.url(), &ledger).await;
     let tasks = load::all_ended(server.url(), Duration::from_secs(240)).await;
-    let lines = count_lines(&outside.0.lock().unwrap());
+    let lines = outside.lines();
     let known: Vec<&str> = tasks.iter().map(|task| task["id"].as_str().unwrap()).collect();
     ledger.all_are_among(&known);
     for task in &tasks {
@@ -122,7 +135,7 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
 }
 
 /// Kills one of the node processes that work below a folder, if there is one.
-fn kill_a_node(work: &Path, random: &mut Random) {
+pub fn kill_a_node(work: &Path, random: &mut Random) {
     let nodes = nodes_below(work);
     if nodes.is_empty() {
         return;
@@ -145,22 +158,22 @@ fn nodes_below(work: &Path) -> Vec<i32> {
     nodes
 }
 
-async fn nothing_is_left(site: &Site, work: &Path) {
+pub async fn nothing_is_left(site: &Site, work: &Path) {
     let installation = {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let database = rusqlite::Connection::open_with_flags(site.data.join("tessera.db"), flags).unwrap();
-        database.query_row("SELECT id FROM installation", [], |row| row.get::<_, String>(0)).unwrap()
+        database.query_row("SELECT installation FROM store", [], |row| row.get::<_, String>(0)).unwrap()
     };
     let since = tokio::time::Instant::now();
     loop {
-        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE active");
-        let folders: Vec<String> = std::fs::read_dir(work)
+        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let folders: Vec<String> = std::fs::read_dir(work.join("docker"))
             .unwrap()
             .flatten()
             .filter(|entry| entry.path().is_dir())
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        let filter = format!("label=org.tessera.installation={installation}");
+        let filter = format!("label=tessera.installation={installation}");
         let containers = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().unwrap();
         assert!(containers.status.success());
         let containers = String::from_utf8(containers.stdout).unwrap().lines().count();

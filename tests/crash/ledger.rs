@@ -12,6 +12,8 @@ pub struct Acknowledged {
     pub ends: &'static str,
     /// How many of its executors leave a line when all goes well.
     pub lines: usize,
+    /// A cancel was sent; the server may have died before it arrived, or before it could say so.
+    pub cancel_sent: bool,
     /// A cancel was acknowledged.
     pub cancelled: bool,
 }
@@ -23,6 +25,10 @@ pub struct Ledger(Arc<Mutex<BTreeMap<String, Acknowledged>>>);
 impl Ledger {
     pub fn acknowledge(&self, id: &str, task: Acknowledged) {
         assert!(self.0.lock().unwrap().insert(id.to_owned(), task).is_none(), "the id {id} was given out twice");
+    }
+
+    pub fn send_cancel(&self, id: &str) {
+        self.0.lock().unwrap().get_mut(id).unwrap().cancel_sent = true;
     }
 
     pub fn acknowledge_cancel(&self, id: &str) {
@@ -59,8 +65,8 @@ impl Ledger {
             return;
         };
         let state = task["state"].as_str().unwrap();
-        if promised.cancelled {
-            // A task may have ended just before its cancel was acknowledged.
+        if promised.cancel_sent {
+            // A task may have ended just before its cancel arrived.
             assert!(state == "CANCELED" || state == promised.ends, "cancelled, but {state}: {task}");
         } else {
             assert_eq!(state, promised.ends, "{task}");

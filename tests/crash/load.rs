@@ -21,9 +21,15 @@ pub trait Words: Sync {
     fn resources(&self) -> Value;
 }
 
+fn client() -> reqwest::Client {
+    // Nothing here speaks TLS, yet the client wants to know how.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
+}
+
 /// Creates tasks one after another, cancelling some, until the server is gone or `most` are made.
 pub async fn run(url: &str, words: &dyn Words, ledger: &Ledger, random: &mut Random, round: usize, most: usize) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let client = client();
     for number in 0..most {
         let tag = format!("r{round}n{number}x{}", random.below(1 << 40));
         let (executors, task, hangs) = choose(words, random, tag);
@@ -37,6 +43,7 @@ pub async fn run(url: &str, words: &dyn Words, ledger: &Ledger, random: &mut Ran
             if random.below(2) == 0 {
                 tokio::time::sleep(random.between_ms(0, 30)).await;
             }
+            ledger.send_cancel(&id);
             let Ok(answer) = client.post(format!("{url}/v1/tasks/{id}:cancel")).send().await else { return };
             assert_eq!(answer.status(), 200);
             ledger.acknowledge_cancel(&id);
@@ -58,12 +65,29 @@ fn choose(words: &dyn Words, random: &mut Random, tag: String) -> (Value, Acknow
         4 => (json!([words.slow_line(&format!("{tag}-0")), line(1)]), "COMPLETE", 2, false),
         _ => (json!([line(0), words.hang()]), "CANCELED", 1, true),
     };
-    (executors, Acknowledged { tag, ends, lines, cancelled: false }, hangs)
+    (executors, Acknowledged { tag, ends, lines, cancel_sent: false, cancelled: false }, hangs)
+}
+
+/// Creates one task.
+pub async fn create(url: &str, task: &Value) -> String {
+    let answer = client().post(format!("{url}/v1/tasks")).json(task).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until at least one task is RUNNING.
+pub async fn until_some_run(url: &str) {
+    let client = client();
+    let since = tokio::time::Instant::now();
+    while !all(&client, url, "MINIMAL").await.iter().any(|task| task["state"] == "RUNNING") {
+        assert!(since.elapsed() < Duration::from_secs(30), "no task has begun to run");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Waits until every task has ended, and answers them all in FULL.
 pub async fn all_ended(url: &str, within: Duration) -> Vec<Value> {
-    let client = reqwest::Client::new();
+    let client = client();
     let since = tokio::time::Instant::now();
     loop {
         let tasks = all(&client, url, "MINIMAL").await;
@@ -84,8 +108,9 @@ pub async fn all_ended(url: &str, within: Duration) -> Vec<Value> {
 
 /// Cancels what a client could no longer cancel because its server died first.
 pub async fn cancel_the_rest(url: &str, ledger: &Ledger) {
-    let client = reqwest::Client::new();
+    let client = client();
     for id in ledger.hanging() {
+        ledger.send_cancel(&id);
         let answer = client.post(format!("{url}/v1/tasks/{id}:cancel")).send().await.unwrap();
         assert_eq!(answer.status(), 200, "an acknowledged task is known");
         ledger.acknowledge_cancel(&id);

@@ -15,6 +15,8 @@ pub struct Site {
     pub data: PathBuf,
     pub config: PathBuf,
     pub log: PathBuf,
+    /// The build that is started.
+    pub program: PathBuf,
     port: u16,
 }
 
@@ -25,13 +27,14 @@ impl Site {
         std::fs::write(&file, config).unwrap();
         // A fixed port, so that clients of the former server find the next one.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { data: folder.join("data"), config: file, log: folder.join("server.log"), port }
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_tessera"));
+        Self { data: folder.join("data"), config: file, log: folder.join("server.log"), program, port }
     }
 
     /// Starts a server and returns once it answers.
     pub async fn start(&self) -> Server {
         let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        let child = Command::new(&self.program)
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--data")

@@ -67,11 +67,12 @@ async fn rule_4_10_a_body_up_to_the_limit() {
         sized(8192).into_bytes().chunks(100).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>(),
     );
     server.send(json_request("POST", "/v1/tasks", Body::from_stream(pieces))).await.refused(413);
-    // And when it was announced, before a byte of it came.
-    let mut announced =
-        json_request("POST", "/v1/tasks", Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>()));
-    announced.headers_mut().insert("content-length", "8192".parse().unwrap());
-    server.send(announced).await.refused(413);
+    // And at once when the client asks before it writes.
+    let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let mut asking = json_request("POST", "/v1/tasks", never);
+    asking.headers_mut().insert("content-length", "8192".parse().unwrap());
+    asking.headers_mut().insert("expect", "100-continue".parse().unwrap());
+    server.send(asking).await.refused(413);
 }
 
 #[tokio::test(start_paused = true)]

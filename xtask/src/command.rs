@@ -34,6 +34,13 @@ pub(crate) fn program<S: AsRef<str>>(argv: &[S]) -> Command {
     let (name, rest) = argv.split_first().map_or(("true", argv), |(name, rest)| (name.as_ref(), rest));
     let mut command = Command::new(name);
     command.args(rest.iter().map(AsRef::as_ref)).current_dir(crate::house::root());
+    // `cargo run` says who we are; some build scripts would take it for a change and build again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "CARGO" || text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_PKG_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

@@ -76,8 +76,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         weighed
     })?;
 
-    let work = scratch.path().join("data/work");
-    let left = until("the work folder to be empty", PATIENCE, || Ok((count(&work) == 0).then_some(()))).err();
+    // A folder a backend, in it a folder an attempt.
+    let work = scratch.path().join("data/work/docker");
+    let left = until("the work folder to be empty", PATIENCE, || Ok((attempts(&work) == 0).then_some(()))).err();
     println!("{:?}", found.by_state.lock().unwrap_or_else(|it| it.into_inner()));
     let mut wrong = found.wrong.into_inner().unwrap_or_else(|it| it.into_inner());
     wrong.extend(left.map(|error| format!("{error:#}")));
@@ -109,7 +110,7 @@ fn weigh(server: &Server, scratch: &Path, minutes: u64, found: &Found, weights: 
             began.elapsed().as_secs(),
             found.tasks.load(Ordering::Relaxed),
             count(Path::new(&format!("/proc/{}/fd", server.pid()))),
-            count(&scratch.join("data/work")),
+            attempts(&scratch.join("data/work/docker")),
         );
     }
     Ok(())
@@ -175,6 +176,11 @@ fn resident_mb(pid: u32) -> Option<f64> {
 
 fn count(folder: &Path) -> usize {
     fs::read_dir(folder).map(Iterator::count).unwrap_or(0)
+}
+
+/// A folder an attempt; what else the adapter keeps there are files.
+fn attempts(work: &Path) -> usize {
+    fs::read_dir(work).map(|all| all.flatten().filter(|entry| entry.path().is_dir()).count()).unwrap_or(0)
 }
 
 fn end_of(log: &Path) -> String {

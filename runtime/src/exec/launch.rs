@@ -104,10 +104,11 @@ fn not_found(name: &str) -> NotStarted {
 }
 
 fn cannot_execute(program: &Path, error: &io::Error) -> NotStarted {
-    let why = match error.kind() {
-        // It is there, so what is missing is the interpreter or the loader it names.
-        io::ErrorKind::NotFound => "the interpreter it names is missing".to_owned(),
-        _ => error.to_string(),
+    // It is there, so what is missing is the interpreter or the loader it names.
+    let why = if error.kind() == io::ErrorKind::NotFound {
+        "the interpreter it names is missing".to_owned()
+    } else {
+        error.to_string()
     };
     NotStarted {
         code: 126,

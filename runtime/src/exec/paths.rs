@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::copy::{Copy, CopyError, PART, Which};
+use crate::copy::{Copy, CopyError, Which};
 use crate::entry::Changed;
 use crate::expand::expand;
 use crate::notes::Notes;
+use crate::part::PART;
 use crate::places::{is_kernel, is_reserved};
 use crate::step::{Harvest, StepFile};
 use crate::tree::Tree;
@@ -185,3 +186,6 @@ fn is_apart(step: &StepFile, path: &Path) -> bool {
         || is_reserved(&text)
         || step.mounted.iter().any(|mount| path.starts_with(mount))
 }
+
+#[cfg(test)]
+mod tests;

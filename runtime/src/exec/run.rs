@@ -155,14 +155,13 @@ impl Wrapper<'_> {
         laid_in?;
         if let Some(workdir) = &self.step.workdir {
             let made = self.paths.image.make_directory(Path::new(workdir));
-            made.map_err(io::Error::from)
-                .and_then(|_| {
-                    std::env::set_current_dir(self.paths.image.path().join(&workdir[1..]))
-                })
-                .map_err(|error| {
-                    let user = rustix::process::geteuid().as_raw();
-                    format!("cannot use `{workdir}` as working directory as user {user}: {error}")
-                })?;
+            made.and_then(|_| {
+                std::env::set_current_dir(self.paths.image.path().join(&workdir[1..]))
+            })
+            .map_err(|error| {
+                let user = rustix::process::geteuid().as_raw();
+                format!("cannot use `{workdir}` as working directory as user {user}: {error}")
+            })?;
         }
         StreamFiles::open(
             self.paths.tree,

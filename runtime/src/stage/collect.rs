@@ -7,10 +7,10 @@ use reqwest::Url;
 
 use super::location::{Location, join, redacted};
 use super::trouble::Trouble;
-use crate::copy::PART;
 use crate::entry::{Entry, EntryKind};
 use crate::expand::expand;
 use crate::notes::Notes;
+use crate::part::PART;
 use crate::places::normal;
 use crate::plan::{Kind, MissingOutput, Output, Plan};
 use crate::tree::Tree;

@@ -12,8 +12,9 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use sha2::{Digest, Sha256};
 
 use super::trouble::{Stop, Trouble};
-use crate::copy::{Place, clear_for_file, create_part};
+use crate::copy::Place;
 use crate::entry::{self, Entry, EntryKind};
+use crate::part::{Failed, clear_for_file, create_part};
 use crate::plan::Storage;
 use crate::tree::is_absent;
 
@@ -210,8 +211,9 @@ fn split(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
             Ok(canonical) => return Ok((canonical, missing.iter().rev().collect())),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(error) => {
-                // A link to nothing exists, and must not be taken for a directory to make.
-                let dangling = existing.symlink_metadata().is_ok();
+                // A link to nothing must not be taken for a directory to make. What is a directory by now was made
+                // by someone else, and is found again on the way.
+                let dangling = existing.is_symlink();
                 match (existing.components().next_back(), existing.parent()) {
                     (Some(Component::Normal(name)), Some(parent)) if !dangling => {
                         missing.push(name);
@@ -222,11 +224,6 @@ fn split(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
             }
         }
     }
-}
-
-enum Failed {
-    Reading(io::Error),
-    Writing(io::Error),
 }
 
 fn copy_hashed(from: &mut File, to: &mut File, stop: &Stop) -> Result<Written, Failed> {

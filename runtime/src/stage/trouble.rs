@@ -39,35 +39,39 @@ impl Trouble {
 
     /// A file that could not be read.
     pub(super) fn reading(message: impl Into<String>, error: &io::Error) -> Self {
-        let class = match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::InvalidInput => FaultClass::Rejected,
-            io::ErrorKind::PermissionDenied => FaultClass::Misconfigured,
-            _ => FaultClass::Unavailable,
+        let for_good = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+        );
+        let class = if for_good {
+            FaultClass::Rejected
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            FaultClass::Misconfigured
+        } else {
+            FaultClass::Unavailable
         };
         Self::new(class, format!("{}: {error}", message.into()))
     }
 
     /// A file that could not be written.
     pub(super) fn writing(message: impl Into<String>, error: &io::Error) -> Self {
-        let passes =
-            [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::BUSY].map(Errno::raw_os_error);
-        let class = match error.kind() {
-            // Something else stands where it was to be put.
+        let passes = [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::BUSY];
+        // Something else stands where it was to be put.
+        let in_the_way = matches!(
+            error.kind(),
             io::ErrorKind::IsADirectory
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::InvalidFilename => FaultClass::Rejected,
-            _ if error
-                .raw_os_error()
-                .is_some_and(|code| passes.contains(&code)) =>
-            {
-                FaultClass::Unavailable
-            }
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::InvalidFilename
+        );
+        let class = if in_the_way {
+            FaultClass::Rejected
+        } else if Errno::from_io_error(error).is_some_and(|errno| passes.contains(&errno)) {
+            FaultClass::Unavailable
+        } else {
             // A full disk, a quota, a missing right: an operator must act.
-            _ => FaultClass::Misconfigured,
+            FaultClass::Misconfigured
         };
         Self::new(class, format!("{}: {error}", message.into()))
     }

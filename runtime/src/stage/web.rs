@@ -26,8 +26,8 @@ use super::bring_in::put;
 use super::host::{Written, hex};
 use super::location::redacted;
 use super::trouble::{Patience, Trouble};
-use crate::copy::{create_part, set_modified};
 use crate::entry::Entry;
+use crate::part::{create_part, set_modified};
 use crate::report::FaultClass;
 use crate::tree::Slot;
 

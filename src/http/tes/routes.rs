@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +15,9 @@ use super::list::{self, Bound};
 use super::service_info;
 use super::target::Target;
 use super::to_wire::{self, View};
-use super::wire::answer::{Cancelled, Created, OldServiceInfo, ServiceInfo, TaskList};
+use super::wire::answer::{Cancelled, Created, TaskList};
+use super::wire::service::{OldServiceInfo, ServiceInfo};
+use crate::http::body;
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
@@ -105,7 +107,7 @@ impl Tes {
 
     async fn create(&self, owner: Owner, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
         negotiation::sends_json(headers)?;
-        let body = self.receive(headers, body).await?;
+        let body = body::receive(headers, body, self.doors.settings.bounds).await?;
         let asked = from_wire::task(&body, &self.rules)?;
         let now = (self.doors.clock)();
         let id = TaskId::new(now);
@@ -174,25 +176,6 @@ impl Tes {
 
     fn caller(&self, headers: &HeaderMap) -> Result<Owner, ApiError> {
         self.doors.settings.access.caller(headers)
-    }
-
-    /// The body, whole: not larger and not slower than the settings allow.
-    async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-        let bounds = self.doors.settings.bounds;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > bounds.body_bytes) {
-            return Err(ApiError::too_large(bounds.body_bytes));
-        }
-        let received = tokio::time::timeout(bounds.time, axum::body::to_bytes(body, bounds.body_bytes)).await;
-        received.map_err(|_| ApiError::too_slow())?.map_err(|error| {
-            let source = std::error::Error::source(&error);
-            if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-                ApiError::too_large(bounds.body_bytes)
-            } else {
-                ApiError::bad_request("the body broke off")
-            }
-        })
     }
 
     /// The store's answer to a question, or 503 when it takes too long.

@@ -1,7 +1,7 @@
 //! How the service introduces itself, in today's shape and in the one before TES 1.0 (TES contract §16, 3.5).
 
 use super::parameters::Known;
-use super::wire::answer::{Artifact, OldServiceInfo, Organization, ServiceInfo, ServiceType};
+use super::wire::service::{Artifact, OldServiceInfo, Organization, ServiceInfo, ServiceType};
 use crate::http::settings::Settings;
 
 /// The version of the API that is reported, whatever else is accepted (TES contract §1).

@@ -14,7 +14,7 @@ pub mod operations;
 use serde_json::{Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::wire::{answer, request};
+use super::wire::{answer, request, service};
 use crate::http::error::ErrorBody;
 use crate::http::settings::Settings;
 
@@ -64,7 +64,7 @@ fn schemas() -> Value {
     add::<answer::TaskList<'static>>(&mut all);
     add::<answer::Created<'static>>(&mut all);
     add::<answer::Cancelled>(&mut all);
-    add::<answer::ServiceInfo>(&mut all);
+    add::<service::ServiceInfo>(&mut all);
     add::<ErrorBody<'static>>(&mut all);
     all.into_iter().map(|(name, schema)| (name, json!(schema))).collect::<serde_json::Map<_, _>>().into()
 }

@@ -1,0 +1,105 @@
+//! One file on its way: a temporary name, its content, its final name.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use crate::entry::{self, Entry, EntryKind};
+
+/// How the name of a file begins that is not complete yet. Who copies side by side with others adds something of
+/// its own; who begins again after a crash uses the same name again and so leaves none behind.
+pub(crate) const PART: &str = ".tessera-part";
+
+/// How much is copied between two looks at the stop flag.
+const PIECE: usize = 8 << 20;
+
+/// A new, empty file under the temporary name.
+pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> {
+    entry::remove(directory.as_fd(), OsStr::new(part))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o600);
+    Ok(File::from(rustix::fs::openat(
+        directory, part, flags, mode,
+    )?))
+}
+
+/// Removes a directory that stands where a file is going to be renamed to.
+pub(crate) fn clear_for_file(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    match entry::child(directory, name)? {
+        Some(there) if there.kind() == EntryKind::Directory => {
+            // Only an empty one: what is in it was put there by someone.
+            Ok(rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// When a file was last modified.
+pub(crate) fn modified(file: &Entry) -> Timespec {
+    Timespec {
+        tv_sec: file.stat().st_mtime,
+        tv_nsec: i64::try_from(file.stat().st_mtime_nsec).unwrap_or_default(),
+    }
+}
+
+/// Sets when a file was last modified (TES contract 9.11).
+pub(crate) fn set_modified(file: &File, at: Timespec) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: at,
+        last_modification: at,
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
+
+/// Which side of a copy failed.
+pub(crate) enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+/// Copies a whole file: as a reflink, in the kernel, or by hand, whichever works first.
+pub(crate) fn copy_content(
+    source: &mut File,
+    target: &mut File,
+    size: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Failed> {
+    if size > 0 && rustix::fs::ioctl_ficlone(&*target, &*source).is_ok() {
+        return Ok(());
+    }
+    let stopped = || Failed::Reading(io::ErrorKind::Interrupted.into());
+    let mut copied = 0u64;
+    while copied < size {
+        if stop() {
+            return Err(stopped());
+        }
+        match rustix::fs::copy_file_range(&*source, None, &*target, None, PIECE) {
+            Ok(0) => break,
+            Ok(length) => copied += length as u64,
+            Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+                break;
+            }
+            Err(error) => return Err(Failed::Writing(error.into())),
+        }
+    }
+    // The rest, and files whose size is not known beforehand.
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        if stop() {
+            return Err(stopped());
+        }
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => target
+                .write_all(&buffer[..length])
+                .map_err(Failed::Writing)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failed::Reading(error)),
+        }
+    }
+}

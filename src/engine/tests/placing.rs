@@ -1,0 +1,87 @@
+//! Who goes first, and who waits.
+
+use std::time::Duration;
+
+use tessera_contract::Capacity;
+
+use super::stage::{Stage, doing, needing};
+use crate::engine::Settings;
+use crate::task::{Phase, TaskSpec};
+
+fn with_capacity(capacity: Capacity) -> Stage {
+    Stage::with(Settings::default(), move |scripted| vec![scripted.with_capacity(capacity)])
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_passed_over() {
+    let stage = with_capacity(Capacity { cpu_milli: Some(4_000), ..Capacity::default() });
+    let running = stage.create(needing(2.0, &["hang"])).await;
+    stage.settle().await;
+    let large = stage.create(needing(4.0, &["true"])).await;
+    let small = stage.create(needing(1.0, &["true"])).await;
+    stage.settle().await;
+    assert_eq!(stage.phase(&large).await, Phase::Queued);
+    assert_eq!(stage.phase(&small).await, Phase::Complete);
+    stage.pass(Duration::from_secs(2)).await;
+    assert_eq!(stage.last_line(&large).await, "waiting for room on backend `scripted`: the task needs 4 cores of 4");
+    stage.cancel(&running).await;
+    stage.settle().await;
+    assert_eq!(stage.phase(&large).await, Phase::Complete);
+    stage.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_wall_of_large_tasks_is_no_wall() {
+    let settings = Settings { scan: 4, ..Settings::default() };
+    let capacity = Capacity { cpu_milli: Some(2_000), ..Capacity::default() };
+    let stage = Stage::with(settings, move |scripted| vec![scripted.with_capacity(capacity)]);
+    stage.create(needing(1.0, &["hang"])).await;
+    stage.settle().await;
+    for _ in 0..100 {
+        stage.create(needing(2.0, &["true"])).await;
+        stage.clock.advance(Duration::from_millis(1));
+    }
+    let small = stage.create(needing(1.0, &["true"])).await;
+    stage.pass(Duration::from_secs(60)).await;
+    assert_eq!(stage.phase(&small).await, Phase::Complete);
+}
+
+#[tokio::test]
+async fn a_waiting_task_is_told_so_a_few_times_and_not_at_once() {
+    let stage = with_capacity(Capacity { jobs: Some(1), ..Capacity::default() });
+    stage.create(doing(&["hang"])).await;
+    stage.settle().await;
+    let waiting = stage.create(doing(&["true"])).await;
+    stage.settle().await;
+    assert_eq!(stage.log(&waiting).await, Vec::<String>::new());
+    stage.pass(Duration::from_secs(600)).await;
+    let log = stage.log(&waiting).await;
+    assert!((2..=4).contains(&log.len()), "{log:?}");
+    assert!(log.iter().all(|line| line.ends_with("the task needs one of 1 places")), "{log:?}");
+}
+
+#[tokio::test]
+async fn no_more_jobs_are_outside_than_there_is_room_for() {
+    let capacity = Capacity { jobs: Some(3), cpu_milli: Some(2_500), ..Capacity::default() };
+    let stage = with_capacity(capacity);
+    let mut tasks = Vec::new();
+    for _ in 0..7 {
+        tasks.push(stage.create(doing(&["run-ms", "1000"])).await);
+    }
+    for _ in 0..20 {
+        stage.settle().await;
+        let working = stage.jobs().len();
+        assert!(working <= 2, "{working} jobs of a core each on 2.5 cores");
+        stage.clock.advance(Duration::from_millis(500));
+    }
+    for id in tasks {
+        assert_eq!(stage.phase(&id).await, Phase::Complete);
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_asks_for_nothing_special_is_never_ended_for_its_size() {
+    let stage = with_capacity(Capacity { cpu_milli: Some(250), ram_bytes: Some(1), jobs: Some(1) });
+    let id = stage.create(TaskSpec { ..doing(&["true"]) }).await;
+    assert_eq!(stage.until_ended(&id).await, Phase::Complete);
+}
