@@ -261,7 +261,7 @@ async fn after_record(
     for ((n, handle), standing) in astray.into_iter().zip(&standing) {
         let Some(Record { task, event, .. }) = records.get(*n) else { continue };
         let job = JobId::of_attempt(task.as_str(), event.attempt().unwrap_or_default());
-        if is_wanted(&job, site.name(), handle, standing.as_ref()) {
+        if is_wanted(&job, handle, standing.as_ref()) {
             continue;
         }
         debug!(backend = site.name(), %job, "its task went another way meanwhile");

@@ -5,7 +5,7 @@ use tessera_contract::{Handle, JobId};
 use crate::store::Active;
 
 /// Whether a task still wants this job. A job whose id is not of our making is left alone.
-pub fn is_wanted(job: &JobId, backend: &str, handle: &Handle, standing: Option<&Active>) -> bool {
+pub fn is_wanted(job: &JobId, handle: &Handle, standing: Option<&Active>) -> bool {
     let Some((_, attempt)) = job.attempt() else { return true };
     let Some(active) = standing else { return false };
     let Some(current) = active.state.attempt() else { return false };
@@ -13,11 +13,9 @@ pub fn is_wanted(job: &JobId, backend: &str, handle: &Handle, standing: Option<&
         // One of an attempt to come, after a store was put back to an older state, will be found by its attempt.
         return attempt > current;
     }
-    match active.state.job() {
-        Some(known) => known.backend == backend && known.handle == handle.0,
-        // It will be found when it is handed over again, unless that happens elsewhere.
-        None => active.claim.as_ref().is_none_or(|claim| claim.backend == backend),
-    }
+    // Not compared by backend: two that are configured for one engine see the same jobs. A job that has no handle yet
+    // will be found when it is handed over again.
+    active.state.job().is_none_or(|known| known.handle == handle.0)
 }
 
 #[cfg(test)]
@@ -54,23 +52,22 @@ mod tests {
             (active(TaskState::Canceled, None), false),
             (active(running(2, "here", "h"), Some("here")), true),
             (active(running(2, "here", "other"), Some("here")), false),
-            (active(running(2, "there", "h"), Some("there")), false),
+            (active(running(2, "there", "h"), Some("there")), true),
             (active(running(3, "here", "h"), Some("here")), false),
             (active(running(1, "here", "h"), Some("here")), true),
             (active(queued(2, true), Some("here")), true),
-            (active(queued(2, true), Some("there")), false),
             (active(queued(2, false), None), true),
             (active(queued(3, false), None), false),
         ];
         for (standing, wanted) in rows {
             let job = JobId::of_attempt("task", 2);
-            assert_eq!(is_wanted(&job, "here", &Handle("h".to_owned()), standing.as_ref()), wanted, "{standing:?}");
+            assert_eq!(is_wanted(&job, &Handle("h".to_owned()), standing.as_ref()), wanted, "{standing:?}");
         }
     }
 
     #[test]
     fn what_is_not_of_our_making_is_left_alone() {
         let strange = JobId::parse("strange").unwrap_or_else(|| JobId::of_attempt("t", 1));
-        assert!(is_wanted(&strange, "here", &Handle("h".to_owned()), None));
+        assert!(is_wanted(&strange, &Handle("h".to_owned()), None));
     }
 }

@@ -79,8 +79,7 @@ async fn a_backend_that_left_the_configuration_ends_its_tasks_and_is_cleaned_whe
     stage.settle().await;
     assert_eq!(stage.phase(&lost).await, Phase::Running);
     let all = stage.backends();
-    // The two speak for one world, so the one that stays would take the other's job for an orphan: it is given a
-    // world of its own name by leaving the sweep out.
+    // The two speak for one world, so a sweep by the one that stays would find the other's job: none happens here.
     stage.restart_with(vec![all[0].clone()]);
     crate::engine::absent::tick(&stage.engine).await.unwrap();
     assert_eq!(stage.phase(&lost).await, Phase::SystemError);
