@@ -58,6 +58,11 @@ impl Problems {
         }
     }
 
+    /// Whether something below this key is known to be wrong.
+    pub(super) fn knows_below(&self, key: &str) -> bool {
+        self.found.iter().any(|known| known.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    }
+
     /// Something is wrong where no key can be named.
     pub(super) fn add_at(&mut self, written: String, line: Option<usize>, message: impl Into<String>) {
         self.found.push(Problem { written: Some(written), line, key: String::new(), message: message.into() });

@@ -104,7 +104,10 @@ pub(super) fn shape<T: DeserializeOwned>(
             *value = Value::String(override_.text.clone());
             continue;
         }
-        problems.add(&key, said_of(&key, error.inner()));
+        // What was taken out because it was wrong is not missing.
+        if !(error.inner().message().starts_with("missing field") && problems.knows_below(&key)) {
+            problems.add(&key, said_of(&key, error.inner()));
+        }
         if !take_out(table, error.path()) {
             return None;
         }
