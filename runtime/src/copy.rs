@@ -122,28 +122,16 @@ fn open_directory(above: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 
 impl<P: Place> Copy<'_, P> {
     /// Copies what stands at `from` to `slot`, which is called `to`.
-    pub(crate) fn copy(
-        mut self,
-        entry: &Entry,
-        from: &Path,
-        slot: &Slot,
-        to: &Path,
-    ) -> Result<(), CopyError> {
+    pub(crate) fn copy(mut self, entry: &Entry, from: &Path, slot: &Slot, to: &Path) -> Result<(), CopyError> {
         match entry.kind() {
             EntryKind::Directory => {
-                let target = Target {
-                    above: Above::Slot(slot.directory.as_fd()),
-                    path: to.to_owned(),
-                    opened: OnceCell::new(),
-                };
+                let target =
+                    Target { above: Above::Slot(slot.directory.as_fd()), path: to.to_owned(), opened: OnceCell::new() };
                 self.directory(entry, from, Path::new(""), &target, &mut Vec::new())
             }
             EntryKind::File => self.file(entry, from, slot.directory.as_fd(), to),
             EntryKind::Link | EntryKind::Special => {
-                self.notes.add(format!(
-                    "`{}` is neither a file nor a directory and was left out",
-                    from.display()
-                ));
+                self.notes.add(format!("`{}` is neither a file nor a directory and was left out", from.display()));
                 Ok(())
             }
         }
@@ -159,10 +147,7 @@ impl<P: Place> Copy<'_, P> {
         above: &mut Vec<(u64, u64)>,
     ) -> Result<(), CopyError> {
         if above.contains(&directory.identity()) {
-            self.notes.add(format!(
-                "`{}` leads back to a directory around it and was left out",
-                from.display()
-            ));
+            self.notes.add(format!("`{}` leads back to a directory around it and was left out", from.display()));
             return Ok(());
         }
         if above.len() == DEEPEST {
@@ -205,9 +190,7 @@ impl<P: Place> Copy<'_, P> {
         if (self.skip)(&to) {
             return Ok(());
         }
-        let found = directory
-            .child(name)
-            .map_err(|error| reading(&from, error))?;
+        let found = directory.child(name).map_err(|error| reading(&from, error))?;
         let Some(mut found) = found else {
             return Ok(());
         };
@@ -230,17 +213,12 @@ impl<P: Place> Copy<'_, P> {
         }
         if self.from.forbids(&found) {
             let path = from.display();
-            self.notes
-                .add(format!("`{path}` may not be read and was left out"));
+            self.notes.add(format!("`{path}` may not be read and was left out"));
             return Ok(());
         }
         match found.kind() {
             EntryKind::Directory => {
-                let target = Target {
-                    above: Above::Directory(target),
-                    path: to,
-                    opened: OnceCell::new(),
-                };
+                let target = Target { above: Above::Directory(target), path: to, opened: OnceCell::new() };
                 self.directory(&found, &from, &inside, &target, above)
             }
             EntryKind::File => {
@@ -252,29 +230,17 @@ impl<P: Place> Copy<'_, P> {
                 self.file(&found, &from, target.open()?, &to)
             }
             EntryKind::Link | EntryKind::Special => {
-                self.notes.add(format!(
-                    "`{}` is neither a file nor a directory and was left out",
-                    from.display()
-                ));
+                self.notes.add(format!("`{}` is neither a file nor a directory and was left out", from.display()));
                 Ok(())
             }
         }
     }
 
     fn left_out(&mut self, link: &Path, why: &str) {
-        self.notes.add(format!(
-            "the symbolic link `{}` {why} and was left out",
-            link.display()
-        ));
+        self.notes.add(format!("the symbolic link `{}` {why} and was left out", link.display()));
     }
 
-    fn link(
-        &mut self,
-        link: &Entry,
-        points_to: &Path,
-        target: &Target<'_>,
-        to: &Path,
-    ) -> Result<(), CopyError> {
+    fn link(&mut self, link: &Entry, points_to: &Path, target: &Target<'_>, to: &Path) -> Result<(), CopyError> {
         if let Which::ChangedSince(since) = self.which
             && link.changed() < since
         {
@@ -293,13 +259,7 @@ impl<P: Place> Copy<'_, P> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        file: &Entry,
-        from: &Path,
-        directory: BorrowedFd<'_>,
-        to: &Path,
-    ) -> Result<(), CopyError> {
+    fn file(&mut self, file: &Entry, from: &Path, directory: BorrowedFd<'_>, to: &Path) -> Result<(), CopyError> {
         self.check_stop(from)?;
         let name = to.file_name().unwrap_or_default();
         let there = entry::child(directory, name).map_err(|error| writing(to, error))?;
@@ -362,17 +322,9 @@ fn stays_inside(inside: &Path, points_to: &Path) -> bool {
 }
 
 fn reading(path: &Path, error: io::Error) -> CopyError {
-    CopyError {
-        path: path.to_owned(),
-        writing: false,
-        error,
-    }
+    CopyError { path: path.to_owned(), writing: false, error }
 }
 
 fn writing(path: &Path, error: io::Error) -> CopyError {
-    CopyError {
-        path: path.to_owned(),
-        writing: true,
-        error,
-    }
+    CopyError { path: path.to_owned(), writing: true, error }
 }

@@ -71,10 +71,7 @@ impl Entry {
     /// looked at.
     pub(crate) fn open_file(&self) -> io::Result<File> {
         if self.kind() != EntryKind::File {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let fd = rustix::fs::open(
             format!("/proc/self/fd/{}", self.fd.as_raw_fd()),
@@ -86,12 +83,8 @@ impl Entry {
 
     /// The names in a directory, sorted by bytes.
     pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
-        let fd = rustix::fs::openat(
-            &self.fd,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd =
+            rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(fd)? {
             let name = entry?.file_name().to_bytes().to_vec();

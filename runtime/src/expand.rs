@@ -13,11 +13,7 @@ const DEEPEST: usize = 200;
 
 /// The paths that match, sorted; below one of them no other is sought. `skip` names what is not looked at. Braces
 /// are expanded only when the pattern itself matches nothing.
-pub(crate) fn expand(
-    tree: &Tree,
-    pattern: &str,
-    skip: &dyn Fn(&Path) -> bool,
-) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn expand(tree: &Tree, pattern: &str, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut found = matches(tree, pattern, skip)?;
     if found.is_empty() {
         for alternative in alternatives(pattern) {
@@ -54,13 +50,8 @@ fn matches(tree: &Tree, pattern: &str, skip: &dyn Fn(&Path) -> bool) -> io::Resu
 
 /// `/a`, `/a/b*`, `/a/b*/c` for `/a/b*/c`.
 fn levels(pattern: &str) -> Vec<Pattern> {
-    let ends = pattern
-        .char_indices()
-        .skip(1)
-        .filter(|(_, char)| *char == '/');
-    ends.map(|(at, _)| Pattern::new(&pattern[..at]))
-        .chain([Pattern::new(pattern)])
-        .collect()
+    let ends = pattern.char_indices().skip(1).filter(|(_, char)| *char == '/');
+    ends.map(|(at, _)| Pattern::new(&pattern[..at])).chain([Pattern::new(pattern)]).collect()
 }
 
 struct Walk<'a> {
@@ -100,10 +91,7 @@ impl Walk<'_> {
             }
             directory.child(&name)?
         } else {
-            let leads = self
-                .levels
-                .get(depth - 1)
-                .is_some_and(|level| level.matches(&text));
+            let leads = self.levels.get(depth - 1).is_some_and(|level| level.matches(&text));
             if depth == self.levels.len() || !leads {
                 return Ok(());
             }
@@ -137,31 +125,16 @@ mod tests {
         }
         let tree = Tree::open(root.path()).unwrap();
         let found = expand(&tree, pattern, &|path| path.starts_with("/skipped")).unwrap();
-        found
-            .into_iter()
-            .map(|path| path.to_string_lossy().into_owned())
-            .collect()
+        found.into_iter().map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
     fn one_level_and_several() {
-        let files = [
-            "/w/a.txt",
-            "/w/b.txt",
-            "/w/.c.txt",
-            "/w/d/e.txt",
-            "/w/x.bam",
-        ];
+        let files = ["/w/a.txt", "/w/b.txt", "/w/.c.txt", "/w/d/e.txt", "/w/x.bam"];
         assert_eq!(found(&files, "/w/*.txt"), ["/w/a.txt", "/w/b.txt"]);
         assert_eq!(found(&files, "/w/*/*.txt"), ["/w/d/e.txt"]);
-        assert_eq!(
-            found(&files, "/w/**.txt"),
-            ["/w/a.txt", "/w/b.txt", "/w/d/e.txt"]
-        );
-        assert_eq!(
-            found(&files, "/w/**/*.txt"),
-            ["/w/a.txt", "/w/b.txt", "/w/d/e.txt"]
-        );
+        assert_eq!(found(&files, "/w/**.txt"), ["/w/a.txt", "/w/b.txt", "/w/d/e.txt"]);
+        assert_eq!(found(&files, "/w/**/*.txt"), ["/w/a.txt", "/w/b.txt", "/w/d/e.txt"]);
         assert_eq!(found(&files, "/*/a.txt"), ["/w/a.txt"]);
         assert!(found(&files, "/none/*").is_empty());
     }
@@ -174,10 +147,7 @@ mod tests {
 
     #[test]
     fn braces_only_when_nothing_has_that_name() {
-        assert_eq!(
-            found(&["/w/a", "/w/b", "/w/c"], "/w/{b,a}"),
-            ["/w/a", "/w/b"]
-        );
+        assert_eq!(found(&["/w/a", "/w/b", "/w/c"], "/w/{b,a}"), ["/w/a", "/w/b"]);
         assert_eq!(found(&["/w/a", "/w/{b,a}"], "/w/{b,a}"), ["/w/{b,a}"]);
     }
 

@@ -88,8 +88,7 @@ impl Layout {
         let path = |path: &Option<String>| path.as_deref().and_then(normal);
         let (stdout, stderr) = (path(&executor.stdout), path(&executor.stderr));
         // What this step writes itself would come from an earlier one.
-        let not_own =
-            |path: &&String| Some(*path) != stdout.as_ref() && Some(*path) != stderr.as_ref();
+        let not_own = |path: &&String| Some(*path) != stdout.as_ref() && Some(*path) != stderr.as_ref();
         StepFile {
             version: STEP_VERSION,
             step: u32::try_from(index).unwrap_or(u32::MAX),
@@ -97,11 +96,7 @@ impl Layout {
             env: executor.env.clone(),
             workdir: path(&executor.workdir),
             stdin: path(&executor.stdin),
-            mounted: self
-                .mounts
-                .iter()
-                .map(|mount| mount.container.clone())
-                .collect(),
+            mounted: self.mounts.iter().map(|mount| mount.container.clone()).collect(),
             lay_in: self.lay_in.iter().filter(not_own).cloned().collect(),
             offer: self.offer.iter().filter(not_own).cloned().collect(),
             harvest: self.harvest.clone(),
@@ -256,24 +251,14 @@ impl Draft {
 
         let outside = |path: &String| !covers(&mounted, path);
         let lay_in: Vec<String> = self.lay_in.into_iter().filter(outside).collect();
-        let offer = (self.offer.into_iter())
-            .filter(|path| outside(path) && !lay_in.contains(path))
-            .collect();
+        let offer = (self.offer.into_iter()).filter(|path| outside(path) && !lay_in.contains(path)).collect();
         let harvest = (self.harvest.into_iter())
             .filter(|harvest| match harvest {
-                Harvest::Whole(path) | Harvest::Changes(path) | Harvest::Matches(path) => {
-                    outside(path)
-                }
+                Harvest::Whole(path) | Harvest::Changes(path) | Harvest::Matches(path) => outside(path),
             })
             .collect();
         self.directories.remove("/");
-        Layout {
-            mounts,
-            directories: self.directories.into_iter().collect(),
-            lay_in,
-            offer,
-            harvest,
-        }
+        Layout { mounts, directories: self.directories.into_iter().collect(), lay_in, offer, harvest }
     }
 }
 

@@ -22,9 +22,7 @@ pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> 
     entry::remove(directory.as_fd(), OsStr::new(part))?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o600);
-    Ok(File::from(rustix::fs::openat(
-        directory, part, flags, mode,
-    )?))
+    Ok(File::from(rustix::fs::openat(directory, part, flags, mode)?))
 }
 
 /// Removes a directory that stands where a file is going to be renamed to.
@@ -40,18 +38,12 @@ pub(crate) fn clear_for_file(directory: BorrowedFd<'_>, name: &OsStr) -> io::Res
 
 /// When a file was last modified.
 pub(crate) fn modified(file: &Entry) -> Timespec {
-    Timespec {
-        tv_sec: file.stat().st_mtime,
-        tv_nsec: i64::try_from(file.stat().st_mtime_nsec).unwrap_or_default(),
-    }
+    Timespec { tv_sec: file.stat().st_mtime, tv_nsec: i64::try_from(file.stat().st_mtime_nsec).unwrap_or_default() }
 }
 
 /// Sets when a file was last modified (TES contract 9.11).
 pub(crate) fn set_modified(file: &File, at: Timespec) -> io::Result<()> {
-    let times = Timestamps {
-        last_access: at,
-        last_modification: at,
-    };
+    let times = Timestamps { last_access: at, last_modification: at };
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
@@ -95,9 +87,7 @@ pub(crate) fn copy_content(
         }
         match source.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(length) => target
-                .write_all(&buffer[..length])
-                .map_err(Failed::Writing)?,
+            Ok(length) => target.write_all(&buffer[..length]).map_err(Failed::Writing)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Failed::Reading(error)),
         }

@@ -101,10 +101,7 @@ impl Pattern {
             let leads = at == 0 || chars[at - 1] == '/';
             match chars[at] {
                 '\\' if at + 1 < chars.len() => {
-                    tokens.push(Token::Literal {
-                        char: chars[at + 1],
-                        leads,
-                    });
+                    tokens.push(Token::Literal { char: chars[at + 1], leads });
                     at += 2;
                 }
                 '?' => {
@@ -144,9 +141,7 @@ impl Pattern {
 
     /// Whether it can match at any depth.
     pub(crate) fn is_deep(&self) -> bool {
-        self.tokens
-            .iter()
-            .any(|token| matches!(token, Token::Deep | Token::DeepDirectories))
+        self.tokens.iter().any(|token| matches!(token, Token::Deep | Token::DeepDirectories))
     }
 
     /// Whether the whole path matches. Takes time in proportion to both lengths, whatever the pattern.
@@ -164,15 +159,10 @@ impl Pattern {
                 }
                 let hidden = begins && char == '.';
                 match token {
-                    Token::Literal {
-                        char: literal,
-                        leads,
-                    } => next[at + 1] |= *literal == char && (!hidden || *leads),
+                    Token::Literal { char: literal, leads } => next[at + 1] |= *literal == char && (!hidden || *leads),
                     Token::One => next[at + 1] |= char != '/' && !hidden,
                     Token::OneOf { negated, items } => {
-                        next[at + 1] |= char != '/'
-                            && !hidden
-                            && items.iter().any(|item| item.holds(char)) != *negated;
+                        next[at + 1] |= char != '/' && !hidden && items.iter().any(|item| item.holds(char)) != *negated;
                     }
                     Token::Many => next[at] |= char != '/' && !hidden,
                     Token::Deep | Token::DeepDirectories => next[at] |= !hidden,
@@ -291,11 +281,7 @@ mod tests {
             ("/w/a", "/w/a", true),
             ("/w/a", "/w/ab", false),
         ] {
-            assert_eq!(
-                Pattern::new(pattern).matches(path),
-                expected,
-                "{pattern} {path}"
-            );
+            assert_eq!(Pattern::new(pattern).matches(path), expected, "{pattern} {path}");
         }
     }
 
@@ -312,11 +298,7 @@ mod tests {
             ("/w/**", "/w/a/b", true),
             ("/w/**/x*", "/w/a/b/xy", true),
         ] {
-            assert_eq!(
-                Pattern::new(pattern).matches(path),
-                expected,
-                "{pattern} {path}"
-            );
+            assert_eq!(Pattern::new(pattern).matches(path), expected, "{pattern} {path}");
         }
     }
 
@@ -332,13 +314,9 @@ mod tests {
 
     #[test]
     fn the_head_has_no_wildcards() {
-        for (pattern, expected) in [
-            ("/w/*.txt", "/w"),
-            ("/w/a*/b", "/w"),
-            ("/w/a/b?/c", "/w/a"),
-            ("/*.txt", "/"),
-            ("/w/{a,b}", "/w"),
-        ] {
+        for (pattern, expected) in
+            [("/w/*.txt", "/w"), ("/w/a*/b", "/w"), ("/w/a/b?/c", "/w/a"), ("/*.txt", "/"), ("/w/{a,b}", "/w")]
+        {
             assert_eq!(head(pattern), expected, "{pattern}");
         }
     }

@@ -4,8 +4,8 @@
 
 /// Directories whose content belongs to the image: mounting over them would hide it.
 const IMAGE_OWNED: [&str; 15] = [
-    "/bin", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libexec", "/libo32", "/libx32", "/opt",
-    "/root", "/run", "/sbin", "/usr", "/var",
+    "/bin", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libexec", "/libo32", "/libx32", "/opt", "/root", "/run",
+    "/sbin", "/usr", "/var",
 ];
 
 /// File systems of the kernel.

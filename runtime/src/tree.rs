@@ -42,10 +42,7 @@ impl Tree {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self {
-            root: Arc::new(root),
-            path: path.to_owned(),
-        })
+        Ok(Self { root: Arc::new(root), path: path.to_owned() })
     }
 
     /// The directory's path on this host.
@@ -56,8 +53,7 @@ impl Tree {
     /// Makes the directories a layout asks for, open to every user; repeating it is harmless.
     pub fn prepare(&self, layout: &Layout) -> io::Result<()> {
         for directory in &layout.directories {
-            self.make_directory(Path::new(directory))
-                .map_err(|error| about(directory, &error))?;
+            self.make_directory(Path::new(directory)).map_err(|error| about(directory, &error))?;
         }
         if let Some(tmp) = self.find(Path::new("/tmp"))? {
             set_mode(&tmp, SHARED_TMP)?;
@@ -115,10 +111,7 @@ impl Tree {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::IsADirectory.into());
         };
-        Ok(Slot {
-            directory: self.make_directory(parent)?,
-            name: name.to_owned(),
-        })
+        Ok(Slot { directory: self.make_directory(parent)?, name: name.to_owned() })
     }
 
     /// Opens a file to write to it, made where it is missing, as it is where it exists. Never waits for the
@@ -128,12 +121,7 @@ impl Tree {
             self.make_directory(parent)?;
         }
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let made = self.locate(
-            path,
-            flags | OFlags::CREATE | OFlags::EXCL,
-            FILE_OPEN_TO_ALL,
-            in_root(),
-        );
+        let made = self.locate(path, flags | OFlags::CREATE | OFlags::EXCL, FILE_OPEN_TO_ALL, in_root());
         let fd = match made {
             Ok(fd) => {
                 rustix::fs::fchmod(&fd, FILE_OPEN_TO_ALL)?;
@@ -159,13 +147,7 @@ impl Tree {
         }
     }
 
-    fn locate(
-        &self,
-        path: &Path,
-        flags: OFlags,
-        mode: Mode,
-        resolve: ResolveFlags,
-    ) -> io::Result<OwnedFd> {
+    fn locate(&self, path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> io::Result<OwnedFd> {
         // The kernel gives up with EAGAIN when something on the way is renamed while it looks.
         const TRIES: usize = 64;
         let mut tries = 0;
@@ -207,17 +189,11 @@ fn set_mode(directory: &Entry, mode: Mode) -> io::Result<()> {
 
 /// Nothing is there: no entry, or something on the way is not a directory.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn about(path: &str, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("`{path}` in the task's tree: {error}"),
-    )
+    io::Error::new(error.kind(), format!("`{path}` in the task's tree: {error}"))
 }
 
 #[cfg(test)]
@@ -278,11 +254,7 @@ mod tests {
     #[test]
     fn a_mount_source_is_reached_without_links() {
         let (_around, tree) = tree();
-        let mount = |tree: &str| Mount {
-            container: format!("/{tree}"),
-            tree: tree.into(),
-            directory: true,
-        };
+        let mount = |tree: &str| Mount { container: format!("/{tree}"), tree: tree.into(), directory: true };
         std::fs::create_dir_all(tree.path().join("a/b")).unwrap();
         let source = tree.mount_source(&mount("a/b")).unwrap();
         assert_eq!(source, tree.path().join("a/b"));
@@ -297,11 +269,8 @@ mod tests {
     #[test]
     fn directories_are_open_to_all() {
         let (_around, tree) = tree();
-        let layout = crate::layout::Layout::of(&crate::plan::Plan {
-            volumes: vec!["/v/w".into()],
-            ..minimal()
-        })
-        .unwrap();
+        let layout =
+            crate::layout::Layout::of(&crate::plan::Plan { volumes: vec!["/v/w".into()], ..minimal() }).unwrap();
         tree.prepare(&layout).unwrap();
         tree.prepare(&layout).unwrap();
         let mode = |path: &str| {
@@ -332,9 +301,6 @@ mod tests {
     }
 
     fn minimal() -> crate::plan::Plan {
-        crate::plan::Plan::read(
-            br#"{"version":1,"job":"j","executors":[{"image":"i","command":["c"]}]}"#,
-        )
-        .unwrap()
+        crate::plan::Plan::read(br#"{"version":1,"job":"j","executors":[{"image":"i","command":["c"]}]}"#).unwrap()
     }
 }

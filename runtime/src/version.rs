@@ -7,9 +7,7 @@ use serde::de::DeserializeOwned;
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     /// It was written by a newer build.
-    #[error(
-        "the {document} has version {found}, and this build reads up to {known}: update what reads it"
-    )]
+    #[error("the {document} has version {found}, and this build reads up to {known}: update what reads it")]
     Newer {
         /// Which document.
         document: &'static str,
@@ -35,19 +33,11 @@ struct Version {
 
 /// Reads a document whose version is at most `known`. A newer one may differ in anything but its version field,
 /// so that is looked at first.
-pub(crate) fn read<T: DeserializeOwned>(
-    document: &'static str,
-    known: u32,
-    bytes: &[u8],
-) -> Result<T, Unreadable> {
+pub(crate) fn read<T: DeserializeOwned>(document: &'static str, known: u32, bytes: &[u8]) -> Result<T, Unreadable> {
     let invalid = |error| Unreadable::Invalid { document, error };
     let Version { version: found } = serde_json::from_slice(bytes).map_err(invalid)?;
     if found > known {
-        return Err(Unreadable::Newer {
-            document,
-            found,
-            known,
-        });
+        return Err(Unreadable::Newer { document, found, known });
     }
     serde_json::from_slice(bytes).map_err(invalid)
 }

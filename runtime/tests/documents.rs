@@ -26,16 +26,10 @@ fn frozen<T: Serialize + Debug>(text: &str, read: fn(&[u8]) -> Result<T, Unreada
     // A newer version may look like anything.
     let newer = json!({"version": 2, "job": 7});
     let error = read(newer.to_string().as_bytes()).unwrap_err().to_string();
-    assert!(
-        error.contains("version 2") && error.contains("up to 1"),
-        "{error}"
-    );
+    assert!(error.contains("version 2") && error.contains("up to 1"), "{error}");
 
     for broken in ["", "{}", "[]", "{\"version\":1}", "{\"version\":-1}"] {
-        assert!(
-            matches!(read(broken.as_bytes()), Err(Unreadable::Invalid { .. })),
-            "{broken}"
-        );
+        assert!(matches!(read(broken.as_bytes()), Err(Unreadable::Invalid { .. })), "{broken}");
     }
     document
 }
@@ -64,13 +58,8 @@ fn the_report() {
 
 #[test]
 fn every_outcome() {
-    for outcome in [
-        json!("complete"),
-        json!({"executor_failed": {"step": 2}}),
-        json!("canceled"),
-    ] {
-        let mut report: Value =
-            serde_json::from_str(include_str!("documents/report-v1.json")).unwrap();
+    for outcome in [json!("complete"), json!({"executor_failed": {"step": 2}}), json!("canceled")] {
+        let mut report: Value = serde_json::from_str(include_str!("documents/report-v1.json")).unwrap();
         report["outcome"] = outcome;
         let read = Report::read(report.to_string().as_bytes()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), report);
@@ -94,12 +83,6 @@ fn the_step_record() {
     let mut record: Value = serde_json::from_str(text).unwrap();
     record["end"] = json!({"fault": {"message": "cannot write `/x`", "command_started": false}});
     let read = StepRecord::read(record.to_string().as_bytes()).unwrap();
-    assert!(matches!(
-        read.end,
-        StepEnd::Fault {
-            command_started: false,
-            ..
-        }
-    ));
+    assert!(matches!(read.end, StepEnd::Fault { command_started: false, .. }));
     assert_eq!(serde_json::to_value(&read).unwrap(), record);
 }

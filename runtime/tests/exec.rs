@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tessera_runtime::frames::{self, Stream};
-use tessera_runtime::step::{
-    BELL, FRAMES, MARK, RECORD, STEP_FILE, STEP_VERSION, StepEnd, StepFile, StepRecord, exit,
-};
+use tessera_runtime::step::{BELL, FRAMES, MARK, RECORD, STEP_FILE, STEP_VERSION, StepEnd, StepFile, StepRecord, exit};
 
 struct Job {
     around: tempfile::TempDir,
@@ -51,10 +49,7 @@ impl Job {
     fn finish(&self, mut child: Child) -> Done {
         let code = child.wait().unwrap().code().unwrap();
         let record = std::fs::read(self.step(RECORD)).ok();
-        Done {
-            code,
-            record: record.map(|record| StepRecord::read(&record).unwrap()),
-        }
+        Done { code, record: record.map(|record| StepRecord::read(&record).unwrap()) }
     }
 
     fn run(&self, step: &StepFile) -> Done {
@@ -171,17 +166,11 @@ fn stream_files_lie_in_the_tree_and_are_emptied_first() {
     let job = Job::new();
     std::fs::create_dir(job.tree("d")).unwrap();
     std::fs::write(job.tree("d/out"), "a longer text of an earlier step").unwrap();
-    let step = StepFile {
-        stdout: Some("/d/out".into()),
-        stderr: Some("/new/err".into()),
-        ..sh("echo out; echo err >&2")
-    };
+    let step =
+        StepFile { stdout: Some("/d/out".into()), stderr: Some("/new/err".into()), ..sh("echo out; echo err >&2") };
     assert_eq!(exited(&job.run(&step)), (0, None));
     assert_eq!(std::fs::read_to_string(job.tree("d/out")).unwrap(), "out\n");
-    assert_eq!(
-        std::fs::read_to_string(job.tree("new/err")).unwrap(),
-        "err\n"
-    );
+    assert_eq!(std::fs::read_to_string(job.tree("new/err")).unwrap(), "err\n");
     assert_eq!(job.printed(Stream::Stdout), "out\n");
     assert_eq!(job.printed(Stream::Stderr), "err\n");
 }
@@ -189,17 +178,10 @@ fn stream_files_lie_in_the_tree_and_are_emptied_first() {
 #[test]
 fn one_path_for_both_streams_is_one_file() {
     let job = Job::new();
-    let step = StepFile {
-        stdout: Some("/both".into()),
-        stderr: Some("/both".into()),
-        ..sh("echo out; echo err >&2")
-    };
+    let step = StepFile { stdout: Some("/both".into()), stderr: Some("/both".into()), ..sh("echo out; echo err >&2") };
     job.run(&step);
     let both = std::fs::read_to_string(job.tree("both")).unwrap();
-    assert!(
-        both.contains("out\n") && both.contains("err\n") && both.len() == 8,
-        "{both:?}"
-    );
+    assert!(both.contains("out\n") && both.contains("err\n") && both.len() == 8, "{both:?}");
     assert_eq!(job.printed(Stream::Stderr), "err\n");
 }
 
@@ -207,16 +189,10 @@ fn one_path_for_both_streams_is_one_file() {
 fn standard_input() {
     let job = Job::new();
     std::fs::write(job.tree("in"), "from the tree").unwrap();
-    let reads = |path: &str| StepFile {
-        stdin: Some(path.into()),
-        ..step(&["cat"])
-    };
+    let reads = |path: &str| StepFile { stdin: Some(path.into()), ..step(&["cat"]) };
     assert_eq!(exited(&job.run(&reads("/in"))), (0, None));
     assert_eq!(job.printed(Stream::Stdout), "from the tree");
-    assert_eq!(
-        std::fs::read_to_string(job.tree("in")).unwrap(),
-        "from the tree"
-    );
+    assert_eq!(std::fs::read_to_string(job.tree("in")).unwrap(), "from the tree");
 
     let job = Job::new();
     assert_eq!(exited(&job.run(&reads("/dev/null"))), (0, None));
@@ -231,25 +207,16 @@ fn standard_input() {
     // Without a writer a FIFO is empty, and nobody waits for one.
     let job = Job::new();
     fifo(&job.step("fifo"));
-    assert_eq!(
-        exited(&job.run(&reads(job.step("fifo").to_str().unwrap()))),
-        (0, None)
-    );
+    assert_eq!(exited(&job.run(&reads(job.step("fifo").to_str().unwrap()))), (0, None));
 }
 
 #[test]
 fn the_mark_refuses_a_second_start() {
     let job = Job::new();
-    let step = StepFile {
-        stdout: Some("/out".into()),
-        ..sh("echo once")
-    };
+    let step = StepFile { stdout: Some("/out".into()), ..sh("echo once") };
     job.run(&step);
     std::fs::remove_file(job.step(RECORD)).unwrap();
-    let again = job.run(&StepFile {
-        command: vec!["sh".into(), "-c".into(), "echo twice".into()],
-        ..step
-    });
+    let again = job.run(&StepFile { command: vec!["sh".into(), "-c".into(), "echo twice".into()], ..step });
     assert_eq!(again.code, exit::MARKED);
     assert!(again.record.is_none());
     assert_eq!(std::fs::read_to_string(job.tree("out")).unwrap(), "once\n");
@@ -264,9 +231,7 @@ fn a_background_process_holds_nothing_up() {
 
     // One that has left the group and keeps the pipe can only be killed by process 1, and is not waited for.
     let job = Job::new();
-    let done = job.run(&sh(
-        "setsid sh -c 'echo $$; exec sleep 1000' & echo started",
-    ));
+    let done = job.run(&sh("setsid sh -c 'echo $$; exec sleep 1000' & echo started"));
     assert_eq!(exited(&done), (0, None));
     for word in job.printed(Stream::Stdout).split_whitespace() {
         if word.parse::<u32>().is_ok() {
@@ -280,15 +245,9 @@ fn stopped(step: StepFile) -> (Job, Done) {
     let job = Job::new();
     fifo(&job.tree("ready"));
     let mut step = step;
-    step.env.insert(
-        "READY".into(),
-        job.tree("ready").to_string_lossy().into_owned(),
-    );
+    step.env.insert("READY".into(), job.tree("ready").to_string_lossy().into_owned());
     let child = job.start(&step);
-    File::open(job.tree("ready"))
-        .unwrap()
-        .read_to_end(&mut Vec::new())
-        .unwrap();
+    File::open(job.tree("ready")).unwrap().read_to_end(&mut Vec::new()).unwrap();
     let pid = child.id().to_string();
     assert!(Command::new("kill").arg(pid).status().unwrap().success());
     let done = job.finish(child);
@@ -309,10 +268,8 @@ fn a_stop_is_passed_on() {
 
 #[test]
 fn who_ignores_a_stop_is_killed() {
-    let (_, done) = stopped(StepFile {
-        stop_grace_ms: 50,
-        ..sh("trap '' TERM; : > $READY; while true; do sleep 0.01; done")
-    });
+    let (_, done) =
+        stopped(StepFile { stop_grace_ms: 50, ..sh("trap '' TERM; : > $READY; while true; do sleep 0.01; done") });
     assert_eq!(exited(&done), (137, Some(9)));
     assert!(done.record.unwrap().stopped);
 }
@@ -329,11 +286,7 @@ fn much_output_is_capped_but_its_file_is_whole() {
     assert_eq!(std::fs::metadata(job.tree("out")).unwrap().len(), 3_000_005);
     let frames = File::open(job.step(FRAMES)).unwrap();
     assert!(frames.metadata().unwrap().len() < 100_000);
-    assert!(
-        frames::tail(&frames, Stream::Stdout, 100)
-            .unwrap()
-            .ends_with("\nend\n")
-    );
+    assert!(frames::tail(&frames, Stream::Stdout, 100).unwrap().ends_with("\nend\n"));
     let head = frames::read(&frames, Stream::Stdout, 0, usize::MAX).unwrap();
     assert_eq!(head.bytes.len(), 1000);
     assert!(head.dropped > 2_900_000);
@@ -343,10 +296,7 @@ fn much_output_is_capped_but_its_file_is_whole() {
 fn a_working_directory_is_made() {
     let job = Job::new();
     let workdir = job.tree("deep/er").to_string_lossy().into_owned();
-    let step = StepFile {
-        workdir: Some(workdir.clone()),
-        ..step(&["pwd"])
-    };
+    let step = StepFile { workdir: Some(workdir.clone()), ..step(&["pwd"]) };
     job.run(&step);
     assert_eq!(job.printed(Stream::Stdout).trim_end(), workdir);
 }
@@ -357,22 +307,13 @@ fn what_cannot_be_prepared_is_a_fault_that_names_the_path() {
     std::fs::write(job.tree("file"), "").unwrap();
     let below_file = job.tree("file/below").to_string_lossy().into_owned();
     for step in [
-        StepFile {
-            workdir: Some(below_file.clone()),
-            ..sh("true")
-        },
-        StepFile {
-            stdout: Some("/file/below".into()),
-            ..sh("true")
-        },
+        StepFile { workdir: Some(below_file.clone()), ..sh("true") },
+        StepFile { stdout: Some("/file/below".into()), ..sh("true") },
     ] {
         let done = job.run(&step);
         assert_eq!(done.code, exit::WRAPPER);
         match done.record.unwrap().end {
-            StepEnd::Fault {
-                message,
-                command_started,
-            } => {
+            StepEnd::Fault { message, command_started } => {
                 assert!(message.contains("file/below"), "{message}");
                 assert!(!command_started);
             }

@@ -166,7 +166,8 @@ pub async fn nothing_is_left(site: &Site, work: &Path) {
     };
     let since = tokio::time::Instant::now();
     loop {
-        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let rows =
+            site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
         let folders: Vec<String> = std::fs::read_dir(work.join("docker"))
             .unwrap()
             .flatten()

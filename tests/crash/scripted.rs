@@ -92,7 +92,8 @@ async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
 async fn nothing_is_left(site: &Site, jobs: &std::path::Path) {
     let since = tokio::time::Instant::now();
     loop {
-        let rows = site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let rows =
+            site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
         // One folder an installation, and one in it for each job.
         let installations = std::fs::read_dir(jobs.join("jobs")).unwrap().flatten();
         let left: usize = installations.map(|entry| std::fs::read_dir(entry.path()).unwrap().count()).sum();

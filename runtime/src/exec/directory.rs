@@ -62,9 +62,7 @@ impl StepDirectory {
         let mut file = self.file(NEW_RECORD, flags, 0o644)?;
         file.write_all(&serde_json::to_vec(record)?)?;
         rustix::fs::fdatasync(&file)?;
-        Ok(rustix::fs::renameat(
-            &self.fd, NEW_RECORD, &self.fd, RECORD,
-        )?)
+        Ok(rustix::fs::renameat(&self.fd, NEW_RECORD, &self.fd, RECORD)?)
     }
 
     /// Wakes whoever listens. Nobody may, and that is no error.

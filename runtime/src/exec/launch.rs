@@ -24,17 +24,9 @@ pub(super) struct NotStarted {
 }
 
 /// Starts a step's command in a process group of its own.
-pub(super) fn launch(
-    step: &StepFile,
-    stdin: Stdio,
-    stdout: Stdio,
-    stderr: Stdio,
-) -> Result<Pid, NotStarted> {
+pub(super) fn launch(step: &StepFile, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Pid, NotStarted> {
     let Some((name, arguments)) = step.command.split_first() else {
-        return Err(NotStarted {
-            code: 127,
-            reason: "the command is empty".into(),
-        });
+        return Err(NotStarted { code: 127, reason: "the command is empty".into() });
     };
     let path = match step.env.get("PATH") {
         Some(path) => Some(OsString::from(path)),
@@ -53,10 +45,7 @@ pub(super) fn launch(
     let child = spawned.map_err(|error| cannot_execute(&program, &error))?;
     // Reaped with everyone else's orphans, so the handle itself is of no use.
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| NotStarted {
-        code: 126,
-        reason: format!("`{name}` has an impossible process id"),
-    })
+    pid.ok_or_else(|| NotStarted { code: 126, reason: format!("`{name}` has an impossible process id") })
 }
 
 /// The program a name stands for, as `execvp` finds it.
@@ -76,11 +65,7 @@ fn find(name: &str, path: Option<&OsStr>) -> Result<PathBuf, NotStarted> {
     let mut unusable = None;
     for directory in path.as_bytes().split(|byte| *byte == b':') {
         // An empty element is the working directory.
-        let directory = if directory.is_empty() {
-            b"."
-        } else {
-            directory
-        };
+        let directory = if directory.is_empty() { b"." } else { directory };
         let program = Path::new(OsStr::from_bytes(directory)).join(name);
         if !std::fs::metadata(&program).is_ok_and(|meta| meta.is_file()) {
             continue;
@@ -97,10 +82,7 @@ fn find(name: &str, path: Option<&OsStr>) -> Result<PathBuf, NotStarted> {
 }
 
 fn not_found(name: &str) -> NotStarted {
-    NotStarted {
-        code: 127,
-        reason: format!("`{name}` was not found in the image"),
-    }
+    NotStarted { code: 127, reason: format!("`{name}` was not found in the image") }
 }
 
 fn cannot_execute(program: &Path, error: &io::Error) -> NotStarted {
@@ -110,10 +92,7 @@ fn cannot_execute(program: &Path, error: &io::Error) -> NotStarted {
     } else {
         error.to_string()
     };
-    NotStarted {
-        code: 126,
-        reason: format!("`{}` cannot be executed: {why}", program.display()),
-    }
+    NotStarted { code: 126, reason: format!("`{}` cannot be executed: {why}", program.display()) }
 }
 
 #[cfg(test)]

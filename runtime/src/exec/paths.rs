@@ -43,29 +43,20 @@ impl Paths<'_> {
             let path = path.display();
             format!("cannot write `{path}` in the image as user {user}: {error}")
         };
-        let from_tree = |path: &Path, error: &io::Error| {
-            format!(
-                "cannot read `{}` in the task's tree: {error}",
-                path.display()
-            )
-        };
+        let from_tree =
+            |path: &Path, error: &io::Error| format!("cannot read `{}` in the task's tree: {error}", path.display());
         if let Some(around) = path.parent() {
             let made = self.image.make_directory(around);
             made.map_err(|error| into_image(around, &error))?;
         }
-        let found = self
-            .tree
-            .find(path)
-            .map_err(|error| from_tree(path, &error))?;
+        let found = self.tree.find(path).map_err(|error| from_tree(path, &error))?;
         let Some(found) = found else {
             return Ok(());
         };
         // The root itself has no name that something could be renamed to.
         let children = match path.parent() {
             Some(_) => vec![(found, path.to_owned())],
-            None => self
-                .children(path)
-                .map_err(|error| from_tree(path, &error))?,
+            None => self.children(path).map_err(|error| from_tree(path, &error))?,
         };
         for (entry, path) in children {
             if is_apart(self.step, &path) {
@@ -83,16 +74,10 @@ impl Paths<'_> {
                 notes: self.notes,
                 put: &mut |path| self.laid_in.push(path.to_owned()),
             };
-            copy.copy(&entry, &path, &slot, &path).map_err(
-                |CopyError {
-                     path,
-                     writing,
-                     error,
-                 }| match writing {
-                    true => into_image(&path, &error),
-                    false => from_tree(&path, &error),
-                },
-            )?;
+            copy.copy(&entry, &path, &slot, &path).map_err(|CopyError { path, writing, error }| match writing {
+                true => into_image(&path, &error),
+                false => from_tree(&path, &error),
+            })?;
         }
         Ok(())
     }
@@ -126,16 +111,12 @@ impl Paths<'_> {
                         self.notes.add(problem);
                     }
                 }
-                Harvest::Matches(pattern) => {
-                    match expand(self.image, pattern, &|path| is_apart(self.step, path)) {
-                        Ok(paths) => problems.extend(paths.iter().filter_map(|path| {
-                            self.harvest_one(path, Which::Missing(since), false).err()
-                        })),
-                        Err(error) => {
-                            problems.push(format!("cannot look for `{pattern}`: {error}"))
-                        }
-                    }
-                }
+                Harvest::Matches(pattern) => match expand(self.image, pattern, &|path| is_apart(self.step, path)) {
+                    Ok(paths) => problems.extend(
+                        paths.iter().filter_map(|path| self.harvest_one(path, Which::Missing(since), false).err()),
+                    ),
+                    Err(error) => problems.push(format!("cannot look for `{pattern}`: {error}")),
+                },
             }
         }
         // Deepest first, so that a directory is empty when its turn comes.
@@ -150,20 +131,13 @@ impl Paths<'_> {
     }
 
     fn harvest_one(&mut self, path: &Path, which: Which, lenient: bool) -> Result<(), String> {
-        let problem = |path: &Path, error: &io::Error| {
-            format!("cannot take `{}` from the image: {error}", path.display())
-        };
-        let found = self
-            .image
-            .find(path)
-            .map_err(|error| problem(path, &error))?;
+        let problem =
+            |path: &Path, error: &io::Error| format!("cannot take `{}` from the image: {error}", path.display());
+        let found = self.image.find(path).map_err(|error| problem(path, &error))?;
         let Some(found) = found.filter(|_| !is_apart(self.step, path)) else {
             return Ok(());
         };
-        let slot = self
-            .tree
-            .slot(path)
-            .map_err(|error| problem(path, &error))?;
+        let slot = self.tree.slot(path).map_err(|error| problem(path, &error))?;
         let copy = Copy {
             from: self.image,
             which,
@@ -182,9 +156,7 @@ impl Paths<'_> {
 /// Whether a path has no copy of its own in the image: it is mounted, ours, or the kernel's.
 fn is_apart(step: &StepFile, path: &Path) -> bool {
     let text = path.to_string_lossy();
-    is_kernel(&text)
-        || is_reserved(&text)
-        || step.mounted.iter().any(|mount| path.starts_with(mount))
+    is_kernel(&text) || is_reserved(&text) || step.mounted.iter().any(|mount| path.starts_with(mount))
 }
 
 #[cfg(test)]

@@ -38,11 +38,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         let given = arguments.get(at).map(String::as_str);
         PathBuf::from(given.unwrap_or(default))
     };
-    let code = run(&Places {
-        step: place(0, STEP_PATH),
-        tree: place(1, TREE_PATH),
-        image: PathBuf::from("/"),
-    });
+    let code = run(&Places { step: place(0, STEP_PATH), tree: place(1, TREE_PATH), image: PathBuf::from("/") });
     // Exit codes are bytes wherever they come from.
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
@@ -59,9 +55,7 @@ pub fn run(places: &Places) -> i32 {
 }
 
 fn attempt(places: &Places) -> io::Result<i32> {
-    let about = |path: &Path, error: io::Error| {
-        io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
-    };
+    let about = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
     let signals = Signals::catch()?;
     let directory = StepDirectory::open(&places.step).map_err(|e| about(&places.step, e))?;
     let step = directory.read_step().map_err(|e| about(&places.step, e))?;
@@ -75,13 +69,7 @@ fn attempt(places: &Places) -> io::Result<i32> {
 
     let mut notes = Notes::default();
     let mut wrapper = Wrapper {
-        paths: Paths {
-            image: &image,
-            tree: &tree,
-            step: &step,
-            notes: &mut notes,
-            laid_in: Vec::new(),
-        },
+        paths: Paths { image: &image, tree: &tree, step: &step, notes: &mut notes, laid_in: Vec::new() },
         directory: &directory,
         signals: &signals,
         step: &step,
@@ -155,19 +143,14 @@ impl Wrapper<'_> {
         laid_in?;
         if let Some(workdir) = &self.step.workdir {
             let made = self.paths.image.make_directory(Path::new(workdir));
-            made.and_then(|_| {
-                std::env::set_current_dir(self.paths.image.path().join(&workdir[1..]))
-            })
-            .map_err(|error| {
-                let user = rustix::process::geteuid().as_raw();
-                format!("cannot use `{workdir}` as working directory as user {user}: {error}")
-            })?;
+            made.and_then(|_| std::env::set_current_dir(self.paths.image.path().join(&workdir[1..]))).map_err(
+                |error| {
+                    let user = rustix::process::geteuid().as_raw();
+                    format!("cannot use `{workdir}` as working directory as user {user}: {error}")
+                },
+            )?;
         }
-        StreamFiles::open(
-            self.paths.tree,
-            self.step.stdout.as_deref(),
-            self.step.stderr.as_deref(),
-        )
+        StreamFiles::open(self.paths.tree, self.step.stdout.as_deref(), self.step.stderr.as_deref())
     }
 
     fn command(&mut self, files: &StreamFiles, since: Changed) -> io::Result<StepEnd> {
@@ -183,11 +166,7 @@ impl Wrapper<'_> {
         };
         let (out_reader, out_writer) = io::pipe()?;
         let (err_reader, err_writer) = io::pipe()?;
-        let mut sink = Sink::new(
-            frames,
-            (out_reader, files.stdout.clone()),
-            (err_reader, files.stderr.clone()),
-        )?;
+        let mut sink = Sink::new(frames, (out_reader, files.stdout.clone()), (err_reader, files.stderr.clone()))?;
 
         let stdin = match &self.step.stdin {
             None => Ok(Stdio::null()),
@@ -211,12 +190,7 @@ impl Wrapper<'_> {
         Ok(StepEnd::Exited { code, signal: None })
     }
 
-    fn supervised(
-        &mut self,
-        command: rustix::process::Pid,
-        mut sink: Sink,
-        since: Changed,
-    ) -> io::Result<StepEnd> {
+    fn supervised(&mut self, command: rustix::process::Pid, mut sink: Sink, since: Changed) -> io::Result<StepEnd> {
         let grace = Duration::from_millis(self.step.stop_grace_ms);
         let ended = supervise(command, self.signals, &mut sink, grace)?;
         sink.finish();
@@ -244,10 +218,7 @@ impl Wrapper<'_> {
 }
 
 fn fault(message: String, command_started: bool) -> StepEnd {
-    StepEnd::Fault {
-        message,
-        command_started,
-    }
+    StepEnd::Fault { message, command_started }
 }
 
 /// A shell's reading of a status (TES contract 12.6).

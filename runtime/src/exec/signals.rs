@@ -17,10 +17,7 @@ pub(super) struct Signals {
 impl Signals {
     /// From here on these signals are caught.
     pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self {
-            stop: caught(&[SIGTERM, SIGINT, SIGHUP, SIGQUIT])?,
-            child: caught(&[SIGCHLD])?,
-        })
+        Ok(Self { stop: caught(&[SIGTERM, SIGINT, SIGHUP, SIGQUIT])?, child: caught(&[SIGCHLD])? })
     }
 
     /// Whether the wrapper was asked to stop since the last look.

@@ -26,34 +26,22 @@ pub(super) struct StreamFile {
 
 impl StreamFiles {
     /// Opens them without changing what is in them; the same path shares one descriptor (TES contract 12.9).
-    pub(super) fn open(
-        tree: &Tree,
-        stdout: Option<&str>,
-        stderr: Option<&str>,
-    ) -> Result<Self, String> {
-        let out = stdout
-            .map(|path| StreamFile::open(tree, path))
-            .transpose()?;
+    pub(super) fn open(tree: &Tree, stdout: Option<&str>, stderr: Option<&str>) -> Result<Self, String> {
+        let out = stdout.map(|path| StreamFile::open(tree, path)).transpose()?;
         let out = out.map(Rc::new);
         let err = match (stderr, &out) {
             (Some(path), Some(out)) if out.path == path => Some(Rc::clone(out)),
             (Some(path), _) => Some(Rc::new(StreamFile::open(tree, path)?)),
             (None, _) => None,
         };
-        Ok(Self {
-            stdout: out,
-            stderr: err,
-        })
+        Ok(Self { stdout: out, stderr: err })
     }
 
     /// Empties them, as `>` does.
     pub(super) fn truncate(&self) -> Result<(), String> {
         for stream in [&self.stdout, &self.stderr].into_iter().flatten() {
             if !is_kernel(&stream.path) {
-                stream
-                    .file
-                    .set_len(0)
-                    .map_err(|error| format!("cannot write `{}`: {error}", stream.path))?;
+                stream.file.set_len(0).map_err(|error| format!("cannot write `{}`: {error}", stream.path))?;
             }
         }
         Ok(())
@@ -64,21 +52,16 @@ impl StreamFile {
     fn open(tree: &Tree, path: &str) -> Result<Self, String> {
         let opened = match is_kernel(path) {
             true => open_device(path, OFlags::WRONLY),
-            false => tree.open_to_write(Path::new(path)).and_then(|file| {
-                match file.metadata()?.is_file() {
-                    true => Ok(file),
-                    false => Err(io::Error::other("not a regular file")),
-                }
+            false => tree.open_to_write(Path::new(path)).and_then(|file| match file.metadata()?.is_file() {
+                true => Ok(file),
+                false => Err(io::Error::other("not a regular file")),
             }),
         };
         let file = opened.map_err(|error| {
             let user = rustix::process::geteuid().as_raw();
             format!("cannot write `{path}` as user {user} of the container: {error}")
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(Self { path: path.to_owned(), file })
     }
 }
 

@@ -58,20 +58,11 @@ impl Sink {
     ) -> io::Result<Self> {
         let output = |stream, (pipe, file): (PipeReader, _)| -> io::Result<Output> {
             set_blocking(&pipe, false)?;
-            Ok(Output {
-                stream,
-                pipe: Some(pipe),
-                file,
-                pending: Vec::new(),
-                flushed: None,
-            })
+            Ok(Output { stream, pipe: Some(pipe), file, pending: Vec::new(), flushed: None })
         };
         Ok(Self {
             frames: Some(frames),
-            outputs: [
-                output(Stream::Stdout, stdout)?,
-                output(Stream::Stderr, stderr)?,
-            ],
+            outputs: [output(Stream::Stdout, stdout)?, output(Stream::Stderr, stderr)?],
             broken: None,
             lost: None,
         })
@@ -99,8 +90,7 @@ impl Sink {
         if let Some(stream) = &output.file
             && let Err(error) = (&stream.file).write_all(bytes)
         {
-            self.broken
-                .get_or_insert(format!("cannot write `{}`: {error}", stream.path));
+            self.broken.get_or_insert(format!("cannot write `{}`: {error}", stream.path));
             output.file = None;
         }
         output.pending.extend_from_slice(bytes);
@@ -166,12 +156,7 @@ impl Output {
 }
 
 /// Runs until the command has ended and nothing of it is left.
-pub(super) fn supervise(
-    command: Pid,
-    signals: &Signals,
-    sink: &mut Sink,
-    stop_grace: Duration,
-) -> io::Result<Ended> {
+pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_grace: Duration) -> io::Result<Ended> {
     let mut buffer = vec![0; 64 * 1024];
     let mut stopped = false;
     let mut kill_at: Option<Instant> = None;
@@ -206,28 +191,18 @@ pub(super) fn supervise(
     end_everything(command);
     let left = !all_gone(command);
     sink.drain(&mut buffer);
-    Ok(Ended {
-        status,
-        stopped,
-        left,
-    })
+    Ok(Ended { status, stopped, left })
 }
 
 /// Waits for a signal, for output, or for the next thing that is due; answers where there is output.
 fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<[bool; 2]> {
     let now = Instant::now();
-    let dues = sink
-        .outputs
-        .iter()
-        .filter(|output| !output.pending.is_empty());
+    let dues = sink.outputs.iter().filter(|output| !output.pending.is_empty());
     let dues = dues.map(|output| output.due(now).unwrap_or(now));
     let timeout = dues.chain(kill_at).min().map(|due| {
         // Rounded up, or the loop would spin through the last millisecond.
         let wait = due.saturating_duration_since(now) + Duration::from_millis(1);
-        Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(wait.subsec_nanos()),
-        }
+        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(wait.subsec_nanos()) }
     });
     let mut polled = Vec::with_capacity(4);
     for pipe in signals.pipes() {

@@ -20,10 +20,7 @@ pub struct Chunk {
 
 /// At most `max` bytes of a stream from an offset on. A frame still being written is not there yet.
 pub fn read(file: &File, stream: Stream, from: u64, max: usize) -> io::Result<Chunk> {
-    let mut chunk = Chunk {
-        next: from,
-        ..Chunk::default()
-    };
+    let mut chunk = Chunk { next: from, ..Chunk::default() };
     let mut frames = Frames::new(file)?;
     while let Some(frame) = frames.next()? {
         if frame.stream != stream {
@@ -143,13 +140,7 @@ const MOST: u64 = 8 << 30;
 
 impl<'a> Frames<'a> {
     fn new(file: &'a File) -> io::Result<Self> {
-        Ok(Self {
-            file,
-            at: 0,
-            end: file.metadata()?.len().min(MOST),
-            window: Vec::new(),
-            window_at: 0,
-        })
+        Ok(Self { file, at: 0, end: file.metadata()?.len().min(MOST), window: Vec::new(), window_at: 0 })
     }
 
     fn next(&mut self) -> io::Result<Option<Frame>> {
@@ -182,10 +173,7 @@ impl<'a> Frames<'a> {
             return Ok(None);
         }
         let content = match frame.content {
-            Content::Payload { length, .. } => Content::Payload {
-                at: payload_at,
-                length,
-            },
+            Content::Payload { length, .. } => Content::Payload { at: payload_at, length },
             Content::Cut { dropped } => Content::Cut { dropped },
         };
         Ok(Some((Frame { content, ..frame }, end + 1)))
@@ -225,10 +213,7 @@ impl<'a> Frames<'a> {
             self.window.resize(WINDOW, 0);
             let mut filled = 0;
             while filled < self.window.len() {
-                match self
-                    .file
-                    .read_at(&mut self.window[filled..], at + filled as u64)
-                {
+                match self.file.read_at(&mut self.window[filled..], at + filled as u64) {
                     Ok(0) => break,
                     Ok(more) => filled += more,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -259,21 +244,13 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
         Some(word) => (word, true),
         None => (kind, false),
     };
-    let stream = Stream::ALL
-        .into_iter()
-        .find(|stream| stream.word() == word)?;
+    let stream = Stream::ALL.into_iter().find(|stream| stream.word() == word)?;
     let content = if cut {
         Content::Cut { dropped: number }
     } else {
-        let length = usize::try_from(number)
-            .ok()
-            .filter(|length| *length <= LONGEST)?;
+        let length = usize::try_from(number).ok().filter(|length| *length <= LONGEST)?;
         Content::Payload { at: 0, length }
     };
-    let frame = Frame {
-        stream,
-        offset,
-        content,
-    };
+    let frame = Frame { stream, offset, content };
     Some((frame, newline + 2))
 }

@@ -37,13 +37,7 @@ fn whole(file: &File, stream: Stream) -> Vec<u8> {
 
 #[test]
 fn the_format_is_fixed() {
-    let bytes = written(
-        &[
-            (Stream::Stdout, b"hello\n".to_vec()),
-            (Stream::Stderr, b"oops".to_vec()),
-        ],
-        100,
-    );
+    let bytes = written(&[(Stream::Stdout, b"hello\n".to_vec()), (Stream::Stderr, b"oops".to_vec())], 100);
     assert_eq!(bytes, b"\x1eout 0 6\nhello\n\n\x1eerr 0 4\noops\n");
 }
 
@@ -59,19 +53,13 @@ fn beyond_the_cap_the_end_is_kept() {
     let end = read(&file, Stream::Stderr, head.next, usize::MAX).unwrap();
     assert_eq!(end.next, printed.len() as u64);
     assert_eq!(end.bytes, &printed[150..]);
-    assert_eq!(
-        tail(&file, Stream::Stderr, 51).unwrap(),
-        format!("y{}", "z".repeat(50))
-    );
+    assert_eq!(tail(&file, Stream::Stderr, 51).unwrap(), format!("y{}", "z".repeat(50)));
 }
 
 #[test]
 fn a_gap_is_named_in_the_tail() {
     let file = file(b"\x1eout 0 3\nabc\n\x1eout-cut 3 7\n\n\x1eout 10 3\nxyz\n");
-    assert_eq!(
-        tail(&file, Stream::Stdout, 100).unwrap(),
-        "abc\n[7 bytes not kept]\nxyz"
-    );
+    assert_eq!(tail(&file, Stream::Stdout, 100).unwrap(), "abc\n[7 bytes not kept]\nxyz");
     assert_eq!(tail(&file, Stream::Stdout, 2).unwrap(), "yz");
 }
 
@@ -85,13 +73,7 @@ fn a_payload_cannot_pretend_to_be_a_frame() {
 
 #[test]
 fn half_a_frame_is_not_there_yet() {
-    let bytes = written(
-        &[
-            (Stream::Stdout, b"one".to_vec()),
-            (Stream::Stdout, b"two".to_vec()),
-        ],
-        100,
-    );
+    let bytes = written(&[(Stream::Stdout, b"one".to_vec()), (Stream::Stdout, b"two".to_vec())], 100);
     for cut in 13..bytes.len() {
         assert_eq!(whole(&file(&bytes[..cut]), Stream::Stdout), b"one", "{cut}");
     }
@@ -99,10 +81,7 @@ fn half_a_frame_is_not_there_yet() {
 
 #[test]
 fn characters_are_not_cut_and_nuls_are_replaced() {
-    let file = file(&written(
-        &[(Stream::Stdout, "aäöü\0b".as_bytes().to_vec())],
-        100,
-    ));
+    let file = file(&written(&[(Stream::Stdout, "aäöü\0b".as_bytes().to_vec())], 100));
     for max in 0..20 {
         let tail = tail(&file, Stream::Stdout, max).unwrap();
         assert!(tail.len() <= max);

@@ -27,12 +27,7 @@ struct Written {
 impl<W: Write> Writer<W> {
     /// Keeps at most `cap` bytes of each stream, and its end.
     pub fn new(to: W, cap: u64) -> Self {
-        Self {
-            to,
-            cap,
-            streams: Default::default(),
-            frame: Vec::with_capacity(LONGEST + 64),
-        }
+        Self { to, cap, streams: Default::default(), frame: Vec::with_capacity(LONGEST + 64) }
     }
 
     /// Adds what a command printed.
@@ -43,9 +38,7 @@ impl<W: Write> Writer<W> {
         let written = &mut self.streams[stream.index()];
         if !beyond.is_empty() {
             written.beyond += beyond.len() as u64;
-            written
-                .end
-                .extend(&beyond[beyond.len().saturating_sub(KEPT_END)..]);
+            written.end.extend(&beyond[beyond.len().saturating_sub(KEPT_END)..]);
             let surplus = written.end.len().saturating_sub(KEPT_END);
             written.end.drain(..surplus);
         }
@@ -63,12 +56,7 @@ impl<W: Write> Writer<W> {
             let end = Vec::from(written.end);
             let dropped = written.beyond - end.len() as u64;
             if dropped > 0 {
-                self.frame(
-                    &format!("{}-cut", stream.word()),
-                    written.kept,
-                    dropped,
-                    &[],
-                )?;
+                self.frame(&format!("{}-cut", stream.word()), written.kept, dropped, &[])?;
             }
             self.frames(stream, written.kept + dropped, &end)?;
         }

@@ -33,27 +33,15 @@ fn plan() -> Plan {
 }
 
 fn input(path: &str, kind: Option<Kind>) -> Input {
-    Input {
-        path: path.into(),
-        source: Source::Url("/x".into()),
-        kind,
-    }
+    Input { path: path.into(), source: Source::Url("/x".into()), kind }
 }
 
 fn output(path: &str, kind: Option<Kind>) -> Output {
-    Output {
-        path: path.into(),
-        url: "/x".into(),
-        path_prefix: None,
-        kind,
-    }
+    Output { path: path.into(), url: "/x".into(), path_prefix: None, kind }
 }
 
 fn pattern_output(path: &str) -> Output {
-    Output {
-        path_prefix: Some("/".into()),
-        ..output(path, None)
-    }
+    Output { path_prefix: Some("/".into()), ..output(path, None) }
 }
 
 /// The mounts beside `/tmp`; a `*` marks those that need not be directories.
@@ -61,13 +49,7 @@ fn mounts(plan: &Plan) -> Vec<String> {
     (Layout::of(plan).unwrap().mounts.into_iter())
         .inspect(|mount| assert_eq!(mount.container[1..], mount.tree))
         .filter(|mount| mount.container != "/tmp")
-        .map(|mount| {
-            format!(
-                "{}{}",
-                mount.container,
-                if mount.directory { "" } else { "*" }
-            )
-        })
+        .map(|mount| format!("{}{}", mount.container, if mount.directory { "" } else { "*" }))
         .collect()
 }
 
@@ -97,10 +79,7 @@ fn inputs() {
         ("/opt/db/", DIRECTORY, "/opt/db"),
         ("/root/db", None, "/root/db*"),
     ] {
-        let plan = Plan {
-            inputs: vec![input(path, kind)],
-            ..plan()
-        };
+        let plan = Plan { inputs: vec![input(path, kind)], ..plan() };
         assert_eq!(mounts(&plan), [expected], "{path}");
         let step = Layout::of(&plan).unwrap().step_file(&plan, 0);
         assert!(step.lay_in.is_empty() && step.harvest.is_empty(), "{path}");
@@ -110,10 +89,7 @@ fn inputs() {
 #[test]
 fn an_input_at_an_image_root_is_laid_in() {
     for kind in [DIRECTORY, None] {
-        let plan = Plan {
-            inputs: vec![input("/root", kind)],
-            ..plan()
-        };
+        let plan = Plan { inputs: vec![input("/root", kind)], ..plan() };
         assert!(mounts(&plan).is_empty());
         let step = Layout::of(&plan).unwrap().step_file(&plan, 0);
         assert_eq!(step.lay_in, ["/root"]);
@@ -122,13 +98,8 @@ fn an_input_at_an_image_root_is_laid_in() {
 
 #[test]
 fn content_is_a_file_whatever_it_was_called() {
-    let plan = Plan {
-        inputs: vec![Input {
-            source: Source::Content(String::new()),
-            ..input("/opt/x", DIRECTORY)
-        }],
-        ..plan()
-    };
+    let plan =
+        Plan { inputs: vec![Input { source: Source::Content(String::new()), ..input("/opt/x", DIRECTORY) }], ..plan() };
     assert_eq!(mounts(&plan), ["/opt/x*"]);
 }
 
@@ -146,24 +117,13 @@ fn outputs() {
         (output("/w/outputs/", DIRECTORY), Some("/w/outputs"), vec![]),
         (pattern_output("/w/*.txt"), Some("/w"), vec![]),
         (pattern_output("/w/a?/b/*.txt"), Some("/w"), vec![]),
-        (
-            pattern_output("/*.txt"),
-            None,
-            vec![Harvest::Matches("/*.txt".into())],
-        ),
-        (
-            pattern_output("/opt/o/*"),
-            None,
-            vec![Harvest::Matches("/opt/o/*".into())],
-        ),
+        (pattern_output("/*.txt"), None, vec![Harvest::Matches("/*.txt".into())]),
+        (pattern_output("/opt/o/*"), None, vec![Harvest::Matches("/opt/o/*".into())]),
         // Without a prefix a bracket is a bracket.
         (output("/opt/o[1]", FILE), None, whole("/opt/o[1]")),
     ] {
         let path = output.path.clone();
-        let plan = Plan {
-            outputs: vec![output],
-            ..plan()
-        };
+        let plan = Plan { outputs: vec![output], ..plan() };
         assert_eq!(mounts(&plan), Vec::from_iter(mounted), "{path}");
         let step = Layout::of(&plan).unwrap().step_file(&plan, 0);
         assert_eq!(step.harvest, harvest, "{path}");
@@ -173,39 +133,23 @@ fn outputs() {
 
 #[test]
 fn an_output_directory_is_made_only_when_nothing_else_covers_its_parent() {
-    let alone = Plan {
-        outputs: vec![output("/work/out", DIRECTORY)],
-        ..plan()
-    };
+    let alone = Plan { outputs: vec![output("/work/out", DIRECTORY)], ..plan() };
     let layout = Layout::of(&alone).unwrap();
     assert!(layout.directories.contains(&"/work/out".to_owned()));
 
-    let covered = Plan {
-        executors: vec![Executor {
-            workdir: Some("/work".into()),
-            ..executor()
-        }],
-        ..alone
-    };
+    let covered = Plan { executors: vec![Executor { workdir: Some("/work".into()), ..executor() }], ..alone };
     let layout = Layout::of(&covered).unwrap();
     assert!(!layout.directories.contains(&"/work/out".to_owned()));
     assert!(layout.directories.contains(&"/work".to_owned()));
     assert_eq!(mounts(&covered), ["/work"]);
 
-    let nested = Plan {
-        outputs: vec![output("/o/in", DIRECTORY), output("/o", DIRECTORY)],
-        ..plan()
-    };
+    let nested = Plan { outputs: vec![output("/o/in", DIRECTORY), output("/o", DIRECTORY)], ..plan() };
     assert_eq!(Layout::of(&nested).unwrap().directories, ["/o", "/tmp"]);
 }
 
 #[test]
 fn an_output_file_is_never_made_and_its_parent_always() {
-    let plan = Plan {
-        inputs: vec![input("/w/in", FILE)],
-        outputs: vec![output("/w/deep/er/out.txt", FILE)],
-        ..plan()
-    };
+    let plan = Plan { inputs: vec![input("/w/in", FILE)], outputs: vec![output("/w/deep/er/out.txt", FILE)], ..plan() };
     let layout = Layout::of(&plan).unwrap();
     assert_eq!(layout.directories, ["/tmp", "/w", "/w/deep/er"]);
     assert_eq!(mounts(&plan), ["/w"]);
@@ -214,12 +158,7 @@ fn an_output_file_is_never_made_and_its_parent_always() {
 #[test]
 fn volumes_are_mounted_exactly_wherever_they_are() {
     let plan = Plan {
-        volumes: vec![
-            "/opt/v".into(),
-            "/v/a".into(),
-            "/v".into(),
-            "/var/lib/x/".into(),
-        ],
+        volumes: vec!["/opt/v".into(), "/v/a".into(), "/v".into(), "/var/lib/x/".into()],
         inputs: vec![input("/v/a/in", FILE), input("/opt/v/in", FILE)],
         outputs: vec![output("/opt/v/out", FILE)],
         ..plan()
@@ -232,13 +171,7 @@ fn volumes_are_mounted_exactly_wherever_they_are() {
 #[test]
 fn streams() {
     let with = |stdout: &str| Plan {
-        executors: vec![
-            Executor {
-                stdout: Some(stdout.into()),
-                ..executor()
-            },
-            executor(),
-        ],
+        executors: vec![Executor { stdout: Some(stdout.into()), ..executor() }, executor()],
         ..plan()
     };
     let offered = |plan: &Plan, index| Layout::of(plan).unwrap().step_file(plan, index).offer;
@@ -259,13 +192,7 @@ fn streams() {
 #[test]
 fn workdirs() {
     let with = |workdir: &str, executors: usize| Plan {
-        executors: vec![
-            Executor {
-                workdir: Some(workdir.into()),
-                ..executor()
-            };
-            executors
-        ],
+        executors: vec![Executor { workdir: Some(workdir.into()), ..executor() }; executors],
         ..plan()
     };
     assert_eq!(mounts(&with("/work/", 1)), ["/work"]);
@@ -293,40 +220,23 @@ fn one_tree_backs_what_nests() {
         ..plan()
     };
     assert_eq!(mounts(&plan), ["/opt/db*", "/s*"]);
-    assert!(
-        Layout::of(&plan)
-            .unwrap()
-            .step_file(&plan, 0)
-            .harvest
-            .is_empty()
-    );
+    assert!(Layout::of(&plan).unwrap().step_file(&plan, 0).harvest.is_empty());
 }
 
 #[test]
 fn what_cannot_be_laid_out() {
-    let of = |input_path: &str| {
-        Layout::of(&Plan {
-            inputs: vec![input(input_path, None)],
-            ..plan()
-        })
-        .unwrap_err()
-    };
+    let of = |input_path: &str| Layout::of(&Plan { inputs: vec![input(input_path, None)], ..plan() }).unwrap_err();
     assert_eq!(of("/"), LayoutError::Root);
     assert_eq!(of("/./"), LayoutError::Root);
     assert_eq!(of("x"), LayoutError::NotAbsolute("x".into()));
     assert_eq!(of("/a/../b"), LayoutError::NotAbsolute("/a/../b".into()));
-    assert_eq!(
-        of("/.tessera/x"),
-        LayoutError::Reserved("/.tessera/x".into())
-    );
+    assert_eq!(of("/.tessera/x"), LayoutError::Reserved("/.tessera/x".into()));
     assert_eq!(of("/dev/shm/x"), LayoutError::Kernel("/dev/shm/x".into()));
     assert_eq!(of("/sys"), LayoutError::Kernel("/sys".into()));
 }
 
 fn a_path() -> impl Strategy<Value = String> {
-    let component = prop::sample::select(vec![
-        "a", "b", "opt", "root", "tmp", "usr", "optional", "lib", "x y", ".h",
-    ]);
+    let component = prop::sample::select(vec!["a", "b", "opt", "root", "tmp", "usr", "optional", "lib", "x y", ".h"]);
     prop::collection::vec(component, 1..5).prop_map(|parts| format!("/{}", parts.join("/")))
 }
 

@@ -28,12 +28,8 @@ const AT_ONCE: usize = 4;
 /// Doing it again after a crash is harmless.
 pub async fn bring_in(plan: &Plan, tree: &Tree) -> Result<Vec<String>, Fault> {
     let stop = StopOnDrop::default();
-    let bringing = Bringing {
-        host: Arc::new(Host::new(&plan.storage)),
-        web: Web::new(Patience::DOWNLOAD),
-        tree,
-        stop: &stop,
-    };
+    let bringing =
+        Bringing { host: Arc::new(Host::new(&plan.storage)), web: Web::new(Patience::DOWNLOAD), tree, stop: &stop };
     let mut notes = Notes::default();
     for wave in waves(&plan.inputs) {
         let fetched = stream::iter(wave)
@@ -88,9 +84,8 @@ struct Bringing<'a> {
 impl Bringing<'_> {
     async fn input(&self, index: usize, input: &Input) -> Result<Notes, Trouble> {
         let part = format!("{PART}-{index}");
-        let path = normal(&input.path).ok_or_else(|| {
-            Trouble::rejected(format!("the input path `{}` is not absolute", input.path))
-        })?;
+        let path = normal(&input.path)
+            .ok_or_else(|| Trouble::rejected(format!("the input path `{}` is not absolute", input.path)))?;
         match &input.source {
             Source::Content(text) => {
                 let (tree, text) = (self.tree.clone(), text.clone());
@@ -111,12 +106,10 @@ impl Bringing<'_> {
                     };
                     blocking(move || input.copy()).await
                 }
-                Location::Web(_) if input.kind == Some(Kind::Directory) => {
-                    Err(Trouble::rejected(format!(
-                        "`{}` cannot be brought in as a directory: HTTP has no listing",
-                        redacted(url)
-                    )))
-                }
+                Location::Web(_) if input.kind == Some(Kind::Directory) => Err(Trouble::rejected(format!(
+                    "`{}` cannot be brought in as a directory: HTTP has no listing",
+                    redacted(url)
+                ))),
                 Location::Web(from) => {
                     let slot = slot(self.tree, &path)?;
                     self.web.get(&from, &slot, &path, &part).await?;
@@ -128,8 +121,7 @@ impl Bringing<'_> {
 }
 
 fn slot(tree: &Tree, path: &str) -> Result<Slot, Trouble> {
-    tree.slot(Path::new(path))
-        .map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
+    tree.slot(Path::new(path)).map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
 }
 
 /// A file whose text came with the task.
@@ -148,12 +140,7 @@ pub(super) fn put(slot: &Slot, part: &str, file: &std::fs::File) -> io::Result<(
     use std::os::fd::AsFd;
     rustix::fs::fchmod(file, Mode::from_raw_mode(0o777))?;
     clear_for_file(slot.directory.as_fd(), &slot.name)?;
-    Ok(rustix::fs::renameat(
-        &slot.directory,
-        part,
-        &slot.directory,
-        &slot.name,
-    )?)
+    Ok(rustix::fs::renameat(&slot.directory, part, &slot.directory, &slot.name)?)
 }
 
 struct FromHost {
@@ -170,10 +157,10 @@ struct FromHost {
 impl FromHost {
     fn copy(self) -> Result<Notes, Trouble> {
         let (shown, from) = (&self.shown, self.from.to_read());
-        let entry = self.host.find(from).map_err(|trouble| Trouble {
-            message: format!("input `{shown}`: {}", trouble.message),
-            ..trouble
-        })?;
+        let entry = self
+            .host
+            .find(from)
+            .map_err(|trouble| Trouble { message: format!("input `{shown}`: {}", trouble.message), ..trouble })?;
         let mut notes = Notes::default();
         match (entry.kind(), self.kind) {
             (EntryKind::File, Some(Kind::Directory)) => {

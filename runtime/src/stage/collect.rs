@@ -77,11 +77,7 @@ const MOST: usize = 1_000_000;
 
 /// Looks at everything that is to be delivered.
 pub(super) fn collect(plan: &Plan, tree: &Tree) -> Collected {
-    let mut collector = Collector {
-        tree,
-        missing: plan.policy.missing_output,
-        collected: Collected::default(),
-    };
+    let mut collector = Collector { tree, missing: plan.policy.missing_output, collected: Collected::default() };
     for output in &plan.outputs {
         if let Err(trouble) = collector.output(output) {
             collector.collected.troubles.push(trouble);
@@ -99,9 +95,8 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn output(&mut self, output: &Output) -> Result<(), Trouble> {
         let target = Target::parse(&output.url)?;
-        let path = normal(&output.path).ok_or_else(|| {
-            Trouble::rejected(format!("the output path `{}` is not absolute", output.path))
-        })?;
+        let path = normal(&output.path)
+            .ok_or_else(|| Trouble::rejected(format!("the output path `{}` is not absolute", output.path)))?;
         match &output.path_prefix {
             Some(prefix) if output.is_pattern() => self.pattern(&path, prefix, &target),
             Some(_) | None => self.literal(&path, output, target),
@@ -109,19 +104,16 @@ impl Collector<'_> {
     }
 
     fn pattern(&mut self, pattern: &str, prefix: &str, target: &Target) -> Result<(), Trouble> {
-        let found = expand(self.tree, pattern, &|path| is_part(path)).map_err(|error| {
-            Trouble::reading(format!("cannot look for the output `{pattern}`"), &error)
-        })?;
+        let found = expand(self.tree, pattern, &|path| is_part(path))
+            .map_err(|error| Trouble::reading(format!("cannot look for the output `{pattern}`"), &error))?;
         if found.is_empty() {
             self.note(format!("nothing matches the output `{pattern}`"));
         }
         let prefix = normal(prefix).unwrap_or_default();
         for path in found {
-            let below = path.strip_prefix(&prefix).map_err(|_| {
-                Trouble::rejected(format!(
-                    "the output `{pattern}` does not lie below `{prefix}`"
-                ))
-            })?;
+            let below = path
+                .strip_prefix(&prefix)
+                .map_err(|_| Trouble::rejected(format!("the output `{pattern}` does not lie below `{prefix}`")))?;
             let target = target.below(below)?;
             match self.find(&path)? {
                 Some(entry) => self.entry(&entry, &path, target, &mut Vec::new())?,
@@ -140,10 +132,7 @@ impl Collector<'_> {
         let target = match (entry.kind(), name) {
             // Into the directory that the URL names.
             (EntryKind::File, Some(name)) if output.url.ends_with('/') => target.below(name)?,
-            (EntryKind::Directory, _) => Target {
-                url: trimmed(&target.url),
-                to: target.to,
-            },
+            (EntryKind::Directory, _) => Target { url: trimmed(&target.url), to: target.to },
             (EntryKind::File | EntryKind::Link | EntryKind::Special, _) => target,
         };
         if entry.kind() == EntryKind::Special {
@@ -183,10 +172,7 @@ impl Collector<'_> {
             EntryKind::File => self.item(true, path, target),
             EntryKind::Directory => self.directory(entry, path, target, above),
             EntryKind::Link | EntryKind::Special => {
-                self.note(format!(
-                    "`{}` is neither a file nor a directory and was not delivered",
-                    path.display()
-                ));
+                self.note(format!("`{}` is neither a file nor a directory and was not delivered", path.display()));
                 Ok(())
             }
         }
@@ -199,21 +185,13 @@ impl Collector<'_> {
         target: Target,
         above: &mut Vec<(u64, u64)>,
     ) -> Result<(), Trouble> {
-        let reading = |error: io::Error| {
-            Trouble::reading(format!("cannot read `{}`", path.display()), &error)
-        };
+        let reading = |error: io::Error| Trouble::reading(format!("cannot read `{}`", path.display()), &error);
         if above.contains(&directory.identity()) {
-            self.note(format!(
-                "`{}` leads back to a directory around it and was not delivered",
-                path.display()
-            ));
+            self.note(format!("`{}` leads back to a directory around it and was not delivered", path.display()));
             return Ok(());
         }
         if above.len() == DEEPEST {
-            return Err(Trouble::rejected(format!(
-                "`{}` is more than {DEEPEST} directories deep",
-                path.display()
-            )));
+            return Err(Trouble::rejected(format!("`{}` is more than {DEEPEST} directories deep", path.display())));
         }
         self.item(false, path, target.clone())?;
         above.push(directory.identity());
@@ -239,23 +217,15 @@ impl Collector<'_> {
                 path.display()
             )));
         }
-        self.collected.items.push(Item {
-            file,
-            path: path.to_owned(),
-            target,
-        });
+        self.collected.items.push(Item { file, path: path.to_owned(), target });
         Ok(())
     }
 
     fn find(&self, path: &Path) -> Result<Option<Entry>, Trouble> {
         match self.tree.find(path) {
             // A link that leads in a circle leads nowhere.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                Ok(None)
-            }
-            found => found.map_err(|error| {
-                Trouble::reading(format!("cannot read `{}`", path.display()), &error)
-            }),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
+            found => found.map_err(|error| Trouble::reading(format!("cannot read `{}`", path.display()), &error)),
         }
     }
 
@@ -273,8 +243,7 @@ impl Collector<'_> {
 
 /// Whether this is what was left of a file that never became complete.
 fn is_part(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(PART))
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART))
 }
 
 /// A directory's URL without the slash at its end.

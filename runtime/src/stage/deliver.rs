@@ -40,14 +40,8 @@ pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered
         let (plan, tree) = (plan.clone(), tree.clone());
         blocking(move || Ok(collect(&plan, &tree))).await
     };
-    let Collected {
-        items,
-        mut notes,
-        mut troubles,
-    } = collected.unwrap_or_else(|trouble| Collected {
-        troubles: vec![trouble],
-        ..Collected::default()
-    });
+    let Collected { items, mut notes, mut troubles } =
+        collected.unwrap_or_else(|trouble| Collected { troubles: vec![trouble], ..Collected::default() });
     let delivering = Delivering {
         host: Arc::new(Host::new(&plan.storage)),
         web: Web::new(Patience::UPLOAD),
@@ -57,11 +51,8 @@ pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered
     };
     let mut files = Vec::new();
     for wave in waves(items) {
-        let sent: Vec<_> = stream::iter(wave)
-            .map(|(index, item)| delivering.item(index, item))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+        let sent: Vec<_> =
+            stream::iter(wave).map(|(index, item)| delivering.item(index, item)).buffered(AT_ONCE).collect().await;
         for outcome in sent {
             match outcome {
                 Ok(file) => files.extend(file),
@@ -77,11 +68,7 @@ pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered
     for trouble in troubles {
         notes.add(trouble.message);
     }
-    Delivered {
-        files,
-        notes: notes.into_lines(),
-        fault,
-    }
+    Delivered { files, notes: notes.into_lines(), fault }
 }
 
 /// The items in order, with a number each, those together that have different targets: where two have the same,

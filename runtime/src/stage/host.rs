@@ -41,16 +41,10 @@ impl Host {
         let forbidden: Vec<PathBuf> = (storage.file_forbidden.iter())
             .map(|path| canonical(path).unwrap_or_else(|_| PathBuf::from(path)))
             .collect();
-        let forbidden_identities = (forbidden.iter())
-            .filter_map(|path| open_itself(path).ok())
-            .map(|entry| entry.identity())
-            .collect();
+        let forbidden_identities =
+            (forbidden.iter()).filter_map(|path| open_itself(path).ok()).map(|entry| entry.identity()).collect();
         Self {
-            roots: storage
-                .file_roots
-                .iter()
-                .filter_map(|root| canonical(root).ok())
-                .collect(),
+            roots: storage.file_roots.iter().filter_map(|root| canonical(root).ok()).collect(),
             forbidden,
             forbidden_identities,
         }
@@ -59,9 +53,8 @@ impl Host {
     /// What a path leads to.
     pub(super) fn find(&self, path: &Path) -> Result<Entry, Trouble> {
         let shown = path.display();
-        let canonical = path
-            .canonicalize()
-            .map_err(|error| Trouble::reading(format!("cannot read `{shown}`"), &error))?;
+        let canonical =
+            path.canonicalize().map_err(|error| Trouble::reading(format!("cannot read `{shown}`"), &error))?;
         let root = self.root_of(&canonical, path)?;
         let entry = open_beneath(root, &canonical, OFlags::PATH).and_then(Entry::new);
         entry.map_err(|error| Trouble::reading(format!("cannot read `{shown}`"), &error))
@@ -70,11 +63,7 @@ impl Host {
     /// The root a canonical path lies below, unless it is forbidden; `path` is what it was called.
     fn root_of(&self, canonical: &Path, path: &Path) -> Result<&Path, Trouble> {
         let shown = path.display();
-        if self
-            .forbidden
-            .iter()
-            .any(|forbidden| canonical.starts_with(forbidden))
-        {
+        if self.forbidden.iter().any(|forbidden| canonical.starts_with(forbidden)) {
             let message = format!("`{shown}` lies in a directory that no task may use");
             return Err(Trouble::rejected(message));
         }
@@ -82,20 +71,14 @@ impl Host {
         let roots = self.roots.iter().filter(|root| canonical.starts_with(root));
         let root = roots.max_by_key(|root| root.components().count());
         root.map(PathBuf::as_path).ok_or_else(|| {
-            Trouble::rejected(format!(
-                "`{shown}` lies outside the directories that tasks may use on this server"
-            ))
+            Trouble::rejected(format!("`{shown}` lies outside the directories that tasks may use on this server"))
         })
     }
 
     /// A directory to write into, made with those above it where they are missing.
     pub(super) fn make_directory(&self, path: &Path) -> Result<OwnedFd, Trouble> {
-        let trouble = |error: &io::Error| {
-            Trouble::writing(
-                format!("cannot make the directory `{}`", path.display()),
-                error,
-            )
-        };
+        let trouble =
+            |error: &io::Error| Trouble::writing(format!("cannot make the directory `{}`", path.display()), error);
         let (canonical, missing) = split(path).map_err(|error| trouble(&error))?;
         let whole = canonical.join(&missing);
         let root = self.root_of(&whole, path)?;
@@ -107,8 +90,7 @@ impl Host {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let mut directory = open_beneath(root, &canonical, flags)?;
             for name in missing.components() {
-                match rustix::fs::mkdirat(&directory, name.as_os_str(), Mode::from_raw_mode(0o755))
-                {
+                match rustix::fs::mkdirat(&directory, name.as_os_str(), Mode::from_raw_mode(0o755)) {
                     Ok(()) => rustix::fs::fsync(&directory)?,
                     // Made by someone else at the same time.
                     Err(rustix::io::Errno::EXIST) => {}
@@ -123,22 +105,14 @@ impl Host {
     }
 
     /// Writes a file: under a temporary name, durably, then renamed; counted and hashed on the way.
-    pub(super) fn write(
-        &self,
-        source: &Entry,
-        path: &Path,
-        part: &str,
-        stop: &Stop,
-    ) -> Result<Written, Trouble> {
+    pub(super) fn write(&self, source: &Entry, path: &Path, part: &str, stop: &Stop) -> Result<Written, Trouble> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             let message = format!("`{}` does not name a file", path.display());
             return Err(Trouble::rejected(message));
         };
         let directory = self.make_directory(parent)?;
         let reading = |error: io::Error| Trouble::reading("cannot read the output", &error);
-        let writing = |error: io::Error| {
-            Trouble::writing(format!("cannot write `{}`", path.display()), &error)
-        };
+        let writing = |error: io::Error| Trouble::writing(format!("cannot write `{}`", path.display()), &error);
         let mut from = source.open_file().map_err(reading)?;
         let mut to = create_part(&directory, part).map_err(writing)?;
         let written = copy_hashed(&mut from, &mut to, stop).map_err(|failed| match failed {
@@ -172,8 +146,7 @@ impl Place for Host {
     }
 
     fn forbids(&self, entry: &Entry) -> bool {
-        entry.kind() == EntryKind::Directory
-            && self.forbidden_identities.contains(&entry.identity())
+        entry.kind() == EntryKind::Directory && self.forbidden_identities.contains(&entry.identity())
     }
 }
 
@@ -185,21 +158,11 @@ fn open_itself(path: &Path) -> io::Result<Entry> {
 /// Opens a canonical path beneath its root.
 fn open_beneath(root: &Path, canonical: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let below = canonical.strip_prefix(root).map_err(io::Error::other)?;
-    let below = if below.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        below
-    };
+    let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, root, directory, Mode::empty())?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    Ok(rustix::fs::openat2(
-        root,
-        below,
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )?)
+    Ok(rustix::fs::openat2(root, below, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
 /// The part of a path that exists, made canonical, and the rest, which has no `..`.
@@ -244,10 +207,7 @@ fn copy_hashed(from: &mut File, to: &mut File, stop: &Stop) -> Result<Written, F
         to.write_all(&buffer[..length]).map_err(Failed::Writing)?;
         size_bytes += length as u64;
     }
-    Ok(Written {
-        size_bytes,
-        sha256: hex(&hash.finalize()),
-    })
+    Ok(Written { size_bytes, sha256: hex(&hash.finalize()) })
 }
 
 /// Lower-case hexadecimal.

@@ -26,50 +26,27 @@ pub(super) struct HostPath {
 }
 
 /// What is encoded in a path that becomes part of a URL.
-const IN_PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
+const IN_PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 impl Location {
     pub(super) fn parse(url: &str) -> Result<Self, Trouble> {
         if url.starts_with('/') {
-            return Ok(Self::Host(HostPath {
-                raw: PathBuf::from(url),
-                decoded: None,
-            }));
+            return Ok(Self::Host(HostPath { raw: PathBuf::from(url), decoded: None }));
         }
-        let scheme = url
-            .split_once(':')
-            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("file") => Ok(Self::Host(host_path(url)?)),
             Some("http" | "https") => match Url::parse(url) {
                 Ok(parsed) if parsed.has_host() => Ok(Self::Web(parsed)),
-                Ok(_) => Err(Trouble::rejected(format!(
-                    "`{}` names no host",
-                    redacted(url)
-                ))),
-                Err(error) => Err(Trouble::rejected(format!(
-                    "`{}` is not a URL: {error}",
-                    redacted(url)
-                ))),
+                Ok(_) => Err(Trouble::rejected(format!("`{}` names no host", redacted(url)))),
+                Err(error) => Err(Trouble::rejected(format!("`{}` is not a URL: {error}", redacted(url)))),
             },
             Some(scheme) => Err(Trouble::rejected(format!(
                 "`{}` cannot be reached: no storage is configured for `{scheme}:`",
                 redacted(url)
             ))),
-            None => Err(Trouble::rejected(format!(
-                "`{}` is neither a URL nor an absolute path",
-                redacted(url)
-            ))),
+            None => Err(Trouble::rejected(format!("`{}` is neither a URL nor an absolute path", redacted(url)))),
         }
     }
 }
@@ -90,10 +67,7 @@ fn host_path(url: &str) -> Result<HostPath, Trouble> {
         let message = format!("`{}` holds a NUL", redacted(url));
         return Err(Trouble::rejected(message));
     }
-    Ok(HostPath {
-        raw: PathBuf::from(path),
-        decoded,
-    })
+    Ok(HostPath { raw: PathBuf::from(path), decoded })
 }
 
 impl HostPath {
@@ -128,9 +102,7 @@ pub(super) fn redacted(url: &str) -> String {
         return shown.to_owned();
     };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}{path}")
 }
 
@@ -158,10 +130,9 @@ mod tests {
 
     fn paths(url: &str) -> (String, Option<String>) {
         match Location::parse(url).unwrap() {
-            Location::Host(HostPath { raw, decoded }) => (
-                raw.to_string_lossy().into_owned(),
-                decoded.map(|path| path.to_string_lossy().into_owned()),
-            ),
+            Location::Host(HostPath { raw, decoded }) => {
+                (raw.to_string_lossy().into_owned(), decoded.map(|path| path.to_string_lossy().into_owned()))
+            }
             Location::Web(url) => panic!("{url}"),
         }
     }

@@ -30,11 +30,7 @@ impl Trouble {
     }
 
     pub(super) fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        Self {
-            class,
-            message: message.into(),
-            retry_after: None,
-        }
+        Self { class, message: message.into(), retry_after: None }
     }
 
     /// A file that could not be read.
@@ -86,11 +82,7 @@ impl Trouble {
     }
 
     pub(super) fn into_fault(self, user_code_started: bool) -> Fault {
-        Fault {
-            class: self.class,
-            message: self.message,
-            user_code_started,
-        }
+        Fault { class: self.class, message: self.message, user_code_started }
     }
 }
 
@@ -107,18 +99,10 @@ pub(super) struct Patience {
 
 impl Patience {
     /// For inputs: about half a minute.
-    pub(super) const DOWNLOAD: Self = Self {
-        tries: 6,
-        first: Duration::from_secs(1),
-        most: Duration::from_secs(30),
-    };
+    pub(super) const DOWNLOAD: Self = Self { tries: 6, first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// For outputs: about twenty minutes, since days of computing may hang on them (TES contract 10.7).
-    pub(super) const UPLOAD: Self = Self {
-        tries: 24,
-        first: Duration::from_secs(1),
-        most: Duration::from_secs(60),
-    };
+    pub(super) const UPLOAD: Self = Self { tries: 24, first: Duration::from_secs(1), most: Duration::from_secs(60) };
 
     /// Waits before trying again; `None` when it was tried often enough. `failed` counts from one.
     pub(super) async fn wait(&self, failed: u32, trouble: &Trouble) -> Option<()> {
@@ -164,8 +148,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Trouble> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(Trouble::unavailable(format!(
-            "staging was cut short: {error}"
-        ))),
+        Err(error) => Err(Trouble::unavailable(format!("staging was cut short: {error}"))),
     }
 }

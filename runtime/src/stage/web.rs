@@ -13,8 +13,7 @@ use std::time::Duration;
 use futures::stream;
 use jiff::Timestamp;
 use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
-    RETRY_AFTER,
+    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Body, Certificate, Client, Response, StatusCode, Url};
@@ -47,24 +46,13 @@ pub(super) struct Web {
 
 impl Web {
     pub(super) fn new(patience: Patience) -> Self {
-        Self {
-            patience,
-            client: OnceLock::new(),
-            stalled_after: STALLED_AFTER,
-        }
+        Self { patience, client: OnceLock::new(), stalled_after: STALLED_AFTER }
     }
 
     #[cfg(test)]
     pub(super) fn impatient(tries: u32, stalled_after: Duration) -> Self {
-        let patience = Patience {
-            tries,
-            first: Duration::from_millis(1),
-            most: Duration::from_millis(5),
-        };
-        Self {
-            stalled_after,
-            ..Self::new(patience)
-        }
+        let patience = Patience { tries, first: Duration::from_millis(1), most: Duration::from_millis(5) };
+        Self { stalled_after, ..Self::new(patience) }
     }
 
     fn client(&self) -> Result<&Client, Trouble> {
@@ -73,17 +61,10 @@ impl Web {
     }
 
     /// Fetches a file; `path` is what it is called in the container.
-    pub(super) async fn get(
-        &self,
-        url: &Url,
-        slot: &Slot,
-        path: &str,
-        part: &str,
-    ) -> Result<(), Trouble> {
+    pub(super) async fn get(&self, url: &Url, slot: &Slot, path: &str, part: &str) -> Result<(), Trouble> {
         let client = self.client()?;
         let shown = redacted(url.as_str());
-        let writing =
-            |error: io::Error| Trouble::writing(format!("cannot bring in `{path}`"), &error);
+        let writing = |error: io::Error| Trouble::writing(format!("cannot bring in `{path}`"), &error);
         let file = create_part(&slot.directory, part).map_err(writing)?;
         let mut download = Download {
             file: tokio::fs::File::from_std(file.try_clone().map_err(writing)?),
@@ -100,11 +81,7 @@ impl Web {
                 Ok(()) => break,
                 Err(trouble) => {
                     // What counts are tries without any progress.
-                    failed = if download.written > before {
-                        1
-                    } else {
-                        failed + 1
-                    };
+                    failed = if download.written > before { 1 } else { failed + 1 };
                     if self.patience.wait(failed, &trouble).await.is_none() {
                         return Err(trouble);
                     }
@@ -143,8 +120,7 @@ fn client(stalled_after: Duration) -> Result<Client, Trouble> {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let build = || -> reqwest::Result<Client> {
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-        let roots: reqwest::Result<Vec<_>> =
-            roots.map(|root| Certificate::from_der(root)).collect();
+        let roots: reqwest::Result<Vec<_>> = roots.map(|root| Certificate::from_der(root)).collect();
         Client::builder()
             // An image may have no certificates at all; those it has, and `SSL_CERT_FILE`, are added.
             .tls_certs_merge(roots?)
@@ -174,9 +150,7 @@ impl Download<'_> {
     async fn attempt(&mut self, client: &Client, url: &Url) -> Result<(), Trouble> {
         let mut request = client.get(url.clone());
         if let (true, Some(same)) = (self.written > 0, &self.same) {
-            request = request
-                .header(RANGE, format!("bytes={}-", self.written))
-                .header(IF_RANGE, same.clone());
+            request = request.header(RANGE, format!("bytes={}-", self.written)).header(IF_RANGE, same.clone());
         }
         let response = request.send().await;
         let response = response.map_err(|error| self.broken("cannot fetch", error))?;
@@ -190,20 +164,14 @@ impl Download<'_> {
             status => {
                 // Whatever was fetched before is of no use for another attempt either.
                 self.same = None;
-                return Err(refused(
-                    &format!("cannot fetch `{}`", self.shown),
-                    status,
-                    &response,
-                ));
+                return Err(refused(&format!("cannot fetch `{}`", self.shown), status, &response));
             }
         }
         self.body(response).await
     }
 
     fn goes_on(&self, headers: &HeaderMap) -> bool {
-        let range = headers
-            .get(CONTENT_RANGE)
-            .and_then(|range| range.to_str().ok());
+        let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
         let from = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
         self.same.is_some() && from.and_then(|from| from.parse().ok()) == Some(self.written)
     }
@@ -266,10 +234,7 @@ async fn upload(client: &Client, url: &Url, file: File) -> Result<Written, Troub
         return Err(refused("cannot deliver", status, &response));
     }
     let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Written {
-        size_bytes,
-        sha256: hex(&hash.finalize()),
-    })
+    Ok(Written { size_bytes, sha256: hex(&hash.finalize()) })
 }
 
 /// A file as a body, hashed while it is sent.
@@ -282,9 +247,7 @@ fn body(file: File, hash: Arc<Mutex<Sha256>>) -> Body {
             return Ok::<_, io::Error>(None);
         }
         piece.truncate(length);
-        hash.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .update(&piece);
+        hash.lock().unwrap_or_else(PoisonError::into_inner).update(&piece);
         Ok(Some((piece, (file, hash))))
     });
     Body::wrap_stream(pieces)
@@ -300,10 +263,7 @@ fn refused(what: &str, status: StatusCode, response: &Response) -> Trouble {
         || status == StatusCode::RANGE_NOT_SATISFIABLE
         || status == StatusCode::PARTIAL_CONTENT
     {
-        return Trouble {
-            retry_after: retry_after(response.headers()),
-            ..Trouble::unavailable(message)
-        };
+        return Trouble { retry_after: retry_after(response.headers()), ..Trouble::unavailable(message) };
     }
     Trouble::rejected(message)
 }
@@ -337,10 +297,7 @@ fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
 
 fn last_modified(headers: &HeaderMap) -> Option<Timespec> {
     let at = date(headers.get(LAST_MODIFIED)?)?;
-    Some(Timespec {
-        tv_sec: at.as_second(),
-        tv_nsec: 0,
-    })
+    Some(Timespec { tv_sec: at.as_second(), tv_nsec: 0 })
 }
 
 /// Seconds, or a date.

@@ -69,13 +69,7 @@ impl House {
     fn run(&mut self, command: impl FnOnce(&Self)) -> Vec<String> {
         let (image, tree, step) = (self.image.clone(), self.tree.clone(), self.step.clone());
         let mut notes = Notes::default();
-        let mut paths = Paths {
-            image: &image,
-            tree: &tree,
-            step: &step,
-            notes: &mut notes,
-            laid_in: Vec::new(),
-        };
+        let mut paths = Paths { image: &image, tree: &tree, step: &step, notes: &mut notes, laid_in: Vec::new() };
         paths.lay_in(&|| false).unwrap();
         let since = self.now();
         command(self);
@@ -132,10 +126,7 @@ fn the_root_itself_is_laid_in_child_by_child() {
 fn an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
     let mut house = house();
     house.step.lay_in = vec!["/opt/out".into()];
-    house.step.harvest = vec![
-        Harvest::Whole("/opt/out".into()),
-        Harvest::Whole("/missing".into()),
-    ];
+    house.step.harvest = vec![Harvest::Whole("/opt/out".into()), Harvest::Whole("/missing".into())];
     house.write("tree/opt/out/kept", "kept");
     house.write("tree/opt/out/gone", "gone");
     house.write("tree/opt/out/changed", "old");
@@ -145,11 +136,7 @@ fn an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
         house.write("image/opt/out/changed", "new");
         house.write("image/opt/out/d/made", "made");
         symlink("d/made", house.around.path().join("image/opt/out/link")).unwrap();
-        symlink(
-            "/etc/outside",
-            house.around.path().join("image/opt/out/dangling"),
-        )
-        .unwrap();
+        symlink("/etc/outside", house.around.path().join("image/opt/out/dangling")).unwrap();
         // The stream of this very step: in the tree, and never in the image.
         house.write("tree/opt/out/stdout", "stream");
     });
@@ -163,12 +150,7 @@ fn an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
     assert_eq!(of("link").as_deref(), Some("made"));
     assert_eq!(of("stdout").as_deref(), Some("stream"));
     assert!(!house.exists("tree/missing"));
-    assert!(
-        std::mem::take(&mut house.notes)
-            .into_lines()
-            .concat()
-            .contains("dangling")
-    );
+    assert!(std::mem::take(&mut house.notes).into_lines().concat().contains("dangling"));
 }
 
 #[test]
@@ -198,9 +180,7 @@ fn patterns_are_harvested() {
         house.write("image/.c.txt", "c");
     });
     assert!(problems.is_empty());
-    assert!(
-        house.exists("tree/a.txt") && !house.exists("tree/b.bin") && !house.exists("tree/.c.txt")
-    );
+    assert!(house.exists("tree/a.txt") && !house.exists("tree/b.bin") && !house.exists("tree/.c.txt"));
 }
 
 #[test]

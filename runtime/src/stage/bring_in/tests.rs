@@ -18,21 +18,12 @@ struct House {
 fn house() -> House {
     let around = tempfile::tempdir().unwrap();
     let (shared, tree) = (around.path().join("shared"), around.path().join("tree"));
-    for directory in [
-        &shared,
-        &tree,
-        &shared.join("private"),
-        &around.path().join("other"),
-    ] {
+    for directory in [&shared, &tree, &shared.join("private"), &around.path().join("other")] {
         std::fs::create_dir(directory).unwrap();
     }
     std::fs::write(shared.join("private/key"), "secret").unwrap();
     std::fs::write(around.path().join("other/key"), "secret").unwrap();
-    House {
-        tree: Tree::open(&tree).unwrap(),
-        shared,
-        _around: around,
-    }
+    House { tree: Tree::open(&tree).unwrap(), shared, _around: around }
 }
 
 impl House {
@@ -57,12 +48,8 @@ impl House {
     }
 
     fn bring(&self, inputs: Vec<Input>) -> Result<Vec<String>, Fault> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime
-            .unwrap()
-            .block_on(bring_in(&self.plan(inputs), &self.tree))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(bring_in(&self.plan(inputs), &self.tree))
     }
 
     fn in_tree(&self, path: &str) -> PathBuf {
@@ -89,11 +76,7 @@ impl House {
 }
 
 fn url(path: &str, url: impl Into<String>) -> Input {
-    Input {
-        path: path.into(),
-        source: Source::Url(url.into()),
-        kind: None,
-    }
+    Input { path: path.into(), source: Source::Url(url.into()), kind: None }
 }
 
 fn file_url(path: &Path) -> String {
@@ -105,15 +88,9 @@ fn content_and_files() {
     let house = house();
     let source = house.write("a/in.txt", "hello");
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    std::fs::File::open(&source)
-        .unwrap()
-        .set_modified(old)
-        .unwrap();
+    std::fs::File::open(&source).unwrap().set_modified(old).unwrap();
     let inputs = vec![
-        Input {
-            source: Source::Content("text ä".into()),
-            ..url("/data/content", "")
-        },
+        Input { source: Source::Content("text ä".into()), ..url("/data/content", "") },
         url("/data/deep/er/in.txt", file_url(&source)),
         url("/opt/in.txt", source.to_string_lossy()),
     ];
@@ -148,13 +125,7 @@ fn a_directory_whatever_it_was_called() {
     let fifo = house.shared.join("d/fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
     for (at, kind) in [(0, None), (1, Some(Kind::File)), (2, Some(Kind::Directory))] {
-        let input = Input {
-            kind,
-            ..url(
-                &format!("/in{at}"),
-                format!("{}/", file_url(&house.shared.join("d"))),
-            )
-        };
+        let input = Input { kind, ..url(&format!("/in{at}"), format!("{}/", file_url(&house.shared.join("d")))) };
         let notes = house.bring(vec![input]).unwrap();
         assert_eq!(house.read(&format!("/in{at}/a")), "a");
         assert_eq!(house.read(&format!("/in{at}/sub/b")), "b");
@@ -163,10 +134,7 @@ fn a_directory_whatever_it_was_called() {
         assert!(!house.in_tree(&format!("/in{at}/outside")).exists());
         assert!(!house.in_tree(&format!("/in{at}/fifo")).exists());
         for left_out in ["outside", "around", "fifo"] {
-            assert!(
-                notes.iter().any(|note| note.contains(left_out)),
-                "{notes:?}"
-            );
+            assert!(notes.iter().any(|note| note.contains(left_out)), "{notes:?}");
         }
         assert!(!notes.concat().contains("secret"));
     }
@@ -189,10 +157,7 @@ fn what_may_not_be_read_is_refused() {
         ("/proc/self/environ".into(), "outside"),
         (format!("{shared}2"), "No such file"),
         (format!("{shared}/missing"), "No such file"),
-        (
-            "s3://bucket/key".into(),
-            "no storage is configured for `s3:`",
-        ),
+        ("s3://bucket/key".into(), "no storage is configured for `s3:`"),
     ] {
         let fault = house.bring(vec![url("/in", path.clone())]).unwrap_err();
         assert_eq!(fault.class, FaultClass::Rejected, "{path}");
@@ -207,9 +172,7 @@ fn a_forbidden_directory_is_left_out_of_what_surrounds_it() {
     let house = house();
     house.write("open", "open");
     symlink("private", house.shared.join("hidden")).unwrap();
-    let notes = house
-        .bring(vec![url("/in", file_url(&house.shared))])
-        .unwrap();
+    let notes = house.bring(vec![url("/in", file_url(&house.shared))]).unwrap();
     assert_eq!(house.read("/in/open"), "open");
     assert!(!house.in_tree("/in/private").exists());
     assert!(!house.in_tree("/in/hidden").join("key").exists());
@@ -222,17 +185,10 @@ fn a_file_is_no_directory_and_a_fifo_is_neither() {
     let file = house.write("file", "x");
     let fifo = house.shared.join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
-    let as_directory = Input {
-        kind: Some(Kind::Directory),
-        ..url("/in", file_url(&file))
-    };
-    for (input, words) in [
-        (as_directory, "is a file, not a directory"),
-        (
-            url("/in", file_url(&fifo)),
-            "neither a file nor a directory",
-        ),
-    ] {
+    let as_directory = Input { kind: Some(Kind::Directory), ..url("/in", file_url(&file)) };
+    for (input, words) in
+        [(as_directory, "is a file, not a directory"), (url("/in", file_url(&fifo)), "neither a file nor a directory")]
+    {
         let fault = house.bring(vec![input]).unwrap_err();
         assert_eq!(fault.class, FaultClass::Rejected);
         assert!(fault.message.contains(words), "{}", fault.message);
@@ -243,9 +199,7 @@ fn a_file_is_no_directory_and_a_fifo_is_neither() {
 fn an_empty_directory_is_made_and_noted() {
     let house = house();
     std::fs::create_dir(house.shared.join("empty")).unwrap();
-    let notes = house
-        .bring(vec![url("/in", file_url(&house.shared.join("empty")))])
-        .unwrap();
+    let notes = house.bring(vec![url("/in", file_url(&house.shared.join("empty")))]).unwrap();
     assert!(house.in_tree("/in").is_dir());
     assert!(notes[0].contains("empty"));
 }

@@ -24,11 +24,7 @@ fn house(files: &[(&str, &str)]) -> House {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    House {
-        tree: Tree::open(&tree).unwrap(),
-        shared,
-        _around: around,
-    }
+    House { tree: Tree::open(&tree).unwrap(), shared, _around: around }
 }
 
 impl House {
@@ -40,21 +36,14 @@ impl House {
         let plan = br#"{"version":1,"job":"j","executors":[{"image":"i","command":["c"]}]}"#;
         Plan {
             outputs,
-            storage: Storage {
-                file_roots: vec![self.shared.to_string_lossy().into_owned()],
-                file_forbidden: vec![],
-            },
+            storage: Storage { file_roots: vec![self.shared.to_string_lossy().into_owned()], file_forbidden: vec![] },
             ..Plan::read(plan).unwrap()
         }
     }
 
     fn deliver(&self, plan: &Plan, after_failure: bool) -> Delivered {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime
-            .unwrap()
-            .block_on(deliver(plan, &self.tree, after_failure))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(deliver(plan, &self.tree, after_failure))
     }
 
     fn delivered(&self, outputs: Vec<Output>) -> Delivered {
@@ -69,29 +58,19 @@ impl House {
 
     fn names(&self, directory: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.shared.join(directory)).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
 }
 
 fn output(path: &str, url: String, kind: Option<Kind>) -> Output {
-    Output {
-        path: path.into(),
-        url,
-        path_prefix: None,
-        kind,
-    }
+    Output { path: path.into(), url, path_prefix: None, kind }
 }
 
 fn paths(delivered: &Delivered) -> Vec<&str> {
-    delivered
-        .files
-        .iter()
-        .map(|file| file.path.as_str())
-        .collect()
+    delivered.files.iter().map(|file| file.path.as_str()).collect()
 }
 
 #[test]
@@ -115,10 +94,8 @@ fn a_file_with_its_size_and_digest() {
 fn a_bare_path_and_a_directory_to_put_a_file_into() {
     let house = house(&[("/w/a b", "x")]);
     let bare = house.shared.join("bare").to_string_lossy().into_owned();
-    let delivered = house.delivered(vec![
-        output("/w/a b", bare.clone(), None),
-        output("/w/a b", house.url("into/"), Some(Kind::File)),
-    ]);
+    let delivered = house
+        .delivered(vec![output("/w/a b", bare.clone(), None), output("/w/a b", house.url("into/"), Some(Kind::File))]);
     assert_eq!(delivered.files[0].url, bare);
     assert_eq!(delivered.files[1].url, house.url("into/a%20b"));
     assert_eq!(house.read("into/a b"), "x");
@@ -126,17 +103,9 @@ fn a_bare_path_and_a_directory_to_put_a_file_into() {
 
 #[test]
 fn a_directory_is_flattened_in_the_list() {
-    let house = house(&[
-        ("/o/a", "a"),
-        ("/o/s/b", "b"),
-        ("/o/.tessera-part-3", "half"),
-    ]);
+    let house = house(&[("/o/a", "a"), ("/o/s/b", "b"), ("/o/.tessera-part-3", "half")]);
     std::fs::create_dir(house.tree.path().join("o/empty")).unwrap();
-    for (name, kind) in [
-        ("x", Some(Kind::Directory)),
-        ("y/", Some(Kind::File)),
-        ("z", None),
-    ] {
+    for (name, kind) in [("x", Some(Kind::Directory)), ("y/", Some(Kind::File)), ("z", None)] {
         let delivered = house.delivered(vec![output("/o/", house.url(name), kind)]);
         assert_eq!(paths(&delivered), ["/o/a", "/o/s/b"]);
         let name = name.trim_end_matches('/');
@@ -179,16 +148,9 @@ fn special_files_are_never_opened() {
 
 #[test]
 fn patterns_lose_their_prefix() {
-    let house = house(&[
-        ("/w/a.txt", "a"),
-        ("/w/s/b.txt", "b"),
-        ("/w/s/.h.txt", "h"),
-        ("/w/d/x", "x"),
-    ]);
-    let pattern = |path: &str| Output {
-        path_prefix: Some("/w/".into()),
-        ..output(path, house.url("out"), Some(Kind::File))
-    };
+    let house = house(&[("/w/a.txt", "a"), ("/w/s/b.txt", "b"), ("/w/s/.h.txt", "h"), ("/w/d/x", "x")]);
+    let pattern =
+        |path: &str| Output { path_prefix: Some("/w/".into()), ..output(path, house.url("out"), Some(Kind::File)) };
     let delivered = house.delivered(vec![pattern("/w/**.txt"), pattern("/w/d*")]);
     assert_eq!(paths(&delivered), ["/w/a.txt", "/w/s/b.txt", "/w/d/x"]);
     assert_eq!(house.read("out/s/b.txt"), "b");
@@ -204,11 +166,7 @@ fn what_is_missing() {
     let outputs = vec![
         output("/w/none", house.url("none"), Some(Kind::File)),
         output("/w/there", house.url("there"), None),
-        output(
-            "/w/directory",
-            house.url("directory"),
-            Some(Kind::Directory),
-        ),
+        output("/w/directory", house.url("directory"), Some(Kind::Directory)),
     ];
     let mut plan = house.plan(outputs);
     let failed = house.deliver(&plan, false);
@@ -216,14 +174,7 @@ fn what_is_missing() {
     assert_eq!(fault.class, FaultClass::Rejected);
     assert!(fault.user_code_started);
     assert!(fault.message.contains("/w/none") && fault.message.contains(&house.url("none")));
-    assert_eq!(
-        paths(&Delivered {
-            fault: None,
-            notes: vec![],
-            files: failed.files
-        }),
-        ["/w/there"]
-    );
+    assert_eq!(paths(&Delivered { fault: None, notes: vec![], files: failed.files }), ["/w/there"]);
     assert!(failed.notes[0].contains("/w/directory"));
 
     let after_failure = house.deliver(&plan, true);
@@ -269,10 +220,7 @@ fn nothing_is_written_outside_the_roots() {
         "gs://bucket/stolen".into(),
     ] {
         let plan = house.plan(vec![output("/w/o", url.clone(), None)]);
-        let fault = house
-            .deliver(&plan, false)
-            .fault
-            .unwrap_or_else(|| panic!("{url}"));
+        let fault = house.deliver(&plan, false).fault.unwrap_or_else(|| panic!("{url}"));
         assert_ne!(fault.class, FaultClass::Unavailable, "{}", fault.message);
         assert!(!house.shared.join("../stolen").exists(), "{url}");
     }

@@ -24,9 +24,7 @@ fn ok(headers: &str, body: &str) -> String {
 }
 
 fn status(line: &str) -> Answer {
-    Says(format!(
-        "HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-    ))
+    Says(format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
 }
 
 /// A server that answers one connection after another as told, and then tells what it was asked.
@@ -81,19 +79,14 @@ struct Fetched {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(future)
 }
 
 fn fetch(tries: u32, answers: Vec<Answer>) -> Fetched {
     let (address, asked) = server(answers);
     let directory = tempfile::tempdir().unwrap();
-    let slot = Tree::open(directory.path())
-        .unwrap()
-        .slot(Path::new("/in"))
-        .unwrap();
+    let slot = Tree::open(directory.path()).unwrap().slot(Path::new("/in")).unwrap();
     let url = Url::parse(&format!("{address}/file?sig=SECRET")).unwrap();
     let web = Web::impatient(tries, Duration::from_millis(300));
     let outcome = block_on(web.get(&url, &slot, "/in", ".tessera-part-0"));
@@ -189,15 +182,9 @@ fn patience_ends() {
     let fetched = fetch(2, vec![status("500 Oops"), status("500 Oops")]);
     assert_eq!(fetched.outcome.unwrap_err().class, FaultClass::Unavailable);
 
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let slot = Tree::open(directory.path())
-        .unwrap()
-        .slot(Path::new("/in"))
-        .unwrap();
+    let slot = Tree::open(directory.path()).unwrap().slot(Path::new("/in")).unwrap();
     let url = Url::parse(&format!("http://{closed}/x?SECRET")).unwrap();
     let web = Web::impatient(2, Duration::from_millis(300));
     let trouble = block_on(web.get(&url, &slot, "/in", "part")).unwrap_err();
@@ -210,15 +197,11 @@ fn patience_ends() {
 fn credentials_stay_with_their_host() {
     let (other, asked_other) = server(vec![Says(ok("content-length: 1\r\n", "x"))]);
     let other = other.replace("127.0.0.1", "localhost");
-    let moved = format!(
-        "HTTP/1.1 302 Found\r\nlocation: {other}/there\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-    );
+    let moved =
+        format!("HTTP/1.1 302 Found\r\nlocation: {other}/there\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let (address, asked) = server(vec![Says(moved)]);
     let directory = tempfile::tempdir().unwrap();
-    let slot = Tree::open(directory.path())
-        .unwrap()
-        .slot(Path::new("/in"))
-        .unwrap();
+    let slot = Tree::open(directory.path()).unwrap().slot(Path::new("/in")).unwrap();
     let url = Url::parse(&address.replace("http://", "http://user:pass@")).unwrap();
     let web = Web::impatient(1, Duration::from_millis(300));
     block_on(web.get(&url, &slot, "/in", "part")).unwrap();
@@ -255,13 +238,7 @@ fn a_redirected_upload_is_refused() {
     let tree = Tree::open(directory.path()).unwrap();
     let entry = tree.find(Path::new("/o")).unwrap().unwrap();
     let moved = |line: &str| status(&format!("{line}\r\nlocation: /login"));
-    for answers in [
-        vec![moved("302 Found")],
-        vec![
-            moved("303 See Other"),
-            Says(ok("content-length: 0\r\n", "")),
-        ],
-    ] {
+    for answers in [vec![moved("302 Found")], vec![moved("303 See Other"), Says(ok("content-length: 0\r\n", ""))]] {
         let (address, asked) = server(answers);
         let url = Url::parse(&format!("{address}/o")).unwrap();
         let web = Web::impatient(1, Duration::from_secs(5));
