@@ -299,14 +299,15 @@ async fn an_engine_that_goes_away_is_waited_for() {
     started(&ground, &backend, &handle).await;
 
     proxy.close().await;
-    let refused = backend.submit(&job(&["true"])).await;
     // The last answer is believed for a moment; after that the sentence says what to do.
-    if let Err(error) = refused {
-        assert!(
-            matches!(&error, BackendError::Unavailable(text) if text.contains("start it, or set `host`")),
-            "{error}"
-        );
-    }
+    let accepted = match backend.submit(&job(&["true"])).await {
+        Ok(waiting) => Some(waiting),
+        Err(error) => {
+            let expected = "start it, or set `host`";
+            assert!(matches!(&error, BackendError::Unavailable(text) if text.contains(expected)), "{error}");
+            None
+        }
+    };
     std::fs::write(ground.shared(&handle, "go"), "").unwrap();
     let told = |seen| match seen {
         Observation::Working(progress) => {
@@ -322,6 +323,10 @@ async fn an_engine_that_goes_away_is_waited_for() {
     assert_eq!(report.steps[0].exit_code, 137);
     assert!(notes(&report).contains("answers again"), "{}", notes(&report));
     ground.put_away(&backend, &handle).await;
+    if let Some(waiting) = accepted {
+        assert_eq!(ground.ended(&backend, &waiting).await.outcome, Outcome::Complete);
+        ground.put_away(&backend, &waiting).await;
+    }
 }
 
 #[tokio::test]
