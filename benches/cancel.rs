@@ -79,10 +79,11 @@ fn find(folder: &Path, depth: u32) -> Option<PathBuf> {
         if about.is_file() && about.len() == 0 && entry.file_name() == "told" {
             return Some(path);
         }
-        if about.is_dir() && depth < 6 {
-            if let Some(found) = find(&path, depth + 1) {
-                return Some(found);
-            }
+        if about.is_dir()
+            && depth < 6
+            && let Some(found) = find(&path, depth + 1)
+        {
+            return Some(found);
         }
     }
     None

@@ -84,6 +84,18 @@ async fn a_body_that_does_not_arrive_is_408() {
 }
 
 #[tokio::test]
+async fn rule_4_10_a_large_task_is_read_like_a_small_one() {
+    let server = Server::new();
+    let input = |content: usize| json!({ "path": "/in", "content": "x".repeat(content) });
+    let id = server.create(&small_with(json!({ "inputs": [input(131_072), input(3_000_000)] }))).await;
+    let page = server.get("/v1/tasks?view=FULL").await.json();
+    assert_eq!(page["tasks"][0]["id"], json!(id));
+    assert_eq!(page["tasks"][0]["inputs"][1]["content"].as_str().map(str::len), Some(3_000_000));
+    let wrong = small_with(json!({ "inputs": [input(3_000_000), { "path": "in", "content": "" }] }));
+    assert_eq!(server.post("/v1/tasks", &wrong).await.refused(400).as_deref(), Some("/inputs/1/path"));
+}
+
+#[tokio::test]
 async fn rule_4_13_without_a_content_type_it_is_json() {
     let server = Server::new();
     let typed = |kind: Option<&str>| {

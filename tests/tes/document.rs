@@ -8,20 +8,17 @@ use tessera::http::{BackendFacts, Files, Settings};
 
 use crate::server::Server;
 
-/// With `UPDATE_OPENAPI=1` in the environment the document is written, and then it is current.
+/// With `TESSERA_WRITE_OPENAPI=1` in the environment the document is written, and then it is current.
 #[test]
 fn openapi_documents_are_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/tes.json");
     let meant = format!("{:#}\n", document::of(&Settings::default()));
-    if std::env::var_os("UPDATE_OPENAPI").is_some_and(|value| value == "1") {
+    if std::env::var_os("TESSERA_WRITE_OPENAPI").is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &meant).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == meant,
-        "openapi/tes.json is stale; write it with `UPDATE_OPENAPI=1 cargo test --test tes openapi`"
-    );
+    assert!(written == meant, "openapi/tes.json is stale; write it with `cargo xtask openapi`");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Tes {
     async fn create(&self, owner: Owner, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
         negotiation::sends_json(headers)?;
         let body = body::receive(headers, body, self.doors.settings.bounds).await?;
-        let asked = from_wire::task(&body, &self.rules)?;
+        let asked = self.read(body).await?;
         let now = (self.doors.clock)();
         let id = TaskId::new(now);
         // Not timed: an answer that gave up waiting would make the client post a task again that is stored (4.14).
@@ -118,6 +118,16 @@ impl Tes {
         }
         (self.doors.wake_dispatch)();
         json(&Created { id: id.as_str() })
+    }
+
+    async fn read(&self, body: Vec<u8>) -> Result<from_wire::Asked, ApiError> {
+        /// From here on reading takes so long that other requests would wait for it.
+        const LONG: usize = 256 * 1024;
+        if body.len() < LONG {
+            return from_wire::task(&body, &self.rules);
+        }
+        let rules = Arc::clone(&self.rules);
+        aside(move || from_wire::task(&body, &rules)).await
     }
 
     /// The task is stored; what cannot be written beside it is not worth failing it.
@@ -158,8 +168,12 @@ impl Tes {
             }
             View::Whole(detail) => {
                 let Page { items, next } = self.ask(self.doors.store.list(&owner, &asked.query)).await?;
-                let tasks = items.iter().map(|task| to_wire::task(task, detail)).collect();
-                json(&TaskList { tasks, next_page_token: token(next) })
+                let next_page_token = token(next);
+                let written = move || {
+                    let tasks = items.iter().map(|task| to_wire::task(task, detail)).collect();
+                    json(&TaskList { tasks, next_page_token })
+                };
+                aside(written).await
             }
         }
     }
@@ -185,6 +199,12 @@ impl Tes {
             Err(_) => Err(ApiError::unavailable("the store did not answer in time")),
         }
     }
+}
+
+/// Does long work where it holds up no other request.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, ApiError> + Send + 'static) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))
 }
 
 /// Another user's task is as unknown as one that never was (17.3).
