@@ -68,7 +68,7 @@ pub(crate) struct Copy<'a, P> {
     pub(crate) which: Which,
     /// Target paths that are left alone.
     pub(crate) skip: &'a dyn Fn(&Path) -> bool,
-    /// Temporary name; see [`PART`].
+    /// Temporary name.
     pub(crate) part: &'a str,
     /// Whether what cannot be read is noted and left out, instead of ending the copy.
     pub(crate) lenient: bool,

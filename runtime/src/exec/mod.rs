@@ -9,7 +9,7 @@
 //! 5. end whatever the command left behind, harvest, write the record, ring the bell.
 //!
 //! Parts, in reading order:
-//! - [`run`]: the order above;
+//! - [`run()`]: the order above;
 //! - [`directory`]: the step directory: mark, frames, record, bell;
 //! - [`paths`]: laying in and harvesting;
 //! - [`streams`]: standard input, output and error;

@@ -7,7 +7,7 @@
 //!
 //! Parts, in reading order:
 //! - [`location`]: what a URL means;
-//! - [`bring_in`] and [`deliver`]: the two directions;
+//! - [`bring_in()`] and [`deliver()`]: the two directions;
 //! - [`collect`]: which files an output stands for;
 //! - [`host`]: files of the host, confined to configured roots;
 //! - [`web`]: `http` and `https`;

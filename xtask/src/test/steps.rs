@@ -126,7 +126,8 @@ fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
 fn suite(suite: suites::Suite) -> Step {
     let name = format!("{} {}", suite.package, suite.name);
     let work = move |variables: &Variables, log: &Path| {
-        let mut command = program(&["cargo", "test", "--package", &suite.package, "--test", &suite.name]);
+        // The whole workspace is named, so that features stay those of the build, and nothing is compiled twice.
+        let mut command = program(&["cargo", "test", "--workspace", "--test", &suite.name]);
         command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
         // Not for the server's own suites: naming a runtime would build the server once more.
         if suite.package != "tessera"
@@ -141,7 +142,7 @@ fn suite(suite: suites::Suite) -> Step {
 
 /// On the scripted backend: there are thousands of tasks, and what they would run was made up.
 fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
-    cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
+    cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
     let venv = python::ensure(SCHEMATHESIS)?;
     let scratch = Scratch::new("schemathesis")?;
     let server = Server::start(&server(), scratch.path(), "[backends.made-up]\nkind = \"scripted\"\n")?;
@@ -158,7 +159,7 @@ fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
 }
 
 fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
-    cargo(&["build", "--package", "tessera", "--bin", "tessera"], log)?;
+    cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
     let mut command = program(&["python3", "tests/clients/run", "--server"]);
     command.arg(server());
     for environment in [PY_TES_NEW, PY_TES_OLD] {
