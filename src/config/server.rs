@@ -20,7 +20,7 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// Largest request body, bytes, at least 32 MiB; beyond it 413. Default 33554432.
     pub body_limit_bytes: u64,
-    /// How long one request may take, milliseconds; beyond it 503. Default 30000.
+    /// How long a body may take to arrive (408) and the store to answer a reader (503), milliseconds. Default 30000.
     pub request_timeout_ms: u64,
     /// How long requests may go on after SIGTERM, milliseconds. Running jobs go on in any case. Default 5000.
     pub shutdown_grace_ms: u64,

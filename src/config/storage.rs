@@ -34,6 +34,11 @@ impl Storage {
                 );
             } else if root.to_str().is_none() {
                 problems.add(&format!("storage.file.roots[{index}]"), "is not valid UTF-8");
+            } else if !root.is_dir() {
+                problems.add(
+                    &format!("storage.file.roots[{index}]"),
+                    format!("`{}` is no folder; make it, or take it out", root.display()),
+                );
             }
         }
     }

@@ -23,6 +23,19 @@ impl Cors {
         allowed.then(|| origin.clone())
     }
 
+    /// Whether a request comes from a web page that may not call: a browser sends the page's origin with every POST.
+    /// Without this any page on the web could make its visitor's browser start tasks on a server that trusts
+    /// loopback. Our own pages may.
+    pub fn is_foreign(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return false };
+        let own = || {
+            let (_, authority) = origin.to_str().ok()?.split_once("://")?;
+            let host = headers.get(header::HOST)?.to_str().ok()?;
+            Some(authority.eq_ignore_ascii_case(host))
+        };
+        self.origin(headers).is_none() && !own().unwrap_or(false)
+    }
+
     /// Whether a browser only asks whether it may ask.
     pub fn is_preflight(request: &Parts) -> bool {
         request.method == Method::OPTIONS && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -57,7 +58,10 @@ const POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
 /// `/docs/{file}`: the parts of the page.
-pub async fn part(Path(file): Path<String>) -> Result<Response, ApiError> {
+pub async fn part(file: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
+    let Ok(Path(file)) = file else {
+        return Err(ApiError::not_found("there is nothing under this path"));
+    };
     // No validator badge: it would send the document's address to its maker.
     const START: &str = r##"SwaggerUIBundle({
   url: "/openapi/tes.json",

@@ -18,6 +18,7 @@ pub struct ApiError {
 enum Kind {
     BadRequest { field: Option<String> },
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed { allow: &'static str },
     NotAcceptable,
@@ -65,6 +66,11 @@ impl ApiError {
         Self::new(Kind::Unauthorized, message)
     }
 
+    /// 403: a web page of an origin that may not call.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, message)
+    }
+
     /// 404.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message)
@@ -110,6 +116,7 @@ impl ApiError {
         match &self.kind {
             Kind::BadRequest { field } => field.as_deref(),
             Kind::Unauthorized
+            | Kind::Forbidden
             | Kind::NotFound
             | Kind::MethodNotAllowed { .. }
             | Kind::NotAcceptable
@@ -148,6 +155,7 @@ impl IntoResponse for ApiError {
         let (status, error) = match &self.kind {
             Kind::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request"),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Kind::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
@@ -177,6 +185,7 @@ impl ApiError {
             Kind::MethodNotAllowed { allow } => vec![(header::ALLOW, allow)],
             Kind::Unavailable => vec![(header::RETRY_AFTER, "1")],
             Kind::BadRequest { .. }
+            | Kind::Forbidden
             | Kind::NotFound
             | Kind::NotAcceptable
             | Kind::TooSlow

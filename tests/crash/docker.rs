@@ -1,4 +1,4 @@
-//! Thirty deaths of the server, and of its nodes, over the real Docker engine.
+//! Thirty deaths and ten orderly ends of the server, and deaths of its nodes, over the real Docker engine.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -103,7 +103,7 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
     let mut random = Random::seeded();
     let work = site.data.join("work");
 
-    for round in 0..crate::kills(10, 30) {
+    for round in 0..crate::kills(12, 40) {
         let server = site.start().await;
         let url = server.url().to_owned();
         let lifetime = random.between_ms(50, 1_500);

@@ -99,3 +99,22 @@ async fn rule_17_6_cors_only_where_configured() {
     assert_eq!(open.send(get).await.header("access-control-allow-origin"), Some(known));
     assert_eq!(open.get("/v1/tasks").await.header("access-control-allow-origin"), None);
 }
+
+#[tokio::test]
+async fn rule_17_6_a_foreign_web_page_starts_nothing() {
+    let known = "https://portal.example.org";
+    let server = Server::with(Settings { cors_origins: vec![known.to_owned()], ..Settings::default() });
+    // What a browser sends for a page's untyped `fetch`: no Content-Type, so nothing was asked before.
+    let post = |origin: Option<&str>| {
+        let request = Request::post("/v1/tasks").header("host", "127.0.0.1:8000");
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        request.body(Body::from(crate::server::small().to_string())).unwrap()
+    };
+    for foreign in ["https://evil.example.org", "http://127.0.0.1:9000", "null"] {
+        server.send(post(Some(foreign))).await.refused(403);
+    }
+    assert_eq!(server.get("/v1/tasks").await.json()["tasks"], serde_json::json!([]));
+    for welcome in [None, Some(known), Some("http://127.0.0.1:8000")] {
+        assert_eq!(server.send(post(welcome)).await.status, 200, "{welcome:?}");
+    }
+}

@@ -157,3 +157,22 @@ async fn rule_13_3_a_dropped_parameter_is_noted_and_13_4_refused_when_strict() {
     let info = server.get("/service-info").await.json();
     assert_eq!(info["tesResources_backend_parameters"], json!(["backend", "walltime"]));
 }
+
+#[tokio::test]
+async fn rule_3_11_no_nul_even_in_what_is_dropped() {
+    let server = Server::new();
+    for member in [json!({ "x": "\u{0}" }), json!({ "x": [{ "\u{0}": 1 }] }), json!({ "name": "a\u{0}b" })] {
+        server.post("/v1/tasks", &small_with(member)).await.refused(400);
+    }
+    server.create(&small_with(json!({ "name": "a\\u0000b" }))).await;
+}
+
+#[tokio::test]
+async fn rule_4_7_a_path_that_no_system_takes_is_refused() {
+    let server = Server::new();
+    for path in [format!("/{}", "a".repeat(256)), format!("/{}", "a/".repeat(2_048))] {
+        let refused = server.post("/v1/tasks", &small_with(json!({ "volumes": [path] }))).await.refused(400);
+        assert_eq!(refused.as_deref(), Some("/volumes/0"));
+    }
+    server.create(&small_with(json!({ "volumes": [format!("/{}", "a".repeat(255))] }))).await;
+}

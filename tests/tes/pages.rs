@@ -81,4 +81,5 @@ async fn the_page_loads_nothing_from_elsewhere() {
     assert!(start.contains("validatorUrl: null") && !start.contains("//"), "{start}");
     server.get("/docs/nothing.js").await.refused(404);
     server.get("/docs/..%2f").await.refused(404);
+    server.get("/docs/%ff").await.refused(404);
 }

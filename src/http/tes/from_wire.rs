@@ -68,11 +68,28 @@ fn parse(body: &[u8]) -> Result<request::Task, ApiError> {
     if body.trim_ascii().is_empty() {
         return Err(ApiError::bad_request("the body is empty; send a task as JSON"));
     }
-    // A member that is dropped is skipped without a look at its strings; half a surrogate pair is refused there too.
-    if body.contains("\\ud") || body.contains("\\uD") {
-        serde_json::from_str::<serde_json::Value>(body).map_err(|_| blame(body))?;
+    // A member that is dropped is skipped without a look at its strings; half a surrogate pair and NUL (3.11) are
+    // refused there too.
+    if body.contains("\\ud") || body.contains("\\uD") || body.contains("\\u0000") {
+        let whole = serde_json::from_str::<serde_json::Value>(body).map_err(|_| blame(body))?;
+        // A field that is kept names itself in the error below.
+        let kept = serde_json::from_str::<Object<request::Task>>(body);
+        if kept.is_ok() && holds_nul(&whole) {
+            return Err(ApiError::bad_request("a text holds the character NUL (\\u0000); leave it out"));
+        }
     }
     serde_json::from_str::<Object<request::Task>>(body).map(|Object(task)| task).map_err(|_| blame(body))
+}
+
+/// Depth is bounded by the parser that made the value.
+fn holds_nul(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Reads a body that was refused once more, slowly, to find out what is to blame.

@@ -3,6 +3,10 @@
 /// Directory of the runtime in every container.
 const OURS: &str = ".tessera";
 
+/// Bytes of the longest path and of the longest name in it that Linux takes.
+const LONGEST_PATH: usize = 4_095;
+const LONGEST_NAME: usize = 255;
+
 /// What begins a wildcard; `{` begins alternatives (10.9).
 const WILD: [char; 5] = ['*', '?', '[', '{', '\\'];
 
@@ -10,6 +14,12 @@ const WILD: [char; 5] = ['*', '?', '[', '{', '\\'];
 pub fn absolute(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("{} is not absolute; a container path begins with `/`", shown(path)));
+    }
+    if path.len() > LONGEST_PATH || components(path).any(|part| part.len() > LONGEST_NAME) {
+        return Err(format!(
+            "{} is too long; Linux takes {LONGEST_PATH} bytes, {LONGEST_NAME} of them for one name",
+            shown(path)
+        ));
     }
     if components(path).any(|part| part == "..") {
         return Err(format!("{} holds `..`; name the place itself", shown(path)));

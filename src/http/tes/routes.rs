@@ -90,6 +90,11 @@ impl Tes {
         if may_preflight && Cors::is_preflight(&parts) {
             return Ok(Cors::preflight());
         }
+        if parts.method == Method::POST && self.cors.is_foreign(&parts.headers) {
+            return Err(ApiError::forbidden(
+                "web pages of this origin may not call; the server's setting server.cors_origins names those that may",
+            ));
+        }
         negotiation::accepts_json(&parts.headers)?;
         let (headers, query) = (&parts.headers, parts.uri.query());
         match (target, Ask::of(&parts.method)) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns;
 use super::fault::Fault;
@@ -27,6 +27,13 @@ pub(super) const TASKS: &str = "
 /// The events of tasks.
 pub(super) const EVENTS: &str = "
     SELECT task, at, body, seq FROM json_each(?1) AS wanted CROSS JOIN events ON task = wanted.value";
+
+/// What the specs of one page may hold together: contents of inputs have no bound but the request's.
+const PAGE_BYTES: i64 = if cfg!(test) { 1024 * 1024 } else { 64 * 1024 * 1024 };
+
+/// Read from the row's header, without the text.
+pub(super) const SPEC_BYTES: &str =
+    "SELECT octet_length(specs.spec) FROM tasks JOIN specs ON specs.row = tasks.spec WHERE tasks.id = ?1";
 
 /// One task's state.
 pub(super) fn summary(connection: &Connection, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, Fault> {
@@ -74,6 +81,21 @@ pub(super) fn tasks(connection: &Connection, owner: &Owner, ids: &[String]) -> R
     }
     found.sort_by(|a, b| b.id.cmp(&a.id));
     Ok(found)
+}
+
+/// How many of a page's tasks fit into memory together: always one, and no more than [`PAGE_BYTES`] of them.
+/// A page may be shorter than it was asked to be; its token goes on from there.
+pub(super) fn fitting(connection: &Connection, ids: &[String]) -> Result<usize, Fault> {
+    let mut statement = connection.prepare_cached(SPEC_BYTES)?;
+    let mut bytes = 0;
+    for (index, id) in ids.iter().enumerate() {
+        let of_one: Option<i64> = statement.query_row([id], |row| row.get(0)).optional()?;
+        bytes += of_one.unwrap_or(0);
+        if bytes > PAGE_BYTES && index > 0 {
+            return Ok(index);
+        }
+    }
+    Ok(ids.len())
 }
 
 fn one_task(owner: &Owner, row: &Row<'_>) -> Result<Task, Fault> {

@@ -4,6 +4,7 @@
 
 mod faults;
 mod opening;
+mod pages;
 mod plans;
 
 use std::path::PathBuf;

@@ -47,7 +47,12 @@ impl Store for Sqlite {
         let (owner, query) = (owner.clone(), query.clone());
         self.readers
             .read(move |connection| {
-                let (ids, next) = listing::page(connection, &owner, &query)?;
+                let (mut ids, mut next) = listing::page(connection, &owner, &query)?;
+                let fitting = tasks::fitting(connection, &ids)?;
+                if fitting < ids.len() {
+                    ids.truncate(fitting);
+                    next = ids.last().cloned();
+                }
                 let items = tasks::tasks(connection, &owner, &ids)?;
                 Ok(Page { items, next: next.as_deref().and_then(TaskId::parse) })
             })

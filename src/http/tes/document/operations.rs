@@ -74,7 +74,7 @@ fn create() -> Value {
             "The task is stored.",
             "tesCreateTaskResponse",
             Some(("task", made)),
-            &[400, 401, 405, 406, 408, 413, 415, 500, 503],
+            &[400, 401, 403, 405, 406, 408, 413, 415, 500, 503],
         ),
     })
 }
@@ -96,7 +96,7 @@ fn cancel() -> Value {
         "summary": "Stop a task",
         "description": "Harmless when it has ended, and when it is repeated. A body is not looked at.",
         "parameters": [id()],
-        "responses": responses("It will not go on.", "tesCancelTaskResponse", None, &[401, 404, 405, 406, 500, 503]),
+        "responses": responses("It will not go on.", "tesCancelTaskResponse", None, &[401, 403, 404, 405, 406, 500, 503]),
     })
 }
 
@@ -157,6 +157,7 @@ fn refusal(status: u16) -> Value {
     let (description, header) = match status {
         400 => ("Something in the request is wrong; `field` names it.", None),
         401 => ("Log in.", Some(("WWW-Authenticate", "The ways to log in."))),
+        403 => ("The web page that calls is none that may.", None),
         404 => ("There is no such task.", None),
         405 => ("Not with this method.", Some(("Allow", "The methods that this path knows."))),
         406 => ("The Accept header excludes JSON.", None),
