@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     // The debug server: half a minute instead of minutes, and the runtime inside it is optimised all the same.
     say("2/6  Building the server and the static tool runtime it carries");
-    loud(&mut program(&["cargo", "build", "--package", "tessera", "--bin", "tessera"]))?;
+    loud(&mut program(&["cargo", "build", "--workspace", "--bin", "tessera"]))?;
 
     say("3/6  An image FROM scratch, with one static program of ours and nothing else");
     print!("  tessera-test/{}", engine::images(&["demo"])?);

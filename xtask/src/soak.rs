@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     rust::ensure_musl()?;
     let _docker = Engine::up("docker", "soak")?;
     engine::images(&["demo"])?;
-    loud(&mut program(&["cargo", "build", "--release", "--package", "tessera", "--bin", "tessera"]))?;
+    loud(&mut program(&["cargo", "build", "--release", "--workspace", "--bin", "tessera"]))?;
     let scratch = Scratch::new("soak")?;
     let server = Server::start(&house::target().join("release/tessera"), scratch.path(), "")?;
     println!("{} min of load on http://{}", arguments.minutes, server.address);

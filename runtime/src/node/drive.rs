@@ -78,9 +78,9 @@ impl Node {
         match self.run().await {
             Ok(end) => end,
             Err(trouble) => {
-                let outcome = Outcome::Failed(self.fault(trouble));
+                // Only now does every mark say what it will always say: the command was started, or never will be.
                 self.halt().await;
-                End { outcome, outputs: Vec::new() }
+                End { outcome: Outcome::Failed(self.fault(trouble)), outputs: Vec::new() }
             }
         }
     }
@@ -210,7 +210,7 @@ impl Node {
         End { outcome, outputs }
     }
 
-    /// A fault as the report says it.
+    /// A fault as the report says it. Exact once nothing can start any more, see [`Self::halt`].
     pub(super) fn fault(&self, trouble: Trouble) -> Fault {
         self.journal.note(trouble.message.clone());
         Fault { class: trouble.class, message: trouble.message, user_code_started: self.user_code_started() }
