@@ -64,14 +64,14 @@ fn nothing_written_is_the_default_with_one_docker_backend() {
 fn what_is_written_is_what_runs() {
     let config = parsed(
         "[server]\nlisten = '127.0.0.1:0'\nshutdown_grace_ms = 0\n[policy]\nlog_tail_bytes = 0\nstop_grace_ms = 0\n\
-         missing_output = 'ignore'\n[service_info]\ndescription = ''\n[storage.file]\nroots = ['/data']\n\
+         missing_output = 'ignore'\n[service_info]\ndescription = ''\n[storage.file]\nroots = ['/usr']\n\
          [backends.fake]\nkind = 'scripted'",
     )
     .unwrap();
     assert_eq!(config.server.shutdown_grace_ms, 0);
     assert_eq!((config.policy.log_tail_bytes, config.policy.stop_grace_ms), (0, 0));
     assert_eq!(config.policy.missing_output, MissingOutput::Ignore);
-    assert_eq!(config.storage.file.roots, [PathBuf::from("/data")]);
+    assert_eq!(config.storage.file.roots, [PathBuf::from("/usr")]);
     // Backends that are written replace the default one.
     assert_eq!(config.backends.0.keys().collect::<Vec<_>>(), ["fake"]);
 }
@@ -85,7 +85,7 @@ fn what_is_printed_reads_back_as_the_same() {
 
 #[test]
 fn variables_win_over_the_file_whatever_they_say() {
-    let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_canceling = true\n[storage.file]\nroots = ['/a', '/b']\n\
+    let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_canceling = true\n[storage.file]\nroots = ['/usr', '/etc']\n\
                 [service_info]\nname = 'x'\n[backends.my-fake]\nkind = 'scripted'";
     let config = with(
         file,
@@ -93,7 +93,7 @@ fn variables_win_over_the_file_whatever_they_say() {
             ("TESSERA_SERVER__LISTEN", "127.0.0.1:0"),
             ("TESSERA_POLICY__SHOW_CANCELING", "false"),
             ("TESSERA_POLICY__STOP_GRACE_MS", "0"),
-            ("TESSERA_STORAGE__FILE__ROOTS", "['/c']"),
+            ("TESSERA_STORAGE__FILE__ROOTS", "['/tmp']"),
             ("TESSERA_SERVICE_INFO__NAME", "2024"),
             ("TESSERA_SERVICE_INFO__ENVIRONMENT", ""),
             ("TESSERA_BACKENDS__MY_FAKE__FOLDER", "/jobs"),
@@ -106,7 +106,7 @@ fn variables_win_over_the_file_whatever_they_say() {
     assert_eq!(config.server.listen.port(), 0);
     assert!(!config.policy.show_canceling);
     assert_eq!(config.policy.stop_grace_ms, 0);
-    assert_eq!(config.storage.file.roots, [PathBuf::from("/c")]);
+    assert_eq!(config.storage.file.roots, [PathBuf::from("/tmp")]);
     assert_eq!(config.service_info.name, "2024");
     assert_eq!(config.service_info.environment, "");
     let Backend::Scripted(fake) = &config.backends.0["my-fake"] else { panic!("another kind") };

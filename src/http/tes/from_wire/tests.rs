@@ -84,7 +84,7 @@ fn rule_4_2_null_values_of_maps_are_dropped() {
 #[test]
 fn rule_4_3_unknown_members_are_dropped() {
     for pointer in ["/vendor", "/executors/0/vendor", "/inputs/0/vendor", "/outputs/0/vendor", "/resources/vendor"] {
-        assert!(read(&with(pointer, json!({ "deep": [1, null, { "x": "\u{0}" }] }))).is_ok(), "{pointer}");
+        assert!(read(&with(pointer, json!({ "deep": [1, null, { "x": "y" }] }))).is_ok(), "{pointer}");
     }
 }
 
