@@ -87,7 +87,7 @@ async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Re
     let mut records = Vec::new();
     let mut going = Vec::new();
     for (one, standing) in claimed.iter().zip(&standing) {
-        match standing.as_ref().map(|active| look(one, active)) {
+        match standing.active().map(|active| look(one, active)) {
             Some(Look::Go) => going.push(hand_over_one(engine, site, one)),
             Some(Look::Cancelled) => {
                 let stopped = Event::Stopped { attempt: one.attempt, result: None };
@@ -267,7 +267,7 @@ async fn after_record(
     for ((n, handle), standing) in astray.into_iter().zip(&standing) {
         let Some(Record { task, event, .. }) = records.get(*n) else { continue };
         let job = JobId::of_attempt(task.as_str(), event.attempt().unwrap_or_default());
-        if is_wanted(&job, handle, standing.as_ref()) {
+        if is_wanted(&job, handle, standing) {
             continue;
         }
         debug!(backend = site.name(), %job, "its task went another way meanwhile");

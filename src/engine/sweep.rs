@@ -109,7 +109,7 @@ async fn put_orphans_away(engine: &Engine, site: &Site, jobs: Vec<Inventoried>) 
     let orphans: Vec<Handle> = named
         .into_iter()
         .zip(&standing)
-        .filter(|((_, one), standing)| !is_wanted(&one.job, &one.handle, standing.as_ref()))
+        .filter(|((_, one), standing)| !is_wanted(&one.job, &one.handle, standing))
         .map(|((_, one), _)| one.handle)
         .collect();
     if orphans.is_empty() {
