@@ -114,8 +114,8 @@ impl Engine {
         let pairs = [
             ("backoff_most_ms", self.backoff_first_ms, self.backoff_most_ms),
             ("misconfigured_most_ms", self.misconfigured_first_ms, self.misconfigured_most_ms),
-            // A lease that ends before the backend may answer would hand the same task over again and again.
-            ("claim_lease_ms", self.call_timeout_ms, self.claim_lease_ms),
+            // No hand-over begins when the lease might end before the backend has answered.
+            ("claim_lease_ms", self.call_timeout_ms.saturating_mul(3), self.claim_lease_ms),
         ];
         for (key, least, value) in pairs {
             if value < least {

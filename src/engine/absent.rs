@@ -1,5 +1,10 @@
 //! Absent: ends the tasks whose backend is not configured any more. Their jobs stay remembered as leftovers, and are
 //! stopped and removed when the backend comes back.
+//!
+//! A task that is being cancelled is told, and stays as it is: CANCELED would say that nothing runs any more, and nobody
+//! can know that before the backend is back.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -19,7 +24,7 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
         from = page.last().map(|last| last.task.clone()).filter(|_| page.len() == PAGE as usize);
         let now = engine.clock.now();
         let records = page.iter().filter_map(|active| {
-            let event = end(engine, active, now)?;
+            let event = happened(engine, active, now)?;
             Some(engine.event(&active.task, active.claim.as_ref().map(|claim| claim.fence), event))
         });
         let records: Vec<_> = records.collect();
@@ -32,10 +37,16 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
     }
 }
 
-fn end(engine: &Engine, active: &Active, now: Timestamp) -> Option<Event> {
+fn happened(engine: &Engine, active: &Active, now: Timestamp) -> Option<Event> {
     let attempt = active.state.attempt()?;
     let absent = |name: &str| engine.site(name).is_none();
-    let canceling = matches!(active.state, TaskState::Canceling { .. });
+    if let TaskState::Canceling { job, .. } = &active.state {
+        // Whoever holds a claim that lasts answers for it.
+        let claimed = active.claim.as_ref().filter(|claim| now >= claim.until).map(|claim| &claim.backend);
+        let name = job.as_ref().map(|job| &job.backend).or(claimed).filter(|name| absent(name))?;
+        let text = format!("backend `{name}` is not configured any more; the cancel is carried out when it is again");
+        return engine.absent.ask(&active.task, name, now, Duration::ZERO).then_some(Event::Noted { attempt, text });
+    }
     if let Some(job) = active.state.job() {
         let name = &job.backend;
         let sentence = format!(
@@ -45,9 +56,6 @@ fn end(engine: &Engine, active: &Active, now: Timestamp) -> Option<Event> {
         return absent(name).then(|| ended_with(attempt, now, sentence));
     }
     let claim = active.claim.as_ref().filter(|claim| now >= claim.until && absent(&claim.backend))?;
-    if canceling {
-        return Some(Event::Stopped { attempt, result: None });
-    }
     let name = &claim.backend;
     Some(ended_with(
         attempt,

@@ -134,18 +134,23 @@ impl Look<'_> {
         let oldest = self.engine.store.queued(self.now, None, scan).await?;
         let is_all = oldest.len() < scan as usize;
         let all_seen = self.at(&oldest);
-        if is_all || self.room.is_full() {
+        if is_all {
             self.site.set_queue_from(None, 0);
             return Ok(self.more(all_seen));
         }
         let Some(last) = oldest.last().map(|one| one.task.clone()).filter(|_| all_seen) else { return Ok(Tick::More) };
         let (from, rounds) = self.site.queue_from();
         let from = from.filter(|from| *from > last).unwrap_or(last);
-        let further = self.engine.store.queued(self.now, Some(&QueueCursor(from)), scan).await?;
-        let all_seen = self.at(&further);
+        let mut further = self.engine.store.queued(self.now, Some(&QueueCursor(from)), scan).await?;
         let next = further.last().map(|one| one.task.clone()).filter(|_| further.len() == scan as usize);
+        let is_full = self.room.is_full();
+        if is_full {
+            // Expired claims may be what fills it: they are looked for all the same, else it would be full for ever.
+            further.retain(|one| one.claimed_on.is_some());
+        }
+        let all_seen = self.at(&further);
         let rounds = if self.wanted.is_empty() { rounds + 1 } else { 0 };
-        let rest = rounds >= ROUNDS || next.is_none();
+        let rest = (is_full && self.wanted.is_empty()) || rounds >= ROUNDS || next.is_none();
         self.site.set_queue_from(next, if rest { 0 } else { rounds });
         Ok(if rest { self.more(all_seen) } else { Tick::More })
     }
@@ -178,11 +183,14 @@ impl Look<'_> {
         }
         let capacity = &site.profile().capacity;
         let need = Need::of(candidate, capacity, &engine.settings);
-        // What may be outside already takes its room there, wanted or not.
-        let fit = if candidate.claimed_on.is_some() { Fit::Now } else { fit(need, capacity, &self.room) };
+        // What may be outside already is counted there, wanted or not.
+        let is_counted = candidate.claimed_on.is_some();
+        let fit = if is_counted { Fit::Now } else { fit(need, capacity, &self.room) };
         match fit {
             Fit::Now => {
-                self.room.take(need);
+                if !is_counted {
+                    self.room.take(need);
+                }
                 self.wanted.push(ClaimRequest {
                     task: candidate.task.clone(),
                     backend: site.name().to_owned(),

@@ -23,7 +23,7 @@ use super::orphan::is_wanted;
 use super::retry::backoff;
 use super::search::find;
 use super::settings::Settings;
-use super::site::{Down, Health, Lack, Site};
+use super::site::{Health, Lack, Site};
 use super::verdict::ended_with;
 use crate::clock::after;
 use crate::store::{Active, Claimed, Record, Recorded, StoreError};
@@ -32,23 +32,29 @@ use crate::task::{Event, JobRef, Phase, TaskState};
 /// Hands claimed tasks over, a few at the same time.
 pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
     let mut rest = claimed.chunks(engine.settings.calls_at_once());
-    for some in rest.by_ref() {
+    while let Some(some) = rest.next() {
+        // A cancel searches for the job once the claim is over: no submit may still be on its way then.
+        let done_by = after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2));
+        if some.iter().any(|one| done_by >= one.claim.until) {
+            let rest: Vec<&Claimed> = some.iter().chain(rest.flatten()).collect();
+            return give_back(engine, &rest, |_| Duration::ZERO).await;
+        }
         hand_over_some(engine, site, some).await?;
         if let Health::Down(down) = site.health(engine.clock.now()) {
             let rest: Vec<&Claimed> = rest.flatten().collect();
-            return give_back(engine, &rest, &down).await;
+            let error = BackendError::Unavailable(down.reason);
+            return give_back(engine, &rest, |claimed| wait(&engine.settings, &error, claimed)).await;
         }
     }
     Ok(())
 }
 
-/// What was claimed and is not handed over, because the backend stopped taking jobs, waits again: a cancel finds it
-/// unclaimed.
-async fn give_back(engine: &Engine, rest: &[&Claimed], down: &Down) -> Result<(), StoreError> {
+/// What was claimed and is not handed over, because the backend stopped taking jobs or the claim is nearly over, waits
+/// again: a cancel finds it unclaimed.
+async fn give_back(engine: &Engine, rest: &[&Claimed], wait: impl Fn(&Claimed) -> Duration) -> Result<(), StoreError> {
     let now = engine.clock.now();
-    let error = BackendError::Unavailable(down.reason.clone());
     let records = rest.iter().map(|claimed| {
-        let until = after(now, wait(&engine.settings, &error, claimed));
+        let until = after(now, wait(claimed));
         let postponed = Event::Postponed { attempt: claimed.attempt, until, reason: String::new() };
         engine.event(&claimed.task, Some(claimed.claim.fence), postponed)
     });
@@ -81,7 +87,7 @@ async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Re
     let mut records = Vec::new();
     let mut going = Vec::new();
     for (one, standing) in claimed.iter().zip(&standing) {
-        match standing.as_ref().map(|active| look(one, active)) {
+        match standing.active().map(|active| look(one, active)) {
             Some(Look::Go) => going.push(hand_over_one(engine, site, one)),
             Some(Look::Cancelled) => {
                 let stopped = Event::Stopped { attempt: one.attempt, result: None };
@@ -261,7 +267,7 @@ async fn after_record(
     for ((n, handle), standing) in astray.into_iter().zip(&standing) {
         let Some(Record { task, event, .. }) = records.get(*n) else { continue };
         let job = JobId::of_attempt(task.as_str(), event.attempt().unwrap_or_default());
-        if is_wanted(&job, handle, standing.as_ref()) {
+        if is_wanted(&job, handle, standing) {
             continue;
         }
         debug!(backend = site.name(), %job, "its task went another way meanwhile");

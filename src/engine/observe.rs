@@ -49,10 +49,8 @@ async fn look_at(engine: &Engine, site: &Site, page: Vec<Active>) -> Result<(), 
         outside.iter().filter_map(|active| Some(Handle(active.state.job()?.handle.clone()))).collect();
     let call = site.backend.observe(&handles);
     let seen = match site.call(&engine.clock, &engine.settings, "observe", call).await {
-        Ok(seen) if seen.len() == handles.len() => {
-            site.answers();
-            seen
-        }
+        // That it answers this says little: some read only files. Whether it is well again is found out by dispatch.
+        Ok(seen) if seen.len() == handles.len() => seen,
         // Nothing is known of any of them; their tasks are told when that lasts.
         Ok(seen) => {
             let reason = format!("asked about {} jobs, it answered about {}", handles.len(), seen.len());

@@ -2,12 +2,16 @@
 
 use tessera_contract::{Handle, JobId};
 
-use crate::store::Active;
+use crate::store::Standing;
 
 /// Whether a task still wants this job. A job whose id is not of our making is left alone.
-pub fn is_wanted(job: &JobId, handle: &Handle, standing: Option<&Active>) -> bool {
+pub fn is_wanted(job: &JobId, handle: &Handle, standing: &Standing) -> bool {
     let Some((_, attempt)) = job.attempt() else { return true };
-    let Some(active) = standing else { return false };
+    let active = match standing {
+        Standing::At(active) => active,
+        Standing::Unreadable => return true,
+        Standing::Unknown => return false,
+    };
     let Some(current) = active.state.attempt() else { return false };
     if attempt != current {
         // One of an attempt to come, after a store was put back to an older state, will be found by its attempt.
@@ -23,16 +27,16 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::store::{Claim, Fence};
+    use crate::store::{Active, Claim, Fence};
     use crate::task::{JobRef, Seen, TaskId, TaskState};
 
-    fn active(state: TaskState, claimed_for: Option<&str>) -> Option<Active> {
+    fn active(state: TaskState, claimed_for: Option<&str>) -> Standing {
         let claim = claimed_for.map(|backend| Claim {
             fence: Fence(1),
             backend: backend.to_owned(),
             until: Timestamp::UNIX_EPOCH,
         });
-        Some(Active { task: TaskId::new(Timestamp::UNIX_EPOCH), state, claim })
+        Standing::At(Active { task: TaskId::new(Timestamp::UNIX_EPOCH), state, claim })
     }
 
     fn running(attempt: u32, backend: &str, handle: &str) -> TaskState {
@@ -47,7 +51,8 @@ mod tests {
     #[test]
     fn only_the_job_of_the_attempt_in_hand_is_wanted() {
         let rows = [
-            (None, false),
+            (Standing::Unknown, false),
+            (Standing::Unreadable, true),
             (active(TaskState::Complete, None), false),
             (active(TaskState::Canceled, None), false),
             (active(running(2, "here", "h"), Some("here")), true),
@@ -61,13 +66,13 @@ mod tests {
         ];
         for (standing, wanted) in rows {
             let job = JobId::of_attempt("task", 2);
-            assert_eq!(is_wanted(&job, &Handle("h".to_owned()), standing.as_ref()), wanted, "{standing:?}");
+            assert_eq!(is_wanted(&job, &Handle("h".to_owned()), &standing), wanted, "{standing:?}");
         }
     }
 
     #[test]
     fn what_is_not_of_our_making_is_left_alone() {
         let strange = JobId::parse("strange").unwrap_or_else(|| JobId::of_attempt("t", 1));
-        assert!(is_wanted(&strange, &Handle("h".to_owned()), None));
+        assert!(is_wanted(&strange, &Handle("h".to_owned()), &Standing::Unknown));
     }
 }

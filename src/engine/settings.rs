@@ -105,7 +105,8 @@ impl Settings {
     }
 
     pub(super) fn claim_lease(&self) -> Duration {
-        Duration::from_millis(self.claim_lease_ms)
+        // One that is too short for a single hand-over would never let any begin.
+        Duration::from_millis(self.claim_lease_ms).max(self.call_timeout().saturating_mul(3))
     }
 
     pub(super) fn calls_at_once(&self) -> usize {

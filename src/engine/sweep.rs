@@ -7,7 +7,7 @@ use tessera_contract::{Handle, Inventoried};
 use tracing::{debug, warn};
 
 use super::assembly::{Engine, Tick};
-use super::clearing::put_away;
+use super::clearing::{put_away, stop_and_put_away};
 use super::orphan::is_wanted;
 use super::site::{Lack, Site};
 use crate::clock::after;
@@ -109,13 +109,13 @@ async fn put_orphans_away(engine: &Engine, site: &Site, jobs: Vec<Inventoried>) 
     let orphans: Vec<Handle> = named
         .into_iter()
         .zip(&standing)
-        .filter(|((_, one), standing)| !is_wanted(&one.job, &one.handle, standing.as_ref()))
+        .filter(|((_, one), standing)| !is_wanted(&one.job, &one.handle, standing))
         .map(|((_, one), _)| one.handle)
         .collect();
     if orphans.is_empty() {
         return Ok(());
     }
-    match put_away(engine, site, &orphans).await {
+    match stop_and_put_away(engine, site, &orphans).await {
         Ok(gone) => debug!(backend = site.name(), gone = gone.len(), of = orphans.len(), "put away unwanted jobs"),
         Err(error) => warn!(backend = site.name(), %error, "could not put unwanted jobs away"),
     }

@@ -21,8 +21,8 @@ pub enum Means {
     Dark(String),
     /// This has happened.
     Event(Event),
-    /// This has happened; but the job ended by itself after its stop was asked for, and its container may still be
-    /// there: it is removed before anybody is told that nothing is left.
+    /// This has happened; but the job ended otherwise than by the stop that was asked for, and its container may still
+    /// be there: it is removed before anybody is told that nothing is left.
     AfterRelease(Event),
 }
 
@@ -110,7 +110,7 @@ impl Case<'_> {
     /// 14.4: whatever it says, a job whose stop was asked for ends as cancelled; what it did is kept.
     fn canceling(&self, observation: &Observation) -> Means {
         let attempt = self.attempt;
-        let gone = Means::Event(Event::Stopped { attempt, result: None });
+        let gone = Event::Stopped { attempt, result: None };
         match observation {
             Observation::Ended(report) => {
                 let mut result = self.result(report, Verdict::Canceled);
@@ -120,7 +120,9 @@ impl Case<'_> {
                 self.say(&mut result, "the job ended by itself while it was being stopped".to_owned());
                 Means::AfterRelease(Event::Stopped { attempt, result: Some(Box::new(result)) })
             }
-            Observation::Stopped | Observation::Lost { .. } | Observation::Preempted { .. } => gone,
+            Observation::Stopped => Means::Event(gone),
+            // Its runtime is gone; a container of it may still be there.
+            Observation::Lost { .. } | Observation::Preempted { .. } => Means::AfterRelease(gone),
             Observation::Working(progress) => self.advanced(progress).map_or(Means::Nothing, Means::Event),
             Observation::Waiting { .. } | Observation::Paused => Means::Nothing,
             Observation::Unreadable { reason } => Means::Dark(reason.clone()),

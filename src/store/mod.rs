@@ -30,6 +30,7 @@ use crate::task::{Owner, Task, TaskId, TaskSpec};
 pub use list::{ListQuery, Page, Summary};
 pub use records::{
     Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, QueueCursor, Record, Recorded,
+    Standing,
 };
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
@@ -104,7 +105,7 @@ pub trait Store: Send + Sync + 'static {
     async fn forget(&self, leftovers: &[Leftover]) -> Result<(), StoreError>;
 
     /// Where a task stands, whoever owns it; for the sweep, which meets jobs before it knows their tasks.
-    async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Option<Active>>, StoreError>;
+    async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError>;
 
     /// Whether the store can be written to now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;

@@ -86,6 +86,27 @@ pub struct Active {
     pub claim: Option<Claim>,
 }
 
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// There is no such task.
+    Unknown,
+    /// There is one, and this build cannot read it: nothing is to be done to its job.
+    Unreadable,
+    /// Here.
+    At(Active),
+}
+
+impl Standing {
+    /// The task, if there is one and it can be read.
+    pub fn active(&self) -> Option<&Active> {
+        match self {
+            Self::At(active) => Some(active),
+            Self::Unknown | Self::Unreadable => None,
+        }
+    }
+}
+
 /// What a backend carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {

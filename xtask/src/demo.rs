@@ -62,8 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 
     if arguments.keep {
-        println!("\nStill running: the server at http://{} (pid {}).", server.address, server.pid());
-        println!("Its files: {}. Docker's, if started here: {}.", scratch.path().display(), docker.folder().display());
+        println!("\nStill running: http://{} (pid {}); its pages are at /docs.", server.address, server.pid());
+        println!("Its files: {}", scratch.path().display());
+        println!("To end it: kill {}", server.pid());
+        if docker.is_ours() {
+            println!("To end the Docker engine as well: {}", docker.how_to_stop());
+        }
         server.keep();
         docker.keep();
         std::mem::forget(scratch);

@@ -60,6 +60,40 @@ async fn a_dispatcher_that_was_overtaken_hands_nothing_over() {
 }
 
 #[tokio::test]
+async fn nothing_is_submitted_on_a_claim_that_is_nearly_over() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["count", "ran"])).await;
+    let claimed = claim(&stage, &id).await;
+    stage.clock.advance(Duration::from_secs(40));
+    hand_over(&stage.engine, &stage.engine.sites[0], &claimed).await.unwrap();
+    assert_eq!(stage.outside.calls(Verb::Submit), 0);
+    // It waits unclaimed, so that a cancel needs no search.
+    assert_eq!(stage.cancel(&id).await, Recorded::Moved(Phase::Canceled));
+    let id = stage.create(doing(&["true"])).await;
+    let claimed = claim(&stage, &id).await;
+    stage.clock.advance(Duration::from_secs(40));
+    hand_over(&stage.engine, &stage.engine.sites[0], &claimed).await.unwrap();
+    stage.settle().await;
+    assert_eq!(stage.phase(&id).await, Phase::Complete);
+    stage.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_lost_job_is_removed_before_its_cancel_is_over() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["hang"])).await;
+    stage.settle().await;
+    stage.cancel(&id).await;
+    stage.outside.lose(stage.installation(), &Stage::job(&id, 1)).unwrap();
+    stage.outside.next(Verb::Release, 1, Mischief::Fail(unavailable()));
+    observe::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.phase(&id).await, Phase::Canceling);
+    observe::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.phase(&id).await, Phase::Canceled);
+    assert_eq!(stage.jobs(), vec![]);
+}
+
+#[tokio::test]
 async fn cancelled_while_it_is_handed_over_it_is_stopped_at_once() {
     let stage = Stage::new();
     let id = stage.create(doing(&["hang"])).await;

@@ -209,6 +209,13 @@ async fn meet(fault: &str, phase: &str) -> After {
             absent::tick(&after.stage.engine).await.unwrap();
             after
         }
+        ("the backend is not configured any more", "canceling") => {
+            let mut after = started(Stage::new(), doing(&["hang"])).await;
+            after.stage.restart_with(vec![]);
+            after.stage.cancel(&after.id).await;
+            after.stage.pass(Duration::from_secs(30)).await;
+            after
+        }
         other => panic!("the table has a row that this test does not know: {other:?}"),
     }
 }
@@ -271,6 +278,16 @@ async fn check_retried(row: &Row, after: After) {
             stage.outside.make_readable(stage.installation(), &Stage::job(&id, 1)).unwrap();
             stage.cancel(&id).await;
             assert_eq!(stage.until_ended(&id).await, Phase::Canceled);
+        }
+        "it is stopped when it returns" => {
+            // Told once, and not at each look.
+            let told = stage.log(&id).await.iter().filter(|line| line.contains("not configured")).count();
+            assert_eq!(told, 1);
+            assert_eq!(stage.jobs().len(), 1);
+            let backends = stage.backends();
+            stage.restart_with(backends);
+            assert_eq!(stage.until_ended(&id).await, Phase::Canceled);
+            stage.assert_clean().await;
         }
         "no; what is left is removed when it returns" => {
             let backends = stage.backends();

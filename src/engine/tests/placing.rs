@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tessera_contract::Capacity;
+use tessera_contract::scripted::Verb;
 
 use super::stage::{Stage, doing, needing};
-use crate::engine::Settings;
+use crate::engine::{Settings, dispatch};
+use crate::store::{ClaimRequest, Store};
 use crate::task::{Phase, TaskSpec};
 
 fn with_capacity(capacity: Capacity) -> Stage {
@@ -84,4 +86,43 @@ async fn a_task_that_asks_for_nothing_special_is_never_ended_for_its_size() {
     let stage = with_capacity(Capacity { cpu_milli: Some(250), ram_bytes: Some(1), jobs: Some(1) });
     let id = stage.create(TaskSpec { ..doing(&["true"]) }).await;
     assert_eq!(stage.until_ended(&id).await, Phase::Complete);
+}
+
+#[tokio::test]
+async fn expired_claims_behind_a_wall_are_handed_over_again_and_counted_once() {
+    let mut stage = with_capacity(Capacity { cpu_milli: Some(4_000), ..Capacity::default() });
+    for _ in 0..600 {
+        stage.create(needing(2.0, &["true"])).await;
+    }
+    stage.clock.advance(Duration::from_millis(5));
+    let mut wanted = Vec::new();
+    for _ in 0..4 {
+        let task = stage.create(needing(1.0, &["hang"])).await;
+        wanted.push(ClaimRequest { task, backend: "scripted".to_owned(), cpu_milli: 1_000, ram_bytes: 0 });
+    }
+    // The server dies before it hands them over.
+    let (now, until) = (stage.clock.now(), stage.engine.claim_until(stage.clock.now()));
+    assert_eq!(stage.store.claim(&stage.engine.holder, now, until, &wanted).await.unwrap().len(), 4);
+    stage.restart();
+    stage.clock.advance(Duration::from_secs(120));
+    stage.settle().await;
+    for one in &wanted {
+        assert_eq!(stage.phase(&one.task).await, Phase::Running);
+    }
+    assert_eq!(stage.outside.calls(Verb::Submit), 4);
+}
+
+#[tokio::test]
+async fn an_expired_claim_leaves_the_room_beside_it_free() {
+    let mut stage = with_capacity(Capacity { cpu_milli: Some(2_000), ..Capacity::default() });
+    let task = stage.create(needing(1.0, &["hang"])).await;
+    let wanted = [ClaimRequest { task, backend: "scripted".to_owned(), cpu_milli: 1_000, ram_bytes: 0 }];
+    let (now, until) = (stage.clock.now(), stage.engine.claim_until(stage.clock.now()));
+    stage.store.claim(&stage.engine.holder, now, until, &wanted).await.unwrap();
+    stage.restart();
+    stage.clock.advance(Duration::from_secs(120));
+    let beside = stage.create(needing(1.0, &["hang"])).await;
+    dispatch::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.phase(&wanted[0].task).await, Phase::Initializing);
+    assert_eq!(stage.phase(&beside).await, Phase::Initializing);
 }

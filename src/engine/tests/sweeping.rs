@@ -64,6 +64,11 @@ async fn jobs_that_no_task_knows_are_stopped_and_removed() {
     };
     stage.backends()[0].submit(&job).await.unwrap();
     assert_eq!(stage.jobs().len(), 2);
+    // It is stopped before it is looked at: a look may start again what has died.
+    stage.outside.next(Verb::Observe, 1, Mischief::Fail(unavailable()));
+    stage.clock.advance(Duration::from_secs(60));
+    sweep::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.outside.calls(Verb::Cancel), 1);
     stage.pass(Duration::from_secs(120)).await;
     assert_eq!(stage.jobs(), vec![Stage::job(&id, 1)]);
     assert_eq!(stage.task(&id).await.state, claimed.state);

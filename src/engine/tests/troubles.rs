@@ -161,3 +161,22 @@ async fn one_backends_trouble_is_not_the_others() {
     elsewhere.behave();
     running.abort();
 }
+
+#[tokio::test]
+async fn a_backend_that_only_tells_of_its_jobs_is_not_well() {
+    let stage = Stage::new();
+    stage.create(doing(&["hang"])).await;
+    stage.settle().await;
+    for verb in [Verb::Submit, Verb::Inventory] {
+        stage.outside.always(verb, Mischief::Fail(unavailable()));
+    }
+    stage.create(doing(&["true"])).await;
+    stage.settle().await;
+    let before = stage.outside.calls(Verb::Observe);
+    observe::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.outside.calls(Verb::Observe), before + 1);
+    assert_eq!(stage.engine.troubles().len(), 1);
+    stage.outside.behave();
+    stage.pass(Duration::from_secs(120)).await;
+    assert_eq!(stage.engine.troubles().len(), 0);
+}

@@ -128,12 +128,13 @@ fn a_cancelled_job_that_ended_by_itself_is_removed_before_anybody_is_told() {
     }
     let stopped = Observation::Ended(report(Outcome::Canceled, vec![], vec![]));
     assert!(matches!(seen(&active, &stopped), Means::Event(Event::Stopped { result: Some(_), .. })));
-    for gone in [
-        Observation::Stopped,
+    let gone = Event::Stopped { attempt: 1, result: None };
+    assert_eq!(seen(&active, &Observation::Stopped), Means::Event(gone.clone()));
+    for lost in [
         Observation::Lost { reason: "gone".to_owned(), user_code_started: true },
         Observation::Preempted { reason: "gone".to_owned() },
     ] {
-        assert_eq!(seen(&active, &gone), Means::Event(Event::Stopped { attempt: 1, result: None }));
+        assert_eq!(seen(&active, &lost), Means::AfterRelease(gone.clone()));
     }
     let dark = Observation::Unreadable { reason: "dark".to_owned() };
     assert_eq!(seen(&active, &dark), Means::Dark("dark".to_owned()));

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{Active, Claim, Leftover, Record, Recorded, Store};
+use crate::store::{Active, Claim, Leftover, Record, Recorded, Standing, Store};
 use crate::task::{Phase, TaskState, Verdict};
 
 pub(crate) async fn creation(subject: &impl Subject) {
@@ -37,7 +37,7 @@ pub(crate) async fn claims(subject: &impl Subject) {
     let fence = claim(&store, &id).await;
     let store = subject.after_a_kill(store).await;
     // Whether it has expired by the kill differs; that it was taken, where, and its fence do not.
-    let Some(Some(Active { state, claim: Some(Claim { fence: kept, backend, .. }), .. })) =
+    let Some(Standing::At(Active { state, claim: Some(Claim { fence: kept, backend, .. }), .. })) =
         store.standing(std::slice::from_ref(&id)).await.unwrap().pop()
     else {
         panic!("the claim is lost");

@@ -149,7 +149,7 @@ pub(crate) async fn standing_whoever_owns_it(subject: &impl Subject) {
     bring(&store, &ann(), &complete, Phase::Complete).await;
     let ids = [running.clone(), TaskId::new(at(9)), waiting.clone(), running, complete];
     let found = store.standing(&ids).await.unwrap();
-    let told: Vec<_> = found.iter().map(|s| s.as_ref().map(|a| (a.state.phase(), a.claim.is_some()))).collect();
+    let told: Vec<_> = found.iter().map(|s| s.active().map(|a| (a.state.phase(), a.claim.is_some()))).collect();
     let expected = [
         Some((Phase::Running, true)),
         None,

@@ -25,6 +25,20 @@ impl From<FromSqlError> for Fault {
 }
 
 impl Fault {
+    /// A value of one row cannot be read; says nothing about other rows.
+    pub(super) fn is_of_one_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::Sql(
+                    rusqlite::Error::FromSqlConversionFailure(..)
+                        | rusqlite::Error::IntegralValueOutOfRange(..)
+                        | rusqlite::Error::InvalidColumnType(..)
+                        | rusqlite::Error::Utf8Error(..)
+                )
+        )
+    }
+
     /// As the caller gets it: what was attempted, and what to do.
     pub(super) fn told(&self, path: &Path) -> StoreError {
         let path = path.display();
@@ -32,11 +46,7 @@ impl Fault {
             Self::Unreadable(what) => return StoreError::Corrupt(format!("`{path}`: {what}")),
             Self::Sql(error) => error,
         };
-        if let rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..) = error
-        {
+        if self.is_of_one_row() {
             return StoreError::Corrupt(format!("`{path}` holds a value that cannot be read: {error}"));
         }
         StoreError::Unavailable(match error.sqlite_error_code() {

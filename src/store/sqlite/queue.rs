@@ -1,18 +1,19 @@
 //! What the engine reads: who waits, who is outside, what is left behind.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql};
+use tracing::warn;
 
 use super::columns::{self, CLAIMED};
 use super::fault::Fault;
-use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, QueueCursor};
+use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, QueueCursor, Standing};
 use crate::task::{JobRef, TaskId, TaskState};
 
 /// Tasks that wait and may be tried.
 pub(super) const QUEUED: &str = "
     SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram FROM tasks
-    WHERE stage IN (0, 1) AND id > ?1 AND not_before <= ?2 AND (stage = 0 OR until <= ?2)
-    ORDER BY id LIMIT ?3";
+    WHERE stage IN (0, 1) AND id > ?1 AND not_before <= ?3 AND (stage = 0 OR until <= ?3)
+    ORDER BY id LIMIT ?2";
 
 /// What claimed tasks and those outside are counted with.
 pub(super) const LOAD: &str = "SELECT backend, cpu, ram FROM tasks WHERE stage IN (1, 2, 3)";
@@ -38,24 +39,63 @@ pub(super) fn queued(
     after: Option<&QueueCursor>,
     limit: u32,
 ) -> Result<Vec<Candidate>, Fault> {
-    let mut statement = connection.prepare_cached(QUEUED)?;
     let after = after.map_or("", |cursor| cursor.0.as_str());
-    let mut rows = statement.query(params![after, columns::from_moment(now), limit])?;
-    let mut candidates = Vec::new();
-    while let Some(row) = rows.next()? {
+    walk(connection, QUEUED, after, limit, &[columns::from_moment(now)], |row| {
         let (task, state) = task_and_state(row)?;
-        let Some(attempt) = state.attempt() else { continue };
+        let Some(attempt) = state.attempt() else { return Ok(None) };
         let claimed_on = if row.get::<_, i64>(3)? == CLAIMED { row.get(4)? } else { None };
-        candidates.push(Candidate {
+        Ok(Some(Candidate {
             task,
             attempt,
             backend: row.get(2)?,
             claimed_on,
             cpu_milli: row.get::<_, Option<i64>>(5)?.map(columns::amount),
             ram_bytes: row.get::<_, Option<i64>>(6)?.map(columns::amount),
-        });
+        }))
+    })
+}
+
+/// Runs a query that goes on after an id, until it has as many as asked for or comes to the end. A row that cannot be
+/// read is passed over: it keeps no other from being looked at.
+fn walk<T>(
+    connection: &Connection,
+    query: &str,
+    after: &str,
+    limit: u32,
+    more: &[i64],
+    read: impl Fn(&Row<'_>) -> Result<Option<T>, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut after = after.to_owned();
+    let mut left = limit;
+    let mut found = Vec::new();
+    loop {
+        let mut parameters: Vec<&dyn ToSql> = vec![&after, &left];
+        for one in more {
+            parameters.push(one);
+        }
+        let mut rows = statement.query(parameters.as_slice())?;
+        let (mut scanned, mut taken) = (0, 0);
+        let mut last = String::new();
+        while let Some(row) = rows.next()? {
+            scanned += 1;
+            row.get_ref(0)?.as_str()?.clone_into(&mut last);
+            match read(row) {
+                Ok(one) => {
+                    taken += u32::from(one.is_some());
+                    found.extend(one);
+                }
+                Err(fault) if fault.is_of_one_row() => warn!(task = last, "passed over: {fault}"),
+                Err(fault) => return Err(fault),
+            }
+        }
+        drop(rows);
+        if scanned < left || taken == left {
+            return Ok(found);
+        }
+        left -= taken;
+        after = last;
     }
-    Ok(candidates)
 }
 
 /// Sums [`LOAD`] here and not in SQL, whose sums overflow with an error.
@@ -85,21 +125,23 @@ pub(super) fn active(
     after: Option<&TaskId>,
     limit: u32,
 ) -> Result<Vec<Active>, Fault> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query(params![after.map_or("", TaskId::as_str), limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(one_active(row)?);
-    }
-    Ok(found)
+    walk(connection, query, after.map_or("", TaskId::as_str), limit, &[], |row| one_active(row).map(Some))
 }
 
 /// Runs [`STANDING`] for each.
-pub(super) fn standing(connection: &Connection, ids: &[TaskId]) -> Result<Vec<Option<Active>>, Fault> {
+pub(super) fn standing(connection: &Connection, ids: &[TaskId]) -> Result<Vec<Standing>, Fault> {
     let mut statement = connection.prepare_cached(STANDING)?;
-    let one = |id: &TaskId| -> Result<Option<Active>, Fault> {
+    let one = |id: &TaskId| -> Result<Standing, Fault> {
         let mut rows = statement.query([id.as_str()])?;
-        rows.next()?.map(one_active).transpose()
+        let Some(row) = rows.next()? else { return Ok(Standing::Unknown) };
+        match one_active(row) {
+            Ok(active) => Ok(Standing::At(active)),
+            Err(fault) if fault.is_of_one_row() => {
+                warn!(task = id.as_str(), "its job is left alone: {fault}");
+                Ok(Standing::Unreadable)
+            }
+            Err(fault) => Err(fault),
+        }
     };
     ids.iter().map(one).collect()
 }

@@ -8,7 +8,7 @@ use super::create::NewTask;
 use super::{Sqlite, claim, listing, queue, record, tasks};
 use crate::store::{
     Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Record, Recorded,
-    Store, StoreError, Summary,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -132,7 +132,7 @@ impl Store for Sqlite {
         self.writer.write(move |connection| queue::forget(connection, &leftovers)).await
     }
 
-    async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Option<Active>>, StoreError> {
+    async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError> {
         let ids = ids.to_vec();
         self.readers.read(move |connection| queue::standing(connection, &ids)).await
     }

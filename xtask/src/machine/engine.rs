@@ -1,6 +1,7 @@
 //! Docker, Podman, a registry, through the scripts of `tests/engines`; and the test images.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -39,9 +40,15 @@ impl Engine {
         self.keep = true;
     }
 
-    /// Where its log lies.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Whether it was started here, and not found running.
+    pub(crate) fn is_ours(&self) -> bool {
+        fs::read_dir(&self.folder)
+            .is_ok_and(|all| all.flatten().any(|entry| entry.path().extension().is_some_and(|it| it == "pid")))
+    }
+
+    /// What stops it later.
+    pub(crate) fn how_to_stop(&self) -> String {
+        format!("{} down {}", self.script, self.folder.display())
     }
 }
 

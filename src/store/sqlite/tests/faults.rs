@@ -11,9 +11,9 @@ use rusqlite::Connection;
 use super::Files;
 use crate::store::conformance::samples::*;
 use crate::store::sqlite::Sqlite;
-use crate::store::{ListQuery, Store, StoreError};
+use crate::store::{ListQuery, Standing, Store, StoreError};
 use crate::task::spec::Input;
-use crate::task::{TaskId, TaskSpec};
+use crate::task::{Phase, TaskId, TaskSpec};
 
 fn open(path: &Path) -> Sqlite {
     Sqlite::open_waiting(path, Duration::ZERO).unwrap()
@@ -198,4 +198,35 @@ async fn a_full_disk_fails_a_commit_and_nothing_acknowledged_is_lost() {
     for id in acknowledged.iter().chain([&again]) {
         assert!(store.summary(&ann(), id).await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_no_wall_and_never_without_a_task() {
+    let files = Files::new();
+    let path = files.path();
+    let store = open(&path);
+    let mut ids = Vec::new();
+    for second in 1..=5 {
+        let id = TaskId::new(at(second));
+        create(&store, &id, spec("waits")).await.unwrap();
+        ids.push(id);
+    }
+    let spoil = |id: &TaskId| {
+        let connection = Connection::open(&path).unwrap();
+        connection.execute("UPDATE tasks SET state = '{}' WHERE id = ?1", [id.as_str()]).unwrap();
+    };
+    spoil(&ids[0]);
+    spoil(&ids[2]);
+    // A full page, although it begins with one that cannot be read: a short one would be taken for the end.
+    let found = store.queued(at(9), None, 2).await.unwrap();
+    assert_eq!(found.into_iter().map(|one| one.task).collect::<Vec<_>>(), [ids[1].clone(), ids[3].clone()]);
+    let found = store.queued(at(9), None, 9).await.unwrap();
+    assert_eq!(found.len(), 3);
+    bring(&store, &ann(), &ids[3], Phase::Running).await;
+    bring(&store, &ann(), &ids[4], Phase::Running).await;
+    spoil(&ids[3]);
+    let found = store.active(None, 1).await.unwrap();
+    assert_eq!(found.into_iter().map(|one| one.task).collect::<Vec<_>>(), [ids[4].clone()]);
+    let standing = store.standing(&[ids[3].clone(), TaskId::new(at(1)), ids[4].clone()]).await.unwrap();
+    assert!(matches!(standing.as_slice(), [Standing::Unreadable, Standing::Unknown, Standing::At(_)]), "{standing:?}");
 }
