@@ -186,17 +186,7 @@ impl Backend for Docker {
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
-        let asked = handle.clone();
-        let away = self.watch.blocking(move |watch| watch.put_away(&asked)).await??;
-        match (away, job_of(handle)) {
-            (Some((job, away)), _) => {
-                self.watch.clone().take_down_later(job, away);
-                Ok(())
-            }
-            // Known by its containers only, if at all.
-            (None, Some(job)) => self.watch.remove_containers(&job).await,
-            (None, None) => Ok(()),
-        }
+        self.watch.release(handle).await
     }
 
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {

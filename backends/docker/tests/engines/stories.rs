@@ -372,6 +372,22 @@ async fn a_node_that_never_gets_anywhere_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_released_has_no_container_left() {
+    let ground = docker!();
+    let backend = ground.open().await;
+    let handle = backend.submit(&job(&["true"])).await.unwrap();
+    ground.ended(&backend, &handle).await;
+    // A caller that gives up at once loses nothing: the job is seen as it ended, and can be released again.
+    let _ = tokio::time::timeout(Duration::ZERO, backend.release(&handle)).await;
+    let seen = backend.observe(std::slice::from_ref(&handle)).await.unwrap();
+    assert!(matches!(seen[0], Observation::Ended(_)), "{seen:?}");
+    backend.release(&handle).await.unwrap();
+    let labels = [(container::JOB, handle.0.as_str())];
+    assert!(ground.place.engine().list(&labels).await.unwrap().is_empty(), "released means that nothing is left");
+    ground.gone(&handle).await;
+}
+
+#[tokio::test]
 async fn containers_without_a_directory_are_found_and_removed() {
     let ground = docker!();
     let backend = ground.open().await;
