@@ -124,7 +124,7 @@ impl Watch {
             return Err(BackendError::Unavailable(format!("job {job} is still being taken down")));
         }
         let made = self.folder.make(job, plan, settings).map_err(|e| disk("making", &attempt, &e))?;
-        let started = self.start_unless_attended(&attempt);
+        let started = self.start_unless_attended(&attempt, None);
         started.map(drop).map_err(|error| {
             if made {
                 // Refused as a whole: nobody will ask for it again.
@@ -147,14 +147,18 @@ impl Watch {
         BackendError::Misconfigured(format!("starting a node with {runtime} failed: {error}{advice}"))
     }
 
-    /// Starts a node unless one lives or the job has ended; true when it did.
-    fn start_unless_attended(&self, attempt: &Attempt) -> io::Result<bool> {
+    /// Starts a node unless one lives or the job has ended; true when it did. The count is kept before the start,
+    /// so that no start goes uncounted: on a full disk nothing is started.
+    fn start_unless_attended(&self, attempt: &Attempt, count: Option<&Starts>) -> io::Result<bool> {
         let Some(lock) = Lock::take(&attempt.file(attempt::LOCK))? else {
             return Ok(false);
         };
         // Looked at with the lock in hand: a node writes its report before it lets go.
         if attempt.has(attempt::REPORT)? {
             return Ok(false);
+        }
+        if let Some(count) = count {
+            count.keep(attempt)?;
         }
         node::start(&self.setting.runtime_binary, attempt, lock, &self.bell)?;
         Ok(true)
@@ -180,7 +184,7 @@ impl Watch {
         if let Some(report) = read_report(attempt)? {
             return Ok(Evidence::Reported(report));
         }
-        let progress = read(attempt, attempt::PROGRESS, Progress::read)?;
+        let progress = read_progress(attempt)?;
         if lock::is_held(&attempt.file(attempt::LOCK))? {
             return Ok(Evidence::Attended(progress));
         }
@@ -200,9 +204,8 @@ impl Watch {
         let bound = self.setting.config.node_restarts;
         match Starts::of(attempt)?.next(done, Timestamp::now(), bound) {
             Next::Start(starts) => {
-                if self.start_unless_attended(attempt)? {
+                if self.start_unless_attended(attempt, Some(&starts))? {
                     tracing::info!(%job, "the node had died and was started again");
-                    starts.keep(attempt)?;
                 }
                 Ok(None)
             }
@@ -248,7 +251,8 @@ impl Watch {
             if lock::is_held(&lock)? {
                 return Ok(());
             }
-            self.start_unless_attended(&attempt).map(drop)
+            // Counted like any other start. The request itself lets the first one go at once.
+            self.start_again(&job, &attempt).map(drop)
         })();
         match asked {
             Err(_) if matches!(attempt.dir().try_exists(), Ok(false)) => Ok(()),
@@ -282,6 +286,14 @@ pub(crate) fn read_report(attempt: &Attempt) -> io::Result<Option<Report>> {
     read(attempt, attempt::REPORT, Report::read)
 }
 
+/// The progress. What a power loss left empty or in pieces counts as absent: the next node writes it again.
+pub(crate) fn read_progress(attempt: &Attempt) -> io::Result<Option<Progress>> {
+    match read(attempt, attempt::PROGRESS, Progress::read) {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+        progress => progress,
+    }
+}
+
 pub(crate) fn read<T, E: std::fmt::Display>(
     attempt: &Attempt,
     name: &str,
@@ -291,5 +303,24 @@ pub(crate) fn read<T, E: std::fmt::Display>(
         Ok(bytes) => parse(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_progress_in_pieces_counts_as_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        for text in ["", r#"{"version":1,"#] {
+            std::fs::write(attempt.file(attempt::PROGRESS), text).unwrap();
+            assert_eq!(read_progress(&attempt).unwrap(), None, "{text}");
+        }
+        std::fs::write(attempt.file(attempt::PROGRESS), r#"{"version":1,"job":"t-1","began":"2026-01-01T00:00:00Z"}"#)
+            .unwrap();
+        assert!(read_progress(&attempt).unwrap().is_some());
     }
 }

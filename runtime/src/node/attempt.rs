@@ -104,6 +104,14 @@ impl Attempt {
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{name}: {e}")))
     }
 
+    /// A JSON file that is kept lightly: what a power loss left of it, empty or in pieces, counts as absent.
+    pub fn read_light<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        match self.read(name) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+            read => read,
+        }
+    }
+
     /// Replaces a JSON file in one move. A reader sees the former text or the new one, never half of it.
     pub fn replace<T: Serialize>(&self, name: &str, value: &T, keep: Keep) -> io::Result<()> {
         let text = serde_json::to_vec(value).map_err(io::Error::other)?;
