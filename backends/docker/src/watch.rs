@@ -3,7 +3,7 @@
 //! What touches only files runs as plain code on a blocking thread; the engine is asked only before a job is
 //! accepted, and for containers whose node is gone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,42 @@ pub(crate) struct Watch {
     answered: tokio::sync::Mutex<Option<(Instant, String)>>,
     /// Jobs that are being taken down or given up in the background.
     in_hand: Mutex<HashSet<JobId>>,
+    /// Jobs being accepted, by number; an accept goes on when its caller gives up.
+    accepting: tokio::sync::watch::Sender<Accepting>,
+}
+
+/// The accepts under way, and how many there ever were.
+#[derive(Debug, Default)]
+struct Accepting {
+    under_way: BTreeSet<u64>,
+    ever: u64,
+}
+
+/// One accept under way, until dropped.
+#[derive(Debug)]
+struct UnderWay {
+    watch: Arc<Watch>,
+    number: u64,
+}
+
+impl UnderWay {
+    fn begin(watch: &Arc<Watch>) -> Self {
+        let mut number = 0;
+        watch.accepting.send_modify(|accepting| {
+            number = accepting.ever;
+            accepting.ever += 1;
+            accepting.under_way.insert(number);
+        });
+        Self { watch: watch.clone(), number }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.watch.accepting.send_modify(|accepting| {
+            accepting.under_way.remove(&self.number);
+        });
+    }
 }
 
 /// Rings the bell whenever a node rings the FIFO.
@@ -73,6 +109,7 @@ impl Watch {
             bell,
             answered: tokio::sync::Mutex::default(),
             in_hand: Mutex::default(),
+            accepting: tokio::sync::watch::Sender::default(),
         }
     }
 
@@ -117,8 +154,31 @@ impl Watch {
         ))
     }
 
+    /// Accepts a job on a thread of its own. It goes on when the caller gives up, and [`Self::settled`] waits for it.
+    pub(crate) async fn accept_to_the_end(
+        self: &Arc<Self>,
+        job: JobId,
+        plan: Plan,
+        settings: NodeSettings,
+    ) -> Result<(), BackendError> {
+        let under_way = UnderWay::begin(self);
+        self.blocking(move |watch| {
+            let accepted = watch.accept(&job, &plan, &settings);
+            drop(under_way);
+            accepted
+        })
+        .await?
+    }
+
+    /// Returns when every accept that is under way now has come to its end: what was handed over is to be found then.
+    pub(crate) async fn settled(&self) {
+        let mut accepting = self.accepting.subscribe();
+        let before = accepting.borrow().ever;
+        let _ = accepting.wait_for(|now| now.under_way.first().is_none_or(|oldest| *oldest >= before)).await;
+    }
+
     /// Makes a job's directory and starts its node; a job that is there is left as it is, but not without node.
-    pub(crate) fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
+    fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
         let attempt = self.folder.attempt(job);
         if self.in_hand().contains(job) {
             return Err(BackendError::Unavailable(format!("job {job} is still being taken down")));
@@ -310,6 +370,39 @@ pub(crate) fn read<T, E: std::fmt::Display>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn watch(dir: &Path) -> Arc<Watch> {
+        let folder = Folder::open(dir).unwrap();
+        let setting = Setting {
+            name: "docker".into(),
+            config: crate::config::DockerConfig::default(),
+            installation: tessera_contract::InstallationId("test".into()),
+            runtime_binary: "/bin/false".into(),
+            bell: crate::job::bell_of(dir),
+        };
+        let logins = DockerFile::read(&setting.config).unwrap();
+        let host = setting.config.engine_host();
+        let engine = Engine::at(tessera_runtime::node::settings::EngineSettings { host, api: None });
+        Arc::new(Watch::new(setting, folder, engine, logins, Bell::default()))
+    }
+
+    #[tokio::test]
+    async fn an_accept_under_way_is_waited_for_but_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = watch(dir.path());
+        watch.settled().await;
+        let first = UnderWay::begin(&watch);
+        let mut settled = std::pin::pin!(watch.settled());
+        assert!(futures_are_pending(settled.as_mut()).await);
+        let _second = UnderWay::begin(&watch);
+        drop(first);
+        settled.await;
+    }
+
+    async fn futures_are_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut future = future;
+        std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    }
 
     #[test]
     fn a_progress_in_pieces_counts_as_absent() {
