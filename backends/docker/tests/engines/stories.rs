@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tessera_contract::{Backend, BackendError, Handle, Observation, Severity};
+use tessera_runtime::node::attempt::{self, Keep};
 use tessera_runtime::node::container;
 use tessera_runtime::plan::{Input, Network, Output, Source};
 use tessera_runtime::report::{Fault, FaultClass, Outcome, Report};
@@ -385,6 +386,22 @@ async fn what_is_released_has_no_container_left() {
     let labels = [(container::JOB, handle.0.as_str())];
     assert!(ground.place.engine().list(&labels).await.unwrap().is_empty(), "released means that nothing is left");
     ground.gone(&handle).await;
+}
+
+#[tokio::test]
+async fn a_job_that_ran_when_the_host_was_restarted_is_lost() {
+    let ground = docker!();
+    let backend = ground.open().await;
+    let handle = backend.submit(&job(&["sleep 1000"])).await.unwrap();
+    started(&ground, &backend, &handle).await;
+    let attempt = ground.attempt(&handle);
+    attempt.replace(attempt::BOOT, &"another", Keep::Durably).unwrap();
+    assert!(crate::crash::kill_node(&attempt));
+    let report = ground.ended(&backend, &handle).await;
+    let fault = fault(&report);
+    assert_eq!((fault.class, fault.user_code_started), (FaultClass::Lost, true), "{report:#?}");
+    assert_eq!(fault.message, "the host was restarted while the job ran");
+    ground.put_away(&backend, &handle).await;
 }
 
 #[tokio::test]
