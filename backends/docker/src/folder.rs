@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::Mode;
 use tessera_contract::JobId;
 use tessera_runtime::node::attempt::{self, Attempt, Keep};
+use tessera_runtime::node::boot;
 use tessera_runtime::node::settings::NodeSettings;
 use tessera_runtime::plan::Plan;
 
@@ -71,6 +72,7 @@ impl Folder {
         let attempt = Attempt::at(&filling);
         attempt.replace(attempt::PLAN, plan, Keep::Durably)?;
         attempt.replace(attempt::SETTINGS, settings, Keep::Durably)?;
+        boot::keep(&attempt)?;
         attempt::sync_dir(&filling)?;
         // Renaming onto a directory that is not empty fails, so the first one stays.
         match fs::rename(&filling, self.work.join(job.as_str())) {

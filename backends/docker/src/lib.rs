@@ -112,7 +112,8 @@ impl Drop for Docker {
     }
 }
 
-/// What the engine has, as far as the configuration does not say; the host's when there is no engine yet.
+/// What the engine has, as far as the configuration does not say. An engine behind a socket of this host has what
+/// the host has, also before it answers; of any other nothing is known then, so nothing is bounded.
 async fn capacity(config: &DockerConfig, engine: &Engine) -> Capacity {
     let (mut cores, mut memory) = (config.cpu_cores, None);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked to be positive.
@@ -125,11 +126,13 @@ async fn capacity(config: &DockerConfig, engine: &Engine) -> Capacity {
             Ok(Err(_)) | Err(_) => None,
         };
         let asked = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0);
+        let local = config.engine_host().starts_with("unix://");
         let asked_cores = info.as_ref().and_then(|info| asked(info.ncpu));
         #[allow(clippy::cast_precision_loss)] // No machine has so many.
-        let cores_there = asked_cores.or_else(host_cores).map(|n| n as f64);
+        let cores_there = asked_cores.or_else(|| host_cores().filter(|_| local)).map(|n| n as f64);
         cores = cores.or(cores_there);
-        memory = memory.or_else(|| info.and_then(|info| asked(info.mem_total))).or_else(host_memory);
+        memory =
+            memory.or_else(|| info.and_then(|info| asked(info.mem_total))).or_else(|| host_memory().filter(|_| local));
     }
     Capacity {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked to be positive.
@@ -166,7 +169,7 @@ impl Backend for Docker {
         let api = watch.engine_answers().await?;
         let (plan, settings) = job::documents(&watch.setting, &watch.logins, api, job)?;
         let id = job.id.clone();
-        watch.blocking(move |watch| watch.accept(&id, &plan, &settings)).await??;
+        watch.accept_to_the_end(id, plan, settings).await?;
         Ok(handle)
     }
 
@@ -186,17 +189,7 @@ impl Backend for Docker {
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
-        let asked = handle.clone();
-        let away = self.watch.blocking(move |watch| watch.put_away(&asked)).await??;
-        match (away, job_of(handle)) {
-            (Some((job, away)), _) => {
-                self.watch.clone().take_down_later(job, away);
-                Ok(())
-            }
-            // Known by its containers only, if at all.
-            (None, Some(job)) => self.watch.remove_containers(&job).await,
-            (None, None) => Ok(()),
-        }
+        self.watch.release(handle).await
     }
 
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
@@ -232,6 +225,8 @@ impl Backend for Docker {
 
     async fn inventory(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {
         self.watch.sweep();
+        // Whoever gave up on handing a job over asks here what became of it.
+        self.watch.settled().await;
         let folder = self.watch.folder.clone();
         let jobs = self.watch.blocking(move |_| folder.jobs()).await?;
         let jobs = jobs.map_err(|e| BackendError::Unavailable(format!("the work directory cannot be listed: {e}")))?;
@@ -256,4 +251,26 @@ impl Backend for Docker {
 /// The labels of every container of one installation.
 pub(crate) fn installation_label(setting: &Setting) -> (&str, &str) {
     (container::INSTALLATION, setting.installation.0.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    async fn capacity_at(host: &str) -> Capacity {
+        let config = DockerConfig { host: Some(host.to_owned()), ..DockerConfig::default() };
+        let engine = Engine::at(EngineSettings { host: host.to_owned(), api: None });
+        capacity(&config, &engine).await
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_does_not_answer_is_bounded_by_this_host_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = capacity_at(&format!("unix://{}", dir.path().join("no.sock").display())).await;
+        assert!(here.cpu_milli.is_some() && here.ram_bytes.is_some(), "{here:?}");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let elsewhere = capacity_at(&format!("tcp://127.0.0.1:{port}")).await;
+        assert_eq!((elsewhere.cpu_milli, elsewhere.ram_bytes), (None, None));
+    }
 }

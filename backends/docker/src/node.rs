@@ -44,7 +44,7 @@ pub(crate) struct Starts {
     in_vain: u32,
     /// The last one.
     last: Option<Timestamp>,
-    /// What had been done by then.
+    /// The most that had been done by then.
     done: u32,
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum Next {
 impl Starts {
     /// The server's count for an attempt.
     pub(crate) fn of(attempt: &Attempt) -> io::Result<Self> {
-        Ok(attempt.read(attempt::STARTS)?.unwrap_or_default())
+        Ok(attempt.read_light(attempt::STARTS)?.unwrap_or_default())
     }
 
     /// Remembers it.
@@ -72,7 +72,8 @@ impl Starts {
 
     /// What to do next: at once the first time, then ever more slowly, until `bound` starts led nowhere.
     pub(crate) fn next(&self, done: u32, now: Timestamp, bound: u32) -> Next {
-        let in_vain = if done == self.done { self.in_vain } else { 0 };
+        // Less than before is no step forward: a node that takes its own marks back gets nowhere either.
+        let in_vain = if done > self.done { 0 } else { self.in_vain };
         if in_vain >= bound {
             return Next::GiveUp;
         }
@@ -84,7 +85,7 @@ impl Starts {
         match Duration::try_from(pause.saturating_sub(waited)) {
             // A clock that was set back must not hold a job up for long.
             Ok(left) if !left.is_zero() => Next::Wait(left.min(Duration::from_secs(16))),
-            Ok(_) | Err(_) => Next::Start(Self { in_vain: in_vain + 1, last: Some(now), done }),
+            Ok(_) | Err(_) => Next::Start(Self { in_vain: in_vain + 1, last: Some(now), done: done.max(self.done) }),
         }
     }
 }
@@ -129,6 +130,24 @@ mod tests {
         now += SignedDuration::from_secs(1);
         starts = started(starts.next(0, now, 3));
         assert_eq!(starts.next(0, now, 3), Next::GiveUp);
+    }
+
+    #[test]
+    fn one_that_takes_back_what_it_did_gets_nowhere() {
+        let now = Timestamp::UNIX_EPOCH;
+        let starts = Starts { in_vain: 3, last: Some(now), done: 2 };
+        assert_eq!(starts.next(1, now, 3), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_count_in_pieces_begins_anew_and_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        std::fs::write(attempt.file(attempt::STARTS), "").unwrap();
+        assert_eq!(Starts::of(&attempt).unwrap(), Starts::default());
+        let kept = Starts { in_vain: 1, last: None, done: 2 };
+        kept.keep(&attempt).unwrap();
+        assert_eq!(Starts::of(&attempt).unwrap(), kept);
     }
 
     #[test]

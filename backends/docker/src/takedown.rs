@@ -1,7 +1,8 @@
 //! Jobs on their way out: released, given up, or known by their containers alone.
 //!
-//! Taking down goes on in the background, because a node may still be removing its containers. What a process
-//! leaves undone is found by the next one: by the name of the directory, or by the labels of the containers.
+//! A job keeps its name until no container of it is left, so whoever looks at it sees how it ended, not that it is
+//! lost. Its files are removed in the background. What a process leaves undone is found by the next one: by the name
+//! of the directory, or by the labels of the containers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,11 +21,33 @@ use crate::watch::{Watch, disk, job_of, read};
 
 /// Pause between tries to take a job down.
 const TAKE_DOWN_PAUSE: Duration = Duration::from_secs(2);
+/// Looks at a lock that is held by no one who can be waited for, and the pause between them.
+const HELD_LOOKS: u32 = 40;
+const HELD_PAUSE: Duration = Duration::from_millis(50);
 
 impl Watch {
-    /// Takes an ended job out of sight, to be taken down in the background. One that has not ended is stopped
-    /// first.
-    pub(crate) fn put_away(self: &Arc<Self>, handle: &Handle) -> Result<Option<(JobId, Attempt)>, BackendError> {
+    /// Removes all that is left of an ended job, and returns when no container of it is left. One that has not ended
+    /// is stopped first. May be dropped and asked for again.
+    pub(crate) async fn release(self: &Arc<Self>, handle: &Handle) -> Result<(), BackendError> {
+        let Some(job) = job_of(handle) else {
+            return Ok(());
+        };
+        let asked = handle.clone();
+        let Some(attempt) = self.blocking(move |watch| watch.ended(&asked)).await?? else {
+            // Known by its containers only, if at all.
+            return self.remove_containers(&job).await;
+        };
+        self.clear(&job, &attempt).await?;
+        let id = job.clone();
+        let away = self.blocking(move |watch| watch.folder.put_away(&id)).await?;
+        if let Some(away) = away.map_err(|e| disk("releasing", &attempt, &e))? {
+            self.clone().take_down_later(job, away);
+        }
+        Ok(())
+    }
+
+    /// The attempt of a job that has ended; `None` when there is none. One that has not ended is told to stop.
+    fn ended(self: &Arc<Self>, handle: &Handle) -> Result<Option<Attempt>, BackendError> {
         let Some(job) = job_of(handle) else {
             return Ok(None);
         };
@@ -39,8 +62,29 @@ impl Watch {
                 "job {job} has not ended: it is stopped first, release it again"
             )));
         }
-        let away = self.folder.put_away(&job).map_err(failed)?;
-        Ok(away.map(|away| (job, away)))
+        Ok(Some(attempt))
+    }
+
+    /// Waits for the node to go, then removes the containers it left.
+    async fn clear(&self, job: &JobId, attempt: &Attempt) -> Result<(), BackendError> {
+        let lock = attempt.file(attempt::LOCK);
+        let failed = |e| disk("releasing", attempt, &e);
+        if let Some(holder) = Holder::of(&lock).map_err(failed)? {
+            holder.ended().await.map_err(failed)?;
+        }
+        // Whoever holds it now is about to be let go: a node that finds the report, or a job just given up.
+        let mut looks = 0;
+        while lock::is_held(&lock).map_err(failed)? {
+            looks += 1;
+            if looks > HELD_LOOKS {
+                return Err(BackendError::Unavailable(format!("someone still works on job {job}: release it again")));
+            }
+            tokio::time::sleep(HELD_PAUSE).await;
+        }
+        if attempt.has(attempt::CLEAN).map_err(failed)? {
+            return Ok(());
+        }
+        self.remove_containers(job).await
     }
 
     /// Takes jobs down that a former process had put away.
@@ -51,7 +95,7 @@ impl Watch {
         }
     }
 
-    /// Waits for the node to go, then removes the containers it left and the directory.
+    /// Removes what was put away, with whatever still belongs to it.
     pub(crate) fn take_down_later(self: Arc<Self>, job: JobId, away: Attempt) {
         if !self.in_hand().insert(job.clone()) {
             return;
@@ -66,13 +110,8 @@ impl Watch {
     }
 
     async fn take_down(&self, job: &JobId, away: &Attempt) -> anyhow::Result<()> {
-        let lock = away.file(attempt::LOCK);
-        if let Some(holder) = Holder::of(&lock)? {
-            holder.ended().await?;
-        }
-        anyhow::ensure!(!lock::is_held(&lock)?, "its node is about to begin");
-        if away.dir().try_exists()? && !away.has(attempt::CLEAN)? {
-            self.remove_containers(job).await?;
+        if away.dir().try_exists()? {
+            self.clear(job, away).await?;
         }
         let away = away.clone();
         tokio::task::spawn_blocking(move || Folder::remove(&away)).await??;

@@ -3,7 +3,7 @@
 //! What touches only files runs as plain code on a blocking thread; the engine is asked only before a job is
 //! accepted, and for containers whose node is gone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,42 @@ pub(crate) struct Watch {
     answered: tokio::sync::Mutex<Option<(Instant, String)>>,
     /// Jobs that are being taken down or given up in the background.
     in_hand: Mutex<HashSet<JobId>>,
+    /// Jobs being accepted, by number; an accept goes on when its caller gives up.
+    accepting: tokio::sync::watch::Sender<Accepting>,
+}
+
+/// The accepts under way, and how many there ever were.
+#[derive(Debug, Default)]
+struct Accepting {
+    under_way: BTreeSet<u64>,
+    ever: u64,
+}
+
+/// One accept under way, until dropped.
+#[derive(Debug)]
+struct UnderWay {
+    watch: Arc<Watch>,
+    number: u64,
+}
+
+impl UnderWay {
+    fn begin(watch: &Arc<Watch>) -> Self {
+        let mut number = 0;
+        watch.accepting.send_modify(|accepting| {
+            number = accepting.ever;
+            accepting.ever += 1;
+            accepting.under_way.insert(number);
+        });
+        Self { watch: watch.clone(), number }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.watch.accepting.send_modify(|accepting| {
+            accepting.under_way.remove(&self.number);
+        });
+    }
 }
 
 /// Rings the bell whenever a node rings the FIFO.
@@ -73,6 +109,7 @@ impl Watch {
             bell,
             answered: tokio::sync::Mutex::default(),
             in_hand: Mutex::default(),
+            accepting: tokio::sync::watch::Sender::default(),
         }
     }
 
@@ -117,14 +154,37 @@ impl Watch {
         ))
     }
 
+    /// Accepts a job on a thread of its own. It goes on when the caller gives up, and [`Self::settled`] waits for it.
+    pub(crate) async fn accept_to_the_end(
+        self: &Arc<Self>,
+        job: JobId,
+        plan: Plan,
+        settings: NodeSettings,
+    ) -> Result<(), BackendError> {
+        let under_way = UnderWay::begin(self);
+        self.blocking(move |watch| {
+            let accepted = watch.accept(&job, &plan, &settings);
+            drop(under_way);
+            accepted
+        })
+        .await?
+    }
+
+    /// Returns when every accept that is under way now has come to its end: what was handed over is to be found then.
+    pub(crate) async fn settled(&self) {
+        let mut accepting = self.accepting.subscribe();
+        let before = accepting.borrow().ever;
+        let _ = accepting.wait_for(|now| now.under_way.first().is_none_or(|oldest| *oldest >= before)).await;
+    }
+
     /// Makes a job's directory and starts its node; a job that is there is left as it is, but not without node.
-    pub(crate) fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
+    fn accept(&self, job: &JobId, plan: &Plan, settings: &NodeSettings) -> Result<(), BackendError> {
         let attempt = self.folder.attempt(job);
         if self.in_hand().contains(job) {
             return Err(BackendError::Unavailable(format!("job {job} is still being taken down")));
         }
         let made = self.folder.make(job, plan, settings).map_err(|e| disk("making", &attempt, &e))?;
-        let started = self.start_unless_attended(&attempt);
+        let started = self.start_unless_attended(&attempt, None);
         started.map(drop).map_err(|error| {
             if made {
                 // Refused as a whole: nobody will ask for it again.
@@ -147,14 +207,18 @@ impl Watch {
         BackendError::Misconfigured(format!("starting a node with {runtime} failed: {error}{advice}"))
     }
 
-    /// Starts a node unless one lives or the job has ended; true when it did.
-    fn start_unless_attended(&self, attempt: &Attempt) -> io::Result<bool> {
+    /// Starts a node unless one lives or the job has ended; true when it did. The count is kept before the start,
+    /// so that no start goes uncounted: on a full disk nothing is started.
+    fn start_unless_attended(&self, attempt: &Attempt, count: Option<&Starts>) -> io::Result<bool> {
         let Some(lock) = Lock::take(&attempt.file(attempt::LOCK))? else {
             return Ok(false);
         };
         // Looked at with the lock in hand: a node writes its report before it lets go.
         if attempt.has(attempt::REPORT)? {
             return Ok(false);
+        }
+        if let Some(count) = count {
+            count.keep(attempt)?;
         }
         node::start(&self.setting.runtime_binary, attempt, lock, &self.bell)?;
         Ok(true)
@@ -180,7 +244,7 @@ impl Watch {
         if let Some(report) = read_report(attempt)? {
             return Ok(Evidence::Reported(report));
         }
-        let progress = read(attempt, attempt::PROGRESS, Progress::read)?;
+        let progress = read_progress(attempt)?;
         if lock::is_held(&attempt.file(attempt::LOCK))? {
             return Ok(Evidence::Attended(progress));
         }
@@ -200,9 +264,8 @@ impl Watch {
         let bound = self.setting.config.node_restarts;
         match Starts::of(attempt)?.next(done, Timestamp::now(), bound) {
             Next::Start(starts) => {
-                if self.start_unless_attended(attempt)? {
+                if self.start_unless_attended(attempt, Some(&starts))? {
                     tracing::info!(%job, "the node had died and was started again");
-                    starts.keep(attempt)?;
                 }
                 Ok(None)
             }
@@ -248,7 +311,8 @@ impl Watch {
             if lock::is_held(&lock)? {
                 return Ok(());
             }
-            self.start_unless_attended(&attempt).map(drop)
+            // Counted like any other start. The request itself lets the first one go at once.
+            self.start_again(&job, &attempt).map(drop)
         })();
         match asked {
             Err(_) if matches!(attempt.dir().try_exists(), Ok(false)) => Ok(()),
@@ -282,6 +346,14 @@ pub(crate) fn read_report(attempt: &Attempt) -> io::Result<Option<Report>> {
     read(attempt, attempt::REPORT, Report::read)
 }
 
+/// The progress. What a power loss left empty or in pieces counts as absent: the next node writes it again.
+pub(crate) fn read_progress(attempt: &Attempt) -> io::Result<Option<Progress>> {
+    match read(attempt, attempt::PROGRESS, Progress::read) {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+        progress => progress,
+    }
+}
+
 pub(crate) fn read<T, E: std::fmt::Display>(
     attempt: &Attempt,
     name: &str,
@@ -291,5 +363,57 @@ pub(crate) fn read<T, E: std::fmt::Display>(
         Ok(bytes) => parse(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn watch(dir: &Path) -> Arc<Watch> {
+        let folder = Folder::open(dir).unwrap();
+        let setting = Setting {
+            name: "docker".into(),
+            config: crate::config::DockerConfig::default(),
+            installation: tessera_contract::InstallationId("test".into()),
+            runtime_binary: "/bin/false".into(),
+            bell: crate::job::bell_of(dir),
+        };
+        let logins = DockerFile::read(&setting.config).unwrap();
+        let host = setting.config.engine_host();
+        let engine = Engine::at(tessera_runtime::node::settings::EngineSettings { host, api: None });
+        Arc::new(Watch::new(setting, folder, engine, logins, Bell::default()))
+    }
+
+    #[tokio::test]
+    async fn an_accept_under_way_is_waited_for_but_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = watch(dir.path());
+        watch.settled().await;
+        let first = UnderWay::begin(&watch);
+        let mut settled = std::pin::pin!(watch.settled());
+        assert!(futures_are_pending(settled.as_mut()).await);
+        let _second = UnderWay::begin(&watch);
+        drop(first);
+        settled.await;
+    }
+
+    async fn futures_are_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut future = future;
+        std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    }
+
+    #[test]
+    fn a_progress_in_pieces_counts_as_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        for text in ["", r#"{"version":1,"#] {
+            std::fs::write(attempt.file(attempt::PROGRESS), text).unwrap();
+            assert_eq!(read_progress(&attempt).unwrap(), None, "{text}");
+        }
+        std::fs::write(attempt.file(attempt::PROGRESS), r#"{"version":1,"job":"t-1","began":"2026-01-01T00:00:00Z"}"#)
+            .unwrap();
+        assert!(read_progress(&attempt).unwrap().is_some());
     }
 }

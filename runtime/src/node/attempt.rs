@@ -4,6 +4,7 @@
 //! <work>/<job>/
 //!   plan.json  node.json    what to do, and where
 //!   lock                    held while a node lives; its process id
+//!   boot                    which boot of the host the inputs were brought in under
 //!   cancel                  the durable request to stop
 //!   staged                  the inputs lie in the tree
 //!   progress.json           what has been done so far
@@ -34,6 +35,8 @@ pub const SETTINGS: &str = "node.json";
 pub const LOCK: &str = "lock";
 /// Name of the request to stop.
 pub const CANCEL: &str = "cancel";
+/// Name of the boot the attempt belongs to.
+pub const BOOT: &str = "boot";
 /// Name of the mark that the inputs lie in the tree.
 pub const STAGED: &str = "staged";
 /// Name of the progress.
@@ -102,6 +105,14 @@ impl Attempt {
         serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{name}: {e}")))
+    }
+
+    /// A JSON file that is kept lightly: what a power loss left of it, empty or in pieces, counts as absent.
+    pub fn read_light<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        match self.read(name) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+            read => read,
+        }
     }
 
     /// Replaces a JSON file in one move. A reader sees the former text or the new one, never half of it.

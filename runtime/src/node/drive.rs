@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::{self, Attempt, Mark};
+use super::boot::{self, Boot};
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
@@ -86,6 +87,7 @@ impl Node {
     }
 
     async fn run(self: &Arc<Self>) -> Result<End, Trouble> {
+        self.of_this_boot()?;
         let mut container = self.stage().await?;
         let mut failed = None;
         for step in self.steps() {
@@ -117,6 +119,19 @@ impl Node {
             }
         }
         Ok(self.deliver(failed).await)
+    }
+
+    /// Refuses to go on with what a restart of the host may have taken.
+    fn of_this_boot(&self) -> Result<(), Trouble> {
+        let disk = |e| Trouble::disk("reading the boot", self.attempt.dir(), &e);
+        match boot::compare(&self.attempt, self.user_code_started()).map_err(disk)? {
+            Boot::Same => Ok(()),
+            Boot::StageAgain => {
+                self.journal.note("the host was restarted: the inputs are brought in again");
+                Ok(())
+            }
+            Boot::Lost => Err(Trouble::new(FaultClass::Lost, "the host was restarted while the job ran")),
+        }
     }
 
     fn has(&self, step: u32) -> bool {

@@ -36,7 +36,7 @@ struct Pages {
 impl Journal {
     /// Goes on with what a former node of the attempt has written, or begins.
     pub fn open(attempt: &Attempt, job: &str, bell: Option<PathBuf>) -> io::Result<Self> {
-        let pages = attempt.read(attempt::PROGRESS)?.unwrap_or_else(|| Pages {
+        let pages = attempt.read_light(attempt::PROGRESS)?.unwrap_or_else(|| Pages {
             progress: Progress {
                 version: REPORT_VERSION,
                 job: job.to_owned(),
@@ -190,6 +190,18 @@ mod tests {
             stdout_tail: String::new(),
             stderr_tail: String::new(),
         }
+    }
+
+    #[test]
+    fn a_journal_that_a_power_loss_emptied_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        std::fs::write(attempt.file(attempt::PROGRESS), "").unwrap();
+        let journal = Journal::open(&attempt, "t-1", None).unwrap();
+        assert_eq!(journal.started_at(), None);
+        journal.tell("hello");
+        let shown = std::fs::read(attempt.file(attempt::PROGRESS)).unwrap();
+        assert_eq!(Progress::read(&shown).unwrap().notes.len(), 1);
     }
 
     #[test]

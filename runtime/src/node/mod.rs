@@ -23,11 +23,12 @@
 //! - [`settings`], [`attempt`], [`lock`]: what server and node share: documents, directory, who lives;
 //! - [`engine`]: the container engine's calls; [`container`]: a step as a container; [`image`]: pulls;
 //! - [`journal`]: what has been done so far, and the report it becomes;
-//! - `fault`: what an error means for the attempt;
+//! - [`boot`]: what a restart of the host took; `fault`: what an error means for the attempt;
 //! - `make`, `turn`, `drive`, `stop`: a container made, one step, the whole attempt, its end on request;
 //! - `verb`: the process itself.
 
 pub mod attempt;
+pub mod boot;
 pub mod container;
 pub mod engine;
 pub mod image;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tessera_contract::{Backend, BackendError, Handle, Observation, Severity};
+use tessera_runtime::node::attempt::{self, Keep};
 use tessera_runtime::node::container;
 use tessera_runtime::plan::{Input, Network, Output, Source};
 use tessera_runtime::report::{Fault, FaultClass, Outcome, Report};
@@ -368,6 +369,38 @@ async fn a_node_that_never_gets_anywhere_is_given_up() {
     let fault = fault(&report);
     assert_eq!((fault.class, fault.user_code_started), (FaultClass::Lost, false));
     assert!(fault.message.starts_with("the node process died 3 times"), "{}", fault.message);
+    ground.put_away(&backend, &handle).await;
+}
+
+#[tokio::test]
+async fn what_is_released_has_no_container_left() {
+    let ground = docker!();
+    let backend = ground.open().await;
+    let handle = backend.submit(&job(&["true"])).await.unwrap();
+    ground.ended(&backend, &handle).await;
+    // A caller that gives up at once loses nothing: the job is seen as it ended, and can be released again.
+    let _ = tokio::time::timeout(Duration::ZERO, backend.release(&handle)).await;
+    let seen = backend.observe(std::slice::from_ref(&handle)).await.unwrap();
+    assert!(matches!(seen[0], Observation::Ended(_)), "{seen:?}");
+    backend.release(&handle).await.unwrap();
+    let labels = [(container::JOB, handle.0.as_str())];
+    assert!(ground.place.engine().list(&labels).await.unwrap().is_empty(), "released means that nothing is left");
+    ground.gone(&handle).await;
+}
+
+#[tokio::test]
+async fn a_job_that_ran_when_the_host_was_restarted_is_lost() {
+    let ground = docker!();
+    let backend = ground.open().await;
+    let handle = backend.submit(&job(&["sleep 1000"])).await.unwrap();
+    started(&ground, &backend, &handle).await;
+    let attempt = ground.attempt(&handle);
+    attempt.replace(attempt::BOOT, &"another", Keep::Durably).unwrap();
+    assert!(crate::crash::kill_node(&attempt));
+    let report = ground.ended(&backend, &handle).await;
+    let fault = fault(&report);
+    assert_eq!((fault.class, fault.user_code_started), (FaultClass::Lost, true), "{report:#?}");
+    assert_eq!(fault.message, "the host was restarted while the job ran");
     ground.put_away(&backend, &handle).await;
 }
 
