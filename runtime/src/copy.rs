@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::entry::{self, Changed, Entry, EntryKind};
 use crate::notes::Notes;
 use crate::part::{Failed, clear_for_file, copy_content, create_part, modified, set_modified};
+use crate::remove;
 use crate::tree::{Slot, Tree, make_child};
 
 /// Deeper nesting than this is refused; it also bounds the descriptors held.
@@ -112,7 +113,7 @@ fn open_directory(above: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(above, name, flags, Mode::empty()) {
         Err(Errno::NOTDIR | Errno::LOOP) => {
-            entry::remove(above, name)?;
+            remove::child(above, name)?;
             make_child(above, name)?;
             Ok(rustix::fs::openat(above, name, flags, Mode::empty())?)
         }
@@ -250,7 +251,7 @@ impl<P: Place> Copy<'_, P> {
         let name = to.file_name().unwrap_or_default();
         let put = || -> io::Result<()> {
             clear_for_file(directory, name)?;
-            entry::remove(directory, OsStr::new(part))?;
+            remove::child(directory, OsStr::new(part))?;
             rustix::fs::symlinkat(points_to, directory, part)?;
             Ok(rustix::fs::renameat(directory, part, directory, name)?)
         };
@@ -292,7 +293,7 @@ impl<P: Place> Copy<'_, P> {
         let finished = copied.and_then(|()| finish().map_err(write));
         if finished.is_err() {
             // A full disk is not to stay full of something that is of no use.
-            let _left = entry::remove(directory, OsStr::new(self.part));
+            let _left = remove::child(directory, OsStr::new(self.part));
         }
         finished?;
         (self.put)(to);

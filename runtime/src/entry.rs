@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Something that exists; neither opened for reading nor followed any more.
@@ -122,19 +122,4 @@ pub(crate) fn child(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Optio
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Removes what is at a name, a directory with everything in it. Links are removed, never followed.
-pub(crate) fn remove(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    if let Some(entry) = child(directory, name)? {
-        for name in entry.names()? {
-            remove(entry.as_fd(), &name)?;
-        }
-    }
-    Ok(rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }

@@ -8,6 +8,7 @@
 //! - [`step`]: the directory where a container's wrapper and the node meet;
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
 //! - [`tree`]: the task's files, reached only beneath their root;
+//! - [`remove`]: what a command left behind goes, however deep;
 //! - [`frames`]: what a command printed;
 //! - [`exec`]: the wrapper of one executor, inside its container;
 //! - [`stage`]: inputs in, outputs out;
@@ -25,6 +26,7 @@ mod part;
 mod pattern;
 mod places;
 pub mod plan;
+pub mod remove;
 pub mod report;
 pub mod stage;
 pub mod step;

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::entry::{self, Entry, EntryKind};
+use crate::remove;
 
 /// How the name of a file begins that is not complete yet. Who copies side by side with others adds something of
 /// its own; who begins again after a crash uses the same name again and so leaves none behind.
@@ -19,7 +20,7 @@ const PIECE: usize = 8 << 20;
 
 /// A new, empty file under the temporary name.
 pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> {
-    entry::remove(directory.as_fd(), OsStr::new(part))?;
+    remove::child(directory.as_fd(), OsStr::new(part))?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o600);
     Ok(File::from(rustix::fs::openat(directory, part, flags, mode)?))

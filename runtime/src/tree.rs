@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::entry::{self, Entry};
 use crate::layout::{Layout, Mount};
+use crate::remove;
 
 /// A directory that is resolved as a root.
 #[derive(Debug, Clone)]
@@ -142,7 +143,7 @@ impl Tree {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         match self.find(parent)? {
-            Some(parent) => entry::remove(parent.as_fd(), name),
+            Some(parent) => remove::child(parent.as_fd(), name),
             None => Ok(()),
         }
     }

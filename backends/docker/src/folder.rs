@@ -92,12 +92,9 @@ impl Folder {
         }
     }
 
-    /// Removes what was put away.
+    /// Removes what was put away. Commands have written there: it may be deeper than any stack.
     pub(crate) fn remove(away: &Attempt) -> io::Result<()> {
-        match fs::remove_dir_all(away.dir()) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        }
+        tessera_runtime::remove::path(away.dir())
     }
 
     /// The jobs that were put away and are not removed yet.

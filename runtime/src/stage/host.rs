@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::trouble::{Stop, Trouble};
 use crate::copy::Place;
-use crate::entry::{self, Entry, EntryKind};
+use crate::entry::{Entry, EntryKind};
 use crate::part::{Failed, clear_for_file, create_part};
 use crate::plan::Storage;
+use crate::remove;
 use crate::tree::is_absent;
 
 /// The part of the host that a job may read from and write to.
@@ -130,7 +131,7 @@ impl Host {
         let finished = written.and_then(|written| finish().map(|()| written).map_err(writing));
         if finished.is_err() {
             // What is left of it is of no use; that it cannot be removed is not worth hiding the reason.
-            let _left = entry::remove(directory.as_fd(), part.as_ref());
+            let _left = remove::child(directory.as_fd(), part.as_ref());
         }
         finished
     }

@@ -40,13 +40,14 @@ const PIECE: usize = 256 * 1024;
 /// A client that is made when it is first needed: reading the certificates takes longer than a small task.
 pub(super) struct Web {
     patience: Patience,
-    client: OnceLock<Result<Client, Trouble>>,
+    fetching: OnceLock<Result<Client, Trouble>>,
+    delivering: OnceLock<Result<Client, Trouble>>,
     stalled_after: Duration,
 }
 
 impl Web {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, client: OnceLock::new(), stalled_after: STALLED_AFTER }
+        Self { patience, fetching: OnceLock::new(), delivering: OnceLock::new(), stalled_after: STALLED_AFTER }
     }
 
     #[cfg(test)]
@@ -55,14 +56,20 @@ impl Web {
         Self { stalled_after, ..Self::new(patience) }
     }
 
-    fn client(&self) -> Result<&Client, Trouble> {
-        let made = self.client.get_or_init(|| client(self.stalled_after));
+    fn fetching(&self) -> Result<&Client, Trouble> {
+        let made = self.fetching.get_or_init(|| client(self.stalled_after, Policy::limited(10)));
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// Follows no redirect: the content is for the host that the task names, and for no other.
+    fn delivering(&self) -> Result<&Client, Trouble> {
+        let made = self.delivering.get_or_init(|| client(self.stalled_after, Policy::none()));
         made.as_ref().map_err(Clone::clone)
     }
 
     /// Fetches a file; `path` is what it is called in the container.
     pub(super) async fn get(&self, url: &Url, slot: &Slot, path: &str, part: &str) -> Result<(), Trouble> {
-        let client = self.client()?;
+        let client = self.fetching()?;
         let shown = redacted(url.as_str());
         let writing = |error: io::Error| Trouble::writing(format!("cannot bring in `{path}`"), &error);
         let file = create_part(&slot.directory, part).map_err(writing)?;
@@ -97,7 +104,7 @@ impl Web {
 
     /// Delivers a file.
     pub(super) async fn put(&self, url: &Url, source: &Entry) -> Result<Written, Trouble> {
-        let client = self.client()?;
+        let client = self.delivering()?;
         let mut failed = 0;
         loop {
             let reading = |error: io::Error| Trouble::reading("cannot read the output", &error);
@@ -115,7 +122,7 @@ impl Web {
     }
 }
 
-fn client(stalled_after: Duration) -> Result<Client, Trouble> {
+fn client(stalled_after: Duration, redirects: Policy) -> Result<Client, Trouble> {
     // Whoever was first, it is the same one.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let build = || -> reqwest::Result<Client> {
@@ -127,7 +134,9 @@ fn client(stalled_after: Duration) -> Result<Client, Trouble> {
             .user_agent(concat!("tessera/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(stalled_after)
-            .redirect(Policy::limited(10))
+            .redirect(redirects)
+            // It would tell the next host the query, and with it a signature.
+            .referer(false)
             .build()
     };
     build().map_err(|error| {
@@ -229,8 +238,7 @@ async fn upload(client: &Client, url: &Url, file: File) -> Result<Written, Troub
         .await
         .map_err(|error| broken("cannot deliver", error))?;
     let status = response.status();
-    // A redirected PUT has become something else.
-    if !status.is_success() || redacted(response.url().as_str()) != redacted(url.as_str()) {
+    if !status.is_success() {
         return Err(refused("cannot deliver", status, &response));
     }
     let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -237,13 +237,28 @@ fn a_redirected_upload_is_refused() {
     std::fs::write(directory.path().join("o"), "x").unwrap();
     let tree = Tree::open(directory.path()).unwrap();
     let entry = tree.find(Path::new("/o")).unwrap().unwrap();
-    let moved = |line: &str| status(&format!("{line}\r\nlocation: /login"));
-    for answers in [vec![moved("302 Found")], vec![moved("303 See Other"), Says(ok("content-length: 0\r\n", ""))]] {
-        let (address, asked) = server(answers);
+    for line in ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        // It hears nothing: whoever asks finds a connection that nobody accepted.
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        other.set_nonblocking(true).unwrap();
+        let there = other.local_addr().unwrap();
+        let (address, asked) = server(vec![status(&format!("{line}\r\nlocation: http://{there}/o"))]);
         let url = Url::parse(&format!("{address}/o")).unwrap();
-        let web = Web::impatient(1, Duration::from_secs(5));
+        let web = Web::impatient(1, Duration::from_millis(300));
         let trouble = block_on(web.put(&url, &entry)).unwrap_err();
         assert_eq!(trouble.class, FaultClass::Rejected);
-        asked.join().unwrap();
+        assert!(trouble.message.contains(&line[..3]), "{}", trouble.message);
+        assert_eq!(asked.join().unwrap().len(), 1);
+        assert_eq!(other.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
+}
+
+#[test]
+fn the_next_host_is_not_told_the_signature() {
+    let (other, asked_other) = server(vec![Says(ok("content-length: 1\r\n", "x"))]);
+    let fetched = fetch(1, vec![status(&format!("302 Found\r\nlocation: {other}/there"))]);
+    assert_eq!(fetched.outcome, Ok(()));
+    let asked = asked_other.join().unwrap().remove(0);
+    assert!(asked.starts_with("GET /there HTTP/1.1\r\n"));
+    assert!(!asked.to_ascii_lowercase().contains("referer:") && !asked.contains("SECRET"), "{asked}");
 }
