@@ -134,16 +134,18 @@ mod tests {
     /// Set in the process that has hardly any descriptors.
     const FEW: &str = "TESSERA_TEST_FEW_DESCRIPTORS";
 
-    /// A chain of directories, with something beside each, whose paths are far longer than any path may be.
+    /// A chain of directories, with something beside some of them, whose paths are far longer than any path may be.
     fn dig(top: &Path, outside: &Path, levels: usize) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut at: OwnedFd = rustix::fs::open(top, flags, Mode::empty()).unwrap();
-        for _ in 0..levels {
-            for name in ["deeper", "empty", ".gone-1"] {
-                rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)).unwrap();
+        for level in 0..levels {
+            rustix::fs::mkdirat(&at, "deeper", Mode::from_raw_mode(0o755)).unwrap();
+            if level % 500 == 0 {
+                rustix::fs::mkdirat(&at, "empty", Mode::from_raw_mode(0o755)).unwrap();
+                rustix::fs::mkdirat(&at, ".gone-1", Mode::from_raw_mode(0o755)).unwrap();
+                rustix::fs::symlinkat(outside, &at, "link").unwrap();
+                rustix::fs::symlinkat(outside, &at, ".gone-2").unwrap();
             }
-            rustix::fs::symlinkat(outside, &at, "link").unwrap();
-            rustix::fs::symlinkat(outside, &at, ".gone-2").unwrap();
             at = rustix::fs::openat(&at, "deeper", flags, Mode::empty()).unwrap();
         }
     }

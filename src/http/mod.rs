@@ -9,7 +9,7 @@
 //! - secrets and query strings are never logged.
 //!
 //! Parts, in reading order:
-//! - [`router`]: all the doors on one page;
+//! - [`mod@router`]: all the doors on one page;
 //! - [`doors`], [`settings`]: what they open to, and what the operator decides;
 //! - [`exchange`], [`auth`], [`cors`], [`negotiation`], [`query`],
 //!   [`body`]: what every request has;

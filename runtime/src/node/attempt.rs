@@ -14,18 +14,24 @@
 //!   node.log                what the node had to say to an operator
 //!   tree/                   the task's files
 //!   steps/<n>/              one step directory an executor, see [`crate::step`]
+//!   started-<n>             its command was started, and since when; the command itself cannot take this back
 //! ```
 //! Both sides only ever add or replace whole files, so each may die between any two lines.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::entry::{self, EntryKind};
+use crate::remove;
 
 /// Name of the plan.
 pub const PLAN: &str = "plan.json";
@@ -51,6 +57,8 @@ pub const STARTS: &str = "starts.json";
 pub const NODE_LOG: &str = "node.log";
 /// Name of the task's tree.
 pub const TREE: &str = "tree";
+/// How the name of the note begins that a step's command was started.
+pub const STARTED: &str = "started-";
 /// Name of the folder of step directories.
 pub const STEPS: &str = "steps";
 
@@ -134,34 +142,22 @@ impl Attempt {
     }
 
     /// The directory of a step with all that its container finds there, made if it is not. The container's
-    /// user may be anyone, so anyone may write; nobody else gets past the directories above.
+    /// user may be anyone, so anyone may write; nobody else gets past the directories above. A command may have
+    /// written there before, so nothing is reached by a path.
     pub fn prepare_step(&self, file: &crate::step::StepFile) -> io::Result<StepDir> {
-        let dir = self.step(file.step);
-        fs::create_dir_all(&dir)?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777))?;
-        let text = serde_json::to_vec(file).map_err(io::Error::other)?;
-        let described = dir.join(crate::step::STEP_FILE);
-        let already = fs::read(&described).is_ok_and(|there| there == text);
-        if !already {
-            let temporary = dir.join(".step.new");
-            fs::write(&temporary, text)?;
-            fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644))?;
-            fs::rename(&temporary, &described)?;
-        }
-        let bell = dir.join(crate::step::BELL);
-        match rustix::fs::mkfifoat(rustix::fs::CWD, &bell, Mode::from_raw_mode(0o666)) {
-            Ok(()) => fs::set_permissions(&bell, fs::Permissions::from_mode(0o666))?,
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(e.into()),
-        }
-        self.open_step(file.step)
+        fs::create_dir_all(self.step(file.step))?;
+        let step = self.open_step(file.step)?;
+        rustix::fs::fchmod(&step.fd, Mode::from_raw_mode(0o777))?;
+        step.describe(&serde_json::to_vec(file).map_err(io::Error::other)?)?;
+        step.hang_bell()?;
+        Ok(step)
     }
 
     /// The directory of a step that is there.
     pub fn open_step(&self, step: u32) -> io::Result<StepDir> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(self.step(step), flags, Mode::empty())?;
-        Ok(StepDir { fd: File::from(fd) })
+        Ok(StepDir { fd: File::from(fd), attempt: self.clone(), started: format!("{STARTED}{step}") })
     }
 }
 
@@ -179,6 +175,9 @@ pub enum Keep {
 #[derive(Debug)]
 pub struct StepDir {
     fd: File,
+    attempt: Attempt,
+    /// Name of the attempt's own note that the command was started.
+    started: String,
 }
 
 /// What a step's mark says.
@@ -196,12 +195,19 @@ pub enum Mark {
 const FORBIDDEN: &[u8] = b"never";
 /// The name under which such a mark is made.
 const FORBIDDING: &str = ".mark.new";
+/// The name under which the step file is made.
+const DESCRIBING: &str = ".step.new";
+/// Bytes of the longest note that is read.
+const NOTE_BOUND: u64 = 64;
 /// Bytes of the largest record that is read.
 const RECORD_BOUND: u64 = 1024 * 1024;
 
 impl StepDir {
-    /// What the mark says.
+    /// What the mark says. Once it was seen to be the wrapper's, that stays so whatever the command does to it.
     pub fn mark(&self) -> io::Result<Mark> {
+        if let Some(at) = self.noted()? {
+            return Ok(Mark::Started(at));
+        }
         let file = match self.open_regular(crate::step::MARK) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Mark::None),
@@ -213,12 +219,78 @@ impl StepDir {
         if text == FORBIDDEN {
             return Ok(Mark::Never);
         }
-        Ok(Mark::Started(jiff::Timestamp::try_from(made).unwrap_or_else(|_| jiff::Timestamp::now())))
+        let at = jiff::Timestamp::try_from(made).unwrap_or_else(|_| jiff::Timestamp::now());
+        self.note(at)?;
+        Ok(Mark::Started(at))
+    }
+
+    /// When the command was started, if that was seen before.
+    fn noted(&self) -> io::Result<Option<jiff::Timestamp>> {
+        let file = match File::open(self.attempt.file(&self.started)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let made = file.metadata()?.modified()?;
+        let mut text = String::new();
+        file.take(NOTE_BOUND).read_to_string(&mut text)?;
+        // A crash may have left it empty: that it is there counts.
+        let at = text.parse().ok().or_else(|| jiff::Timestamp::try_from(made).ok());
+        Ok(Some(at.unwrap_or_else(jiff::Timestamp::now)))
+    }
+
+    fn note(&self, at: jiff::Timestamp) -> io::Result<()> {
+        let mut file = create_private(&self.attempt.file(&self.started))?;
+        file.write_all(at.to_string().as_bytes())?;
+        file.sync_all()?;
+        sync_dir(self.attempt.dir())
+    }
+
+    /// Writes the step file, unless it is there.
+    fn describe(&self, text: &[u8]) -> io::Result<()> {
+        let there = || -> io::Result<bool> {
+            let Some(file) = self.open_regular(crate::step::STEP_FILE)? else {
+                return Ok(false);
+            };
+            let mut found = Vec::new();
+            file.take(text.len() as u64 + 1).read_to_end(&mut found)?;
+            Ok(found == text)
+        };
+        // Whatever else bears the name is replaced.
+        if there().unwrap_or(false) {
+            return Ok(());
+        }
+        remove::child(self.fd.as_fd(), OsStr::new(DESCRIBING))?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file = File::from(rustix::fs::openat(&self.fd, DESCRIBING, flags, Mode::from_raw_mode(0o600))?);
+        file.write_all(text)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+        let put = || rustix::fs::renameat(&self.fd, DESCRIBING, &self.fd, crate::step::STEP_FILE);
+        match put() {
+            Err(Errno::ISDIR) => {
+                remove::child(self.fd.as_fd(), OsStr::new(crate::step::STEP_FILE))?;
+                Ok(put()?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    /// Makes the bell, unless something bears its name.
+    fn hang_bell(&self) -> io::Result<()> {
+        match rustix::fs::mkfifoat(&self.fd, crate::step::BELL, Mode::from_raw_mode(0o666)) {
+            // The file mode mask may have taken something away.
+            Ok(()) => Ok(rustix::fs::fchmod(self.open_bell()?, Mode::from_raw_mode(0o666))?),
+            Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Makes the mark in the wrapper's place, so that a command that has not been started never will be.
     /// False: it has been started.
     pub fn forbid(&self) -> io::Result<bool> {
+        if self.noted()?.is_some() {
+            return Ok(false);
+        }
         // Made under another name and linked: a mark that is there always says whose it is.
         match rustix::fs::unlinkat(&self.fd, FORBIDDING, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -265,25 +337,27 @@ impl StepDir {
 
     /// A regular file of it; `None` when it is not there.
     pub fn open_regular(&self, name: &str) -> io::Result<Option<File>> {
-        // NONBLOCK: a FIFO of that name must not hold us up.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(e) => {
-                return Err(io::Error::new(io::Error::from(e).kind(), format!("{name}: {e}")));
-            }
+        let about = |e: io::Error| io::Error::new(e.kind(), format!("{name}: {e}"));
+        // Looked at before it is opened: opening a FIFO would hold us up, and a device may act on it.
+        let Some(found) = entry::child(self.fd.as_fd(), OsStr::new(name)).map_err(about)? else {
+            return Ok(None);
         };
-        if !file.metadata()?.is_file() {
+        if found.kind() != EntryKind::File {
             return Err(invalid(format!("{name} of the step is not a regular file")));
         }
-        Ok(Some(file))
+        found.open_file().map(Some).map_err(about)
     }
 
     /// The bell, open for both ends so that it never reads as closed.
     pub fn open_bell(&self) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&self.fd, crate::step::BELL, flags, Mode::empty())?))
+        let found = entry::child(self.fd.as_fd(), OsStr::new(crate::step::BELL))?;
+        let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the step has no bell"))?;
+        if FileType::from_raw_mode(found.stat().st_mode) != FileType::Fifo {
+            return Err(invalid("the bell of the step is not a FIFO".to_owned()));
+        }
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let looked_at = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
+        Ok(File::from(rustix::fs::open(looked_at, flags, Mode::empty())?))
     }
 }
 
@@ -313,6 +387,8 @@ fn invalid(text: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
 
     fn step() -> (tempfile::TempDir, StepDir) {
@@ -351,5 +427,60 @@ mod tests {
         fs::remove_file(&record).unwrap();
         File::create(&record).unwrap().set_len(RECORD_BOUND + 1).unwrap();
         assert!(step.record().is_err());
+    }
+
+    fn described() -> crate::step::StepFile {
+        let text = r#"{"version":1,"step":0,"command":["true"],"log_cap_bytes":1,"stop_grace_ms":1}"#;
+        crate::step::StepFile::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_command_can_neither_take_its_start_back_nor_reach_the_host() {
+        let host = tempfile::tempdir().unwrap();
+        let outside = host.path().join("outside");
+        fs::write(&outside, "kept").unwrap();
+        fs::set_permissions(&outside, fs::Permissions::from_mode(0o600)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let step = Attempt::at(dir.path()).prepare_step(&described()).unwrap();
+        let inside = |name: &str| dir.path().join("steps/0").join(name);
+        File::create_new(inside("mark")).unwrap();
+        let started = step.mark().unwrap();
+        assert!(matches!(started, Mark::Started(_)));
+
+        fs::remove_file(inside("mark")).unwrap();
+        fs::remove_file(inside("step.json")).unwrap();
+        fs::remove_file(inside("bell")).unwrap();
+        symlink(&outside, inside(".step.new")).unwrap();
+        symlink(&outside, inside("step.json")).unwrap();
+        symlink(&outside, inside("bell")).unwrap();
+        symlink(&outside, inside("mark")).unwrap();
+        let step = Attempt::at(dir.path()).prepare_step(&described()).unwrap();
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "kept");
+        assert_eq!(fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::symlink_metadata(inside("step.json")).unwrap().is_file());
+        assert!(step.open_bell().is_err());
+        fs::remove_file(inside("mark")).unwrap();
+        assert_eq!(step.mark().unwrap(), started, "with its time");
+        fs::write(inside("mark"), FORBIDDEN).unwrap();
+        step.allow().unwrap();
+        assert_eq!(step.mark().unwrap(), started);
+        assert!(!step.forbid().unwrap());
+    }
+
+    #[test]
+    fn fifos_and_directories_in_the_way_of_a_step_file_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        let inside = |name: &str| dir.path().join("steps/0").join(name);
+        fs::create_dir_all(inside(".step.new/deeper")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, inside("step.json"), Mode::from_raw_mode(0o600)).unwrap();
+        attempt.prepare_step(&described()).unwrap();
+        fs::remove_file(inside("step.json")).unwrap();
+        fs::create_dir_all(inside("step.json/deeper")).unwrap();
+        attempt.prepare_step(&described()).unwrap();
+        let text = fs::read(inside("step.json")).unwrap();
+        assert_eq!(crate::step::StepFile::read(&text).unwrap(), described());
+        assert_eq!(fs::metadata(inside("step.json")).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::metadata(inside("bell")).unwrap().permissions().mode() & 0o777, 0o666);
     }
 }
