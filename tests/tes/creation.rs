@@ -170,9 +170,8 @@ async fn rule_3_11_no_nul_even_in_what_is_dropped() {
 #[tokio::test]
 async fn rule_4_7_a_path_that_no_system_takes_is_refused() {
     let server = Server::new();
-    for path in [format!("/{}", "a".repeat(256)), format!("/{}", "a/".repeat(2_048))] {
-        let refused = server.post("/v1/tasks", &small_with(json!({ "volumes": [path] }))).await.refused(400);
-        assert_eq!(refused.as_deref(), Some("/volumes/0"));
-    }
-    server.create(&small_with(json!({ "volumes": [format!("/{}", "a".repeat(255))] }))).await;
+    let endless = small_with(json!({ "volumes": [format!("/{}", "a/".repeat(2_048))] }));
+    assert_eq!(server.post("/v1/tasks", &endless).await.refused(400).as_deref(), Some("/volumes/0"));
+    // How long one name may be is up to the node's file system.
+    server.create(&small_with(json!({ "volumes": [format!("/{}", "a".repeat(256))] }))).await;
 }
