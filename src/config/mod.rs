@@ -11,7 +11,7 @@
 //! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`policy`], [`service_info`], [`telemetry`],
 //!   [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
-//! - [`read`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
+//! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
 
 pub mod auth;
 pub mod backends;
