@@ -35,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let docker = Docker::connect_with_defaults()?.negotiate_version().await?;
+    let others = there(&docker).await?;
     let server = Server::start(folder.path(), "[backends.docker]\nkind = \"docker\"\njobs = 4\n")?;
     let mut figures = Figures::default();
 
@@ -50,7 +51,7 @@ async fn main() -> Result<()> {
             if first {
                 as_task(server.address).await?;
                 task = ms(began.elapsed());
-                gone(&docker).await?;
+                gone(&docker, others).await?;
             } else {
                 by_hand(&docker).await?;
                 hand = ms(began.elapsed());
@@ -68,7 +69,7 @@ async fn main() -> Result<()> {
     for _ in 0..ROUNDS {
         let hand = many(async || by_hand(&docker).await).await?;
         let task = many(async || as_task(server.address).await).await?;
-        gone(&docker).await?;
+        gone(&docker, others).await?;
         ours.push(task);
         theirs.push(hand);
         ratios.push(task / hand);
@@ -128,15 +129,20 @@ async fn many(one: impl AsyncFn() -> Result<()>) -> Result<f64> {
     Ok(MANY as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Until nothing of ours is left in the engine.
-async fn gone(docker: &Docker) -> Result<()> {
-    let began = Instant::now();
-    let ours = ListContainersOptions {
+/// Containers of Tessera in the engine, whosever they are.
+async fn there(docker: &Docker) -> Result<usize> {
+    let jobs = ListContainersOptions {
         all: true,
         filters: Some(HashMap::from([("label".to_owned(), vec!["tessera.job".to_owned()])])),
         ..ListContainersOptions::default()
     };
-    while !docker.list_containers(Some(ours.clone())).await?.is_empty() {
+    Ok(docker.list_containers(Some(jobs)).await?.len())
+}
+
+/// Until no more are left in the engine than others had there before.
+async fn gone(docker: &Docker, others: usize) -> Result<()> {
+    let began = Instant::now();
+    while there(docker).await? > others {
         if began.elapsed() > PATIENCE {
             bail!("containers of ended tasks are still there");
         }
