@@ -16,19 +16,25 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
-//! - [`storages`]: a URL's storage, opened once.
+//! - [`tree`]: what storages with directories share;
+//! - [`storages`]: a URL's storage, opened once. The storages themselves: [`web`], [`webdav`], [`ftp`], [`sftp`],
+//!   [`drs`].
 
 mod answer;
 pub mod checksum;
 pub mod client;
+mod ftp;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
 pub mod secret;
 pub mod settings;
+mod sftp;
 pub mod source;
 pub mod storages;
 pub mod store;
+mod tree;
 pub mod trouble;
 mod web;
+mod webdav;

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{STALLED_AFTER, host_and_port};
+use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
+use super::sftp::Sftp;
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
+use super::webdav::Webdav;
 
 /// All storages of one job, or of one command of the command line.
 pub struct Storages {
@@ -118,15 +121,10 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
             Ok(Arc::new(web))
         }
-        Scheme::S3
-        | Scheme::Gs
-        | Scheme::Azblob
-        | Scheme::Ftp
-        | Scheme::Ftps
-        | Scheme::Sftp
-        | Scheme::Webdav
-        | Scheme::Webdavs
-        | Scheme::Drs => Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name()))),
+        Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
+        Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
+        Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
+        Scheme::S3 | Scheme::Gs | Scheme::Azblob | Scheme::Drs => Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name()))),
     }
 }
 
