@@ -23,6 +23,38 @@ pub struct Storage {
     /// URL prefixes that may not be used, even if allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
+    /// Host directories among the roots that containers may write to where they are (TES contract 9.9).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub file_bind_rw: Vec<String>,
+    /// Whose the files are that are delivered to this host's disks.
+    pub ownership: Ownership,
+    /// Where inputs that were fetched are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// Whose delivered files are, and who may do what with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ownership {
+    /// User and group; absent: whoever the task's `container_user` is, if that is a number, or this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+    /// Mode of files; those that are executable stay so. Absent: 0644.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// Mode of directories that are made. Absent: 0755.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory_mode: Option<u32>,
+}
+
+/// A directory for inputs that were fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Absolute path on the host.
+    pub dir: String,
+    /// Bytes it may hold; 0 keeps nothing.
+    pub max_bytes: u64,
 }
 
 /// Settings for the URLs below one prefix. What a protocol does not know is ignored here; the server's configuration
