@@ -122,7 +122,8 @@ fn live(node: Arc<Node>, step: u32) -> Life {
 /// How a command ended, before its output is looked at.
 struct Ended {
     report: StepReport,
-    usage: Usage,
+    /// `None` where nobody was left to count.
+    usage: Option<Usage>,
 }
 
 impl Ended {
@@ -139,11 +140,11 @@ impl Ended {
                 stdout_tail: String::new(),
                 stderr_tail: String::new(),
             },
-            usage: record.usage,
+            usage: Some(record.usage),
         })
     }
 
-    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Usage) {
+    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Option<Usage>) {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let tail = |stream| match dir.open_regular(step::FRAMES) {
             Ok(Some(file)) => frames::tail(&file, stream, max).unwrap_or_default(),
@@ -250,7 +251,7 @@ async fn unrecorded(
                 stdout_tail: String::new(),
                 stderr_tail: String::new(),
             },
-            usage: Usage::default(),
+            usage: None,
         });
     }
     if code == i64::from(step::exit::WRAPPER) {
