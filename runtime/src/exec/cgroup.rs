@@ -35,7 +35,7 @@ impl Group {
 
     /// Finds it from the kernel's two tables, see cgroups(7) and proc(5).
     fn found(membership: &str, mounts: &str, exists: &dyn Fn(&Path) -> bool) -> Self {
-        let mounts: Vec<Mounted> = mounts.lines().filter_map(Mounted::read).collect();
+        let mounts: Vec<Mounted<'_>> = mounts.lines().filter_map(Mounted::read).collect();
         let controller = |name: &str, one: &str, two: &str| {
             let group = |wanted: Option<&str>| {
                 let path = own_path(membership, wanted)?;
@@ -50,9 +50,9 @@ impl Group {
             first.map(Controller::One).or_else(|| second().map(Controller::Two))
         };
         Self {
-            // The group at the root of version 2 has neither figure of memory; its processor time is the host's.
+            // At the root of version 2, which is the whole host, neither of these files is there.
             memory: controller("memory", "memory.usage_in_bytes", "memory.current"),
-            cpu: controller("cpuacct", "cpuacct.usage_user", "cpu.max"),
+            cpu: controller("cpuacct", "cpuacct.usage_user", "cgroup.type"),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Places {
     pub tree: PathBuf,
     /// Host path and container path of each mount of the layout.
     pub mounts: Vec<(PathBuf, String)>,
+    /// The quota of the container's own layer in bytes; only for an engine that has quotas.
+    pub quota: Option<u64>,
 }
 
 /// What the engine is asked to create.
@@ -88,6 +90,7 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
         memory,
         // The same bound for memory and swap together is no swap.
         memory_swap: memory,
+        storage_opt: places.quota.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
         pids_limit: limits.pids.or(settings.pids_limit).map(i64::from),
         device_requests: limits.gpu_count.filter(|count| *count > 0).map(|count| {
             vec![DeviceRequest {
@@ -167,6 +170,7 @@ mod tests {
             step: "/w/t-1/steps/0".into(),
             tree: "/w/t-1/tree".into(),
             mounts: vec![("/w/t-1/tree/a:b".into(), "/a:b".into())],
+            quota: None,
         }
     }
 

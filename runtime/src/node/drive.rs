@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::{self, Attempt, Mark};
 use super::boot::{self, Boot};
+use super::disk::Disk;
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
@@ -34,6 +35,7 @@ pub(super) struct Node {
     pub(super) tree: Tree,
     pub(super) engine: Engine,
     pub(super) journal: Journal,
+    pub(super) disk: Disk,
     /// A former node has worked on the attempt.
     pub(super) adopted: bool,
     /// Rung when the first command is known to have started.
@@ -88,8 +90,17 @@ impl Node {
 
     async fn run(self: &Arc<Self>) -> Result<End, Trouble> {
         self.of_this_boot()?;
+        let failed = tokio::select! {
+            failed = self.run_commands() => failed?,
+            trouble = self.too_much_disk() => return Err(trouble),
+        };
+        self.note_disk_used().await;
+        Ok(self.deliver(failed).await)
+    }
+
+    /// Brings the inputs in and runs the executors; answers which one failed, so that no other ran, and its exit code.
+    async fn run_commands(self: &Arc<Self>) -> Result<Option<(u32, i32)>, Trouble> {
         let mut container = self.stage().await?;
-        let mut failed = None;
         for step in self.steps() {
             let code = match self.journal.ended_with(step) {
                 Some(code) => code,
@@ -104,6 +115,7 @@ impl Node {
                     } else {
                         Container::Unmade
                     };
+                    self.disk.runs(step);
                     turn::take(self, step).await?
                 }
             };
@@ -111,14 +123,13 @@ impl Node {
             if code != 0 && ignored {
                 self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
             } else if code != 0 {
-                failed = Some((step, code));
-                break;
+                return Ok(Some((step, code)));
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
                 self.journal.show();
             }
         }
-        Ok(self.deliver(failed).await)
+        Ok(None)
     }
 
     /// Refuses to go on with what a restart of the host may have taken.

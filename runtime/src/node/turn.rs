@@ -13,6 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::attempt::{Mark, StepDir};
+use super::disk;
 use super::drive::Node;
 use super::engine::{Ending, EngineError};
 use super::fault::{self, Trouble};
@@ -269,9 +270,8 @@ async fn unrecorded(
 fn out_of_memory(node: &Node, step: u32) -> String {
     match node.plan.limits.ram_bytes {
         Some(bytes) => {
-            #[allow(clippy::cast_precision_loss)] // For people to read.
-            let gib = bytes as f64 / f64::from(1 << 30);
-            format!("executor {step} ran out of memory: the engine killed it at its limit of {gib:.2} GiB")
+            let limit = disk::size(bytes);
+            format!("executor {step} ran out of memory: the engine killed it at its limit of {limit}")
         }
         None => format!("executor {step} ran out of memory: the engine killed it, the host has none left"),
     }

@@ -9,30 +9,10 @@ use tessera_contract::{Backend, BackendError, Handle, Observation, Severity};
 use tessera_runtime::node::attempt::{self, Keep};
 use tessera_runtime::node::container;
 use tessera_runtime::plan::{Input, Network, Output, Source};
-use tessera_runtime::report::{Fault, FaultClass, Outcome, Report};
+use tessera_runtime::report::{FaultClass, Outcome};
 
-use crate::ground::{Ground, Place, job, job_of, shell, unique};
+use crate::ground::{Ground, docker, fault, job, job_of, notes, shell, unique};
 use crate::proxy::Proxy;
-
-macro_rules! docker {
-    () => {
-        match Place::docker().await {
-            Some(place) => Ground::new(&place),
-            None => return,
-        }
-    };
-}
-
-fn fault(report: &Report) -> &Fault {
-    match &report.outcome {
-        Outcome::Failed(fault) => fault,
-        other => panic!("{other:?} is no fault: {report:#?}"),
-    }
-}
-
-fn notes(report: &Report) -> String {
-    report.notes.iter().map(|note| format!("{}\n", note.text)).collect()
-}
 
 async fn started(ground: &Ground, backend: &tessera_docker::Docker, handle: &Handle) {
     let seen = |seen| matches!(seen, Observation::Working(progress) if progress.started.is_some()).then_some(());
