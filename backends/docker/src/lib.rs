@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tessera_contract::{
-    Backend, BackendError, Bell, Capacity, Finding, Handle, Honours, InstallationId, Inventoried, InventoryPage, Job, JobId,
-    LogChunk, Observation, Profile, Stream,
+    Backend, BackendError, Bell, Capacity, Finding, Handle, Honours, InstallationId, Inventoried, InventoryPage, Job,
+    JobId, LogChunk, Observation, Profile, Stream,
 };
 use tessera_runtime::frames;
 use tessera_runtime::node::attempt;

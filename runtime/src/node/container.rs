@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 
 use super::settings::NodeSettings;
@@ -99,6 +100,9 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
                 ..DeviceRequest::default()
             }]
         }),
+        readonly_rootfs: Some(false),
+        // Retries are the server's business alone.
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         privileged: Some(false),
         cap_drop: Some(DROPPED.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_sees_neither_command_nor_environment() {
+    fn rule_12_2_the_engine_sees_neither_command_nor_environment() {
         let body = body(&plan(), &settings(), 0, &places());
         let text = serde_json::to_string(&body).unwrap();
         assert!(!text.contains("secret") && !text.contains("t0ken"), "{text}");
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_what_was_asked() {
+    fn rule_13_2_limits_are_what_was_asked() {
         let body = body(&plan(), &settings(), 0, &places());
         assert_eq!(body.user.as_deref(), Some("7"));
         let host = body.host_config.unwrap();
@@ -195,6 +199,17 @@ mod tests {
         assert_eq!(host.network_mode.as_deref(), Some("none"));
         assert_eq!(host.device_requests.unwrap()[0].count, Some(2));
         assert_eq!(host.privileged, Some(false));
+        assert_eq!(host.storage_opt, None, "most engines take no quota");
+        let places = Places { quota: Some(1 << 20), ..places() };
+        let quota = super::body(&plan(), &settings(), 0, &places).host_config.unwrap().storage_opt.unwrap();
+        assert_eq!(quota["size"], (1 << 20).to_string());
+    }
+
+    #[test]
+    fn rule_11_7_and_12_10_the_root_is_writable_and_nothing_is_started_again() {
+        let host = body(&plan(), &settings(), 0, &places()).host_config.unwrap();
+        assert_eq!(host.readonly_rootfs, Some(false));
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
     }
 
     #[test]

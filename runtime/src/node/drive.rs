@@ -120,10 +120,12 @@ impl Node {
                 }
             };
             let ignored = self.plan.executors.get(step as usize).is_some_and(|e| e.ignore_error);
-            if code != 0 && ignored {
-                self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
-            } else if code != 0 {
-                return Ok(Some((step, code)));
+            match after(code, ignored) {
+                After::Next => {}
+                After::NextAllTheSame => {
+                    self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
+                }
+                After::Nothing => return Ok(Some((step, code))),
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
                 self.journal.show();
@@ -299,6 +301,39 @@ impl Node {
     }
 }
 
+/// What comes after an executor (TES contract 12.1, 12.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// The next one.
+    Next,
+    /// The next one, although this one has failed.
+    NextAllTheSame,
+    /// No other executor.
+    Nothing,
+}
+
+fn after(code: i32, ignore_error: bool) -> After {
+    match (code, ignore_error) {
+        (0, _) => After::Next,
+        (_, true) => After::NextAllTheSame,
+        (_, false) => After::Nothing,
+    }
+}
+
 fn broke_off(error: &JoinError) -> Trouble {
     Trouble::new(FaultClass::Unavailable, format!("making a container broke off: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_12_1_and_12_3_a_failure_stops_unless_it_is_ignored() {
+        for code in [1, 2, 126, 127, 137, 143, 255, -1] {
+            assert_eq!(after(code, false), After::Nothing, "{code}");
+            assert_eq!(after(code, true), After::NextAllTheSame, "{code}");
+        }
+        assert_eq!((after(0, false), after(0, true)), (After::Next, After::Next));
+    }
 }

@@ -102,7 +102,8 @@ async fn rule_15_7_what_was_used_is_told() {
     let backend = ground.open().await;
     // One process holds 100 MiB for half a second; a later executor computes; both leave files.
     let hold = "dd if=/dev/zero of=/dev/null bs=100M count=8 2>/dev/null; head -c 3000000 /dev/zero > /shared/a";
-    let compute = "i=0; while [ $i -lt 600000 ]; do i=$((i + 1)); done; (head -c 5000000 /dev/zero > /shared/b) &  wait";
+    let compute =
+        "i=0; while [ $i -lt 600000 ]; do i=$((i + 1)); done; (head -c 5000000 /dev/zero > /shared/b) &  wait";
     let began = Instant::now();
     let handle = backend.submit(&job(&[hold, compute])).await.unwrap();
     let report = ground.ended(&backend, &handle).await;

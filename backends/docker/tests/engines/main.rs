@@ -15,6 +15,8 @@
 
 mod conformance;
 mod crash;
+mod executors;
+mod files;
 mod ground;
 mod limits;
 mod proxy;
