@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::container::{self, Places};
+use super::disk;
 use super::drive::Node;
 use super::engine::EngineError;
 use super::fault::{self, Trouble};
@@ -80,12 +81,13 @@ impl Node {
         let dir = self.attempt.step(step);
         let described = self.layout.step_file(&self.plan, step as usize);
         self.attempt.prepare_step(&described).map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
-        let places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()? };
-        let body = container::body(&self.plan, &self.settings, step, &places);
         let (name, image) = (self.container(step), self.image(step));
+        let mut places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()?, quota: None };
         let mut pulled = false;
         let mut tries = 0;
         loop {
+            places.quota = self.quota(image).await;
+            let body = container::body(&self.plan, &self.settings, step, &places);
             let created = self.patiently(|| self.engine.create(&name, body.clone())).await;
             let error = match created {
                 Ok(id) => {
@@ -99,6 +101,12 @@ impl Node {
                 EngineError::NotFound(_) if !pulled => {
                     self.pull(image).await?;
                     pulled = true;
+                    continue;
+                }
+                EngineError::Failed(_) | EngineError::Refused(_)
+                    if places.quota.is_some() && disk::is_about_quota(&error) =>
+                {
+                    self.disk.refuse();
                     continue;
                 }
                 // The name is taken by what a former node made, or the answer to our own call was lost.
