@@ -23,3 +23,4 @@ mod sharing;
 
 pub use bring_in::{Brought, Shared, bring_in};
 pub use deliver::{Delivered, deliver};
+pub use sharing::may_share;

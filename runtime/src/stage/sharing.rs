@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::host::Host;
 use crate::pattern;
 use crate::places::{is_image_root, is_within, normal};
-use crate::plan::{Plan, Source};
-use crate::storage::location::HostPath;
+use crate::plan::{Input, Plan, Source};
+use crate::storage::location::{HostPath, Location};
 
 /// Which inputs of a plan may be shared.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Sharing {
             let others = inputs.iter().enumerate().filter(|(other, _)| *other != index);
             let mut others = others.filter_map(|(_, path)| path.as_deref());
             !is_image_root(path)
-                && !written.iter().any(|around| is_within(path, around))
+                && !written.iter().any(|other| is_within(path, other) || is_within(other, path))
                 && !others.any(|other| is_within(path, other) || is_within(other, path))
         };
         let shareable = |(index, path): (usize, &Option<String>)| {
@@ -61,6 +61,22 @@ impl Sharing {
         let entry = opened.then(|| host.find(from.to_read()).ok()).flatten()?;
         (entry.kind() == crate::entry::EntryKind::Directory).then(|| there.to_str().map(str::to_owned)).flatten()
     }
+}
+
+/// Whether any input of a plan may turn out to be shared, so that containers wait for the inputs.
+pub fn may_share(plan: &Plan) -> bool {
+    let cached = plan.storage.cache.as_ref().is_some_and(|cache| cache.max_bytes > 0);
+    let sharing = Sharing::of(plan, Some(Path::new("/")));
+    let may = |(index, input): (usize, &Input)| {
+        let Source::Url(url) = &input.source else { return false };
+        sharing.link(index).is_some()
+            && match Location::parse(url) {
+                Ok(Location::Remote(_)) => cached,
+                Ok(Location::Host(_)) => !sharing.file_bind_rw.is_empty(),
+                Err(_) => false,
+            }
+    };
+    plan.inputs.iter().enumerate().any(may)
 }
 
 /// Every path at or below which the task writes.
