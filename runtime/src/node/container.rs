@@ -233,6 +233,7 @@ mod tests {
             ("/w/t-1/steps/0", "/.tessera/step", false),
             ("/w/t-1/tree", "/.tessera/tree", false),
             ("/w/t-1/tree/a:b", "/a:b", false),
+            ("/w/t-1/inputs/0", "/in/x", true),
         ];
         assert_eq!(mounts, expected.map(|(h, c, r)| (h.to_owned(), c.to_owned(), r)));
         assert_eq!(host.binds, None);

@@ -94,7 +94,13 @@ impl Node {
         let described = self.layout.step_file(&self.plan, step as usize);
         self.attempt.prepare_step(&described).map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
         let (name, image) = (self.container(step), self.image(step));
-        let mut places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()?, shared: self.shared()?, quota: None };
+        let mut places = Places {
+            step: dir,
+            tree: self.tree.path().to_owned(),
+            mounts: self.mounts()?,
+            shared: self.shared()?,
+            quota: None,
+        };
         let mut pulled = false;
         let mut tries = 0;
         loop {

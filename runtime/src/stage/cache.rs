@@ -240,6 +240,3 @@ impl Kept {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -56,7 +56,6 @@ pub struct Wanted<'a> {
     pub most: Option<u64>,
 }
 
-
 impl Fetcher {
     /// `patience` counts tries without any progress.
     pub fn new(patience: Patience) -> Self {
@@ -241,19 +240,17 @@ impl Fetch<'_> {
     }
 
     /// One request and its body.
-    async fn turn(
-        &self,
-        flow: &mut Flow,
-        first: Option<(Reading, Permit)>,
-        tag: Option<&Tag>,
-    ) -> Result<(), Trouble> {
+    async fn turn(&self, flow: &mut Flow, first: Option<(Reading, Permit)>, tag: Option<&Tag>) -> Result<(), Trouble> {
         if flow.end == Some(flow.at) {
             return Ok(());
         }
         let (reading, _permit) = match first {
             Some(first) => first,
             None => {
-                let span = Span { from: flow.at, length: flow.end.map(|end| end - flow.at) };
+                let span = match tag {
+                    Some(_) => Span { from: flow.at, length: flow.end.map(|end| end - flow.at) },
+                    None => Span::WHOLE,
+                };
                 self.read(span, tag).await?
             }
         };
