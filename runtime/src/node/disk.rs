@@ -188,7 +188,52 @@ pub(super) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::super::attempt::Attempt;
+    use super::super::journal::Journal;
+    use super::super::verb;
     use super::*;
+    use crate::layout::Layout;
+    use crate::plan::Plan;
+
+    /// A node whose engine is not there, as long as nobody asks it.
+    fn node(folder: &std::path::Path, disk_bytes: u64) -> Node {
+        let plan = json!({"version": 1, "job": "t-1", "executors": [{"image": "a", "command": ["true"]}],
+            "limits": {"disk_bytes": disk_bytes}});
+        let settings = json!({"version": 1, "backend": "docker", "installation": "i", "runtime_binary": "/r",
+            "engine": {"host": "unix:///no/such/socket"}});
+        let plan: Plan = serde_json::from_value(plan).unwrap();
+        let attempt = Attempt::at(folder);
+        let journal = Journal::open(&attempt, "t-1", None).unwrap();
+        let layout = Layout::of(&plan).unwrap();
+        verb::open(attempt, plan, serde_json::from_value(settings).unwrap(), layout, journal, false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_a_task_is_told_how_much_disk_it_used_and_may_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 20);
+        std::fs::write(node.tree.path().join("large"), vec![1; 3 << 20]).unwrap();
+        let trouble = tokio::time::timeout(Duration::from_secs(20), node.too_much_disk()).await.unwrap();
+        let expected = "the task used 3.00 MiB of disk and may use 1.00 MiB; what still ran was stopped; ask for more \
+                        `disk_gb`";
+        assert_eq!((trouble.class, trouble.message.as_str()), (FaultClass::Rejected, expected));
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_what_was_used_when_all_was_over_is_only_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 20);
+        std::fs::write(node.tree.path().join("large"), vec![1; 3 << 20]).unwrap();
+        node.note_disk_used().await;
+        let report = node.journal.report(crate::report::Outcome::Complete, Vec::new(), []);
+        assert!(report.metadata["disk_used_bytes"].parse::<u64>().unwrap() >= 3 << 20);
+        let sentence = "the task used 3.00 MiB of disk and may use 1.00 MiB; it had ended before";
+        assert_eq!(report.notes[0].text, sentence);
+    }
 
     #[test]
     fn rule_13_2_measuring_takes_a_small_part_of_the_time() {
