@@ -31,12 +31,18 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Disk {
     driver: OnceCell<Option<StorageDriver>>,
     refused: AtomicBool,
+    taken: AtomicBool,
     running: AtomicU32,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { driver: OnceCell::new(), refused: AtomicBool::new(false), running: AtomicU32::new(NONE) }
+        Self {
+            driver: OnceCell::new(),
+            refused: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            running: AtomicU32::new(NONE),
+        }
     }
 }
 
@@ -44,6 +50,11 @@ impl Disk {
     /// A step has its turn.
     pub(super) fn runs(&self, step: u32) {
         self.running.store(step, Ordering::Relaxed);
+    }
+
+    /// The engine has taken a quota.
+    pub(super) fn take(&self) {
+        self.taken.store(true, Ordering::Relaxed);
     }
 
     /// The engine does not take quotas after all.
@@ -102,6 +113,14 @@ impl Node {
             let (used, allowed) = (size(used), size(allowed));
             self.journal.note(format!("the task used {used} of disk and may use {allowed}; it had ended before"));
         }
+    }
+
+    /// A sentence on an executor that may have failed for want of room in its container: with a quota that is an
+    /// error of the command's own, which nobody stops.
+    pub(super) fn room_of_layer(&self, step: u32) -> Option<String> {
+        let allowed = self.plan.limits.disk_bytes.filter(|_| self.disk.taken.load(Ordering::Relaxed))?;
+        let allowed = size(allowed);
+        Some(format!("executor {step} could write up to {allowed} (`disk_gb`) beside its mounts and its image"))
     }
 
     async fn tree_bytes(&self, within: Option<Duration>) -> Option<u64> {
@@ -221,6 +240,16 @@ mod tests {
         let expected = "the task used 3.00 MiB of disk and may use 1.00 MiB; what still ran was stopped; ask for more \
                         `disk_gb`";
         assert_eq!((trouble.class, trouble.message.as_str()), (FaultClass::Rejected, expected));
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_a_failure_under_a_quota_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 30);
+        assert_eq!(node.room_of_layer(0), None);
+        node.disk.take();
+        let sentence = "executor 0 could write up to 1.00 GiB (`disk_gb`) beside its mounts and its image";
+        assert_eq!(node.room_of_layer(0).as_deref(), Some(sentence));
     }
 
     #[tokio::test]
