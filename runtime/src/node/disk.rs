@@ -31,12 +31,18 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Disk {
     driver: OnceCell<Option<StorageDriver>>,
     refused: AtomicBool,
+    taken: AtomicBool,
     running: AtomicU32,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { driver: OnceCell::new(), refused: AtomicBool::new(false), running: AtomicU32::new(NONE) }
+        Self {
+            driver: OnceCell::new(),
+            refused: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            running: AtomicU32::new(NONE),
+        }
     }
 }
 
@@ -44,6 +50,11 @@ impl Disk {
     /// A step has its turn.
     pub(super) fn runs(&self, step: u32) {
         self.running.store(step, Ordering::Relaxed);
+    }
+
+    /// The engine has taken a quota.
+    pub(super) fn take(&self) {
+        self.taken.store(true, Ordering::Relaxed);
     }
 
     /// The engine does not take quotas after all.
@@ -102,6 +113,14 @@ impl Node {
             let (used, allowed) = (size(used), size(allowed));
             self.journal.note(format!("the task used {used} of disk and may use {allowed}; it had ended before"));
         }
+    }
+
+    /// A sentence on an executor that may have failed for want of room in its container: with a quota that is an
+    /// error of the command's own, which nobody stops.
+    pub(super) fn room_of_layer(&self, step: u32) -> Option<String> {
+        let allowed = self.plan.limits.disk_bytes.filter(|_| self.disk.taken.load(Ordering::Relaxed))?;
+        let allowed = size(allowed);
+        Some(format!("executor {step} could write up to {allowed} (`disk_gb`) beside its mounts and its image"))
     }
 
     async fn tree_bytes(&self, within: Option<Duration>) -> Option<u64> {
@@ -188,7 +207,62 @@ pub(super) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::super::attempt::Attempt;
+    use super::super::journal::Journal;
+    use super::super::verb;
     use super::*;
+    use crate::layout::Layout;
+    use crate::plan::Plan;
+
+    /// A node whose engine is not there, as long as nobody asks it.
+    fn node(folder: &std::path::Path, disk_bytes: u64) -> Node {
+        let plan = json!({"version": 1, "job": "t-1", "executors": [{"image": "a", "command": ["true"]}],
+            "limits": {"disk_bytes": disk_bytes}});
+        let settings = json!({"version": 1, "backend": "docker", "installation": "i", "runtime_binary": "/r",
+            "engine": {"host": "unix:///no/such/socket"}});
+        let plan: Plan = serde_json::from_value(plan).unwrap();
+        let attempt = Attempt::at(folder);
+        let journal = Journal::open(&attempt, "t-1", None).unwrap();
+        let layout = Layout::of(&plan).unwrap();
+        verb::open(attempt, plan, serde_json::from_value(settings).unwrap(), layout, journal, false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_a_task_is_told_how_much_disk_it_used_and_may_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 20);
+        std::fs::write(node.tree.path().join("large"), vec![1; 3 << 20]).unwrap();
+        let trouble = tokio::time::timeout(Duration::from_secs(20), node.too_much_disk()).await.unwrap();
+        let expected = "the task used 3.00 MiB of disk and may use 1.00 MiB; what still ran was stopped; ask for more \
+                        `disk_gb`";
+        assert_eq!((trouble.class, trouble.message.as_str()), (FaultClass::Rejected, expected));
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_a_failure_under_a_quota_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 30);
+        assert_eq!(node.room_of_layer(0), None);
+        node.disk.take();
+        let sentence = "executor 0 could write up to 1.00 GiB (`disk_gb`) beside its mounts and its image";
+        assert_eq!(node.room_of_layer(0).as_deref(), Some(sentence));
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_what_was_used_when_all_was_over_is_only_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node(folder.path(), 1 << 20);
+        std::fs::write(node.tree.path().join("large"), vec![1; 3 << 20]).unwrap();
+        node.note_disk_used().await;
+        let report = node.journal.report(crate::report::Outcome::Complete, Vec::new(), []);
+        assert!(report.metadata["disk_used_bytes"].parse::<u64>().unwrap() >= 3 << 20);
+        let sentence = "the task used 3.00 MiB of disk and may use 1.00 MiB; it had ended before";
+        assert_eq!(report.notes[0].text, sentence);
+    }
 
     #[test]
     fn rule_13_2_measuring_takes_a_small_part_of_the_time() {

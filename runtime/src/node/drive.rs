@@ -120,6 +120,11 @@ impl Node {
                 }
             };
             let ignored = self.plan.executors.get(step as usize).is_some_and(|e| e.ignore_error);
+            if code != 0
+                && let Some(room) = self.room_of_layer(step)
+            {
+                self.journal.note(room);
+            }
             match after(code, ignored) {
                 After::Next => {}
                 After::NextAllTheSame => {

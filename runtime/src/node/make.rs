@@ -110,6 +110,9 @@ impl Node {
             let error = match created {
                 Ok(id) => {
                     self.journal.container(step, id);
+                    if places.quota.is_some() {
+                        self.disk.take();
+                    }
                     return Ok(());
                 }
                 Err(error) => error,

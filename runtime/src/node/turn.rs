@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_12_7_what_is_no_end_of_a_command_has_no_executor_log() {
+    fn rule_12_7_what_is_no_end_of_a_command_is_a_fault() {
         let before = judged(Mark::None, state(Some(true), 137)).0.err().unwrap();
         assert_eq!(before.class, FaultClass::Rejected);
         assert!(before.message.ends_with("before its command was started"), "{}", before.message);
@@ -365,8 +365,15 @@ mod tests {
         assert_eq!(wrapper.message, "executor 1 could not be run in `a:1` on `here`: no tree");
         let outside = judged(Mark::None, ContainerState { error: Some("why".into()), ..state(None, 255) });
         assert!(outside.0.err().unwrap().message.ends_with("from outside (exit code 255): why"));
-        let fault = StepEnd::Fault { message: "cannot".into(), command_started: true };
-        assert!(Ended::of(record(fault, false)).is_none());
+    }
+
+    #[test]
+    fn rule_12_5_what_did_not_end_by_itself_has_no_executor_log() {
+        for command_started in [false, true] {
+            let fault = StepEnd::Fault { message: "cannot".into(), command_started };
+            assert!(Ended::of(record(fault, false)).is_none());
+        }
+        assert!(Ended::of(record(StepEnd::Exited { code: 127, signal: None }, false)).is_some());
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn documents(attempt: &Attempt) -> io::Result<(Plan, NodeSettings)> {
     Ok((plan, settings))
 }
 
-fn open(
+pub(super) fn open(
     attempt: Attempt,
     plan: Plan,
     settings: NodeSettings,
