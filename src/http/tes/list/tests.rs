@@ -60,7 +60,7 @@ fn rule_8_6_tags_are_zipped_by_position() {
 }
 
 #[test]
-fn rule_8_1_a_token_is_bound_to_its_listing() {
+fn rule_8_1_a_token_is_bound_to_its_listing_and_3_10_fits_into_a_url() {
     let (ada, bob) = (Owner("ada".to_owned()), Owner("bob".to_owned()));
     let (here, there) = (InstallationId("here".to_owned()), InstallationId("there".to_owned()));
     let bound = Bound { owner: &ada, installation: &here };
