@@ -23,37 +23,44 @@ pub struct Storage {
     /// URL prefixes that may not be used, even if allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
-    /// Host directories among the roots that containers may write to where they are (TES contract 9.9).
+    /// Those of the roots that are mounted read-write instead of being staged (TES contract 9.9).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub file_bind_rw: Vec<String>,
-    /// Whose the files are that are delivered to this host's disks.
+    /// Whose the files are that are delivered to the host.
+    #[serde(skip_serializing_if = "Ownership::is_default")]
     pub ownership: Ownership,
-    /// Where inputs that were fetched are kept.
+    /// Where inputs are kept for the next task; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
 }
 
-/// Whose delivered files are, and who may do what with them.
+/// Whose the files are that are delivered to the host, and who may do what with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ownership {
-    /// User and group; absent: whoever the task's `container_user` is, if that is a number, or this process.
+    /// User and group by number. Absent: the task's numeric `container_user`, where the server may give files away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
-    /// Mode of files; those that are executable stay so. Absent: 0644.
+    /// Permission bits of files. Absent: as they were made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    /// Mode of directories that are made. Absent: 0755.
+    /// Permission bits of directories. Absent: as they were made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory_mode: Option<u32>,
 }
 
-/// A directory for inputs that were fetched.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Ownership {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where inputs are kept on the node for the next task that asks for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
-    /// Absolute path on the host.
+    /// The folder, absolute.
     pub dir: String,
-    /// Bytes it may hold; 0 keeps nothing.
+    /// How much it may hold, bytes.
     pub max_bytes: u64,
 }
 
