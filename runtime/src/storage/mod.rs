@@ -16,6 +16,7 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`fetch`]: an object into a file;
 //! - [`tree`]: what storages with directories share;
 //! - [`storages`]: a URL's storage, opened once. The storages themselves: [`web`], [`webdav`], [`ftp`], [`sftp`],
 //!   [`drs`].
@@ -23,11 +24,13 @@
 mod answer;
 pub mod checksum;
 pub mod client;
+pub mod fetch;
 mod ftp;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod room;
 pub mod secret;
 pub mod settings;
 mod sftp;

@@ -4,11 +4,12 @@
 //! Without it these tests say in one line that they skip; with `TESSERA_REQUIRE_STORAGES=1` they fail instead.
 //!
 //! - [`rig`]: where the servers are, and what opens them.
-//! - [`proxy`]: stands in front of any of those that speak HTTP; counts requests and breaks them on demand.
+//! - [`proxy`]: stands in front of any of those that speak HTTP; counts requests and breaks them on demand. [`proxy_tests`]: that it does.
 //! - [`services`]: that every server is what the others take it for.
 
 #![allow(clippy::unwrap_used)]
 
 mod proxy;
+mod proxy_tests;
 mod rig;
 mod services;

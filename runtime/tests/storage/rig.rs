@@ -4,7 +4,7 @@
 //! The folders are the servers' own: a test may put files there or change them behind a server's back.
 
 // Each suite uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::PathBuf;

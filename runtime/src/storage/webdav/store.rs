@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode, Url};
 
-use super::super::answer::{document, reading, refused};
+use super::super::answer::{document, refused};
 use super::super::client::broken;
 use super::super::source::Source;
 use super::super::storages::Opening;
@@ -173,7 +173,7 @@ impl Store for Webdav {
             return Err(Trouble { why, ..Trouble::rejected(format!("{what}: it is a directory, not a file")) });
         }
         match read {
-            true => is_same(reading(response, &shown), same, &shown),
+            true => is_same(response, same, &shown),
             false => Err(refused(&what, response).await),
         }
     }

@@ -9,8 +9,8 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::wire::{Body, Framing, Head, Incoming};
-use super::{Fault, Proxy, Rule};
+use crate::proxy::wire::{Body, Framing, Head, Incoming};
+use crate::proxy::{Fault, Proxy, Rule};
 
 const DIGITS: &str = "0123456789";
 
