@@ -15,7 +15,8 @@
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
-//! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
+//! - [`s3`]: what a protocol needs;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
@@ -25,9 +26,11 @@ pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod s3;
 pub mod secret;
 pub mod settings;
 pub mod source;
+mod stall;
 pub mod storages;
 pub mod store;
 pub mod trouble;
