@@ -129,8 +129,8 @@ async fn begin_once(bucket: &Bucket, what: &str, key: &str, with_sums: bool) -> 
 impl Upload<'_> {
     async fn run(&self) -> Result<(), Trouble> {
         // Asked for one after the other: the file is hashed while it is read for them.
-        let summed = stream::iter(parts(self.source.size())).then(|part| self.summed(part).boxed());
-        let putting = summed.map_ok(|(part, sum)| self.put(part, sum).boxed());
+        let summed = stream::iter(parts(self.source.size())).then(|part| self.summed(part)).boxed();
+        let putting = summed.map_ok(|(part, sum)| self.put(part, sum).boxed()).boxed();
         let put: Vec<Put> = putting.try_buffered(AT_ONCE).try_collect().await?;
         let whole = whole(&put).filter(|_| self.proof == Proof::Whole);
         let document = Bytes::from(document_of(&put));
