@@ -18,7 +18,7 @@ use crate::storage::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use crate::storage::trouble::{Patience, Trouble, Why};
 use crate::storage::web::is_same;
 
-/// What is larger goes in parts, at least so large each. A part that breaks off is sent again, so it is not too large.
+/// Small enough to be sent again when it breaks off, large enough that requests do not count.
 pub(super) const PART: u64 = 16 * 1024 * 1024;
 
 /// One bucket.
@@ -26,6 +26,8 @@ pub(in crate::storage) struct Bucket {
     pub(super) name: String,
     pub(super) requests: Requests,
     pub(super) patience: Patience,
+    /// What is larger goes in parts of this length.
+    pub(super) part: u64,
     /// Whether the service is given checksums; off once it turned one away and took the same without.
     sums: AtomicBool,
 }
@@ -46,7 +48,7 @@ impl Bucket {
     }
 
     pub(super) fn with(name: &str, requests: Requests, patience: Patience) -> Self {
-        Self { name: name.to_owned(), requests, patience, sums: AtomicBool::new(true) }
+        Self { name: name.to_owned(), requests, patience, part: PART, sums: AtomicBool::new(true) }
     }
 
     /// How a key is shown.
@@ -178,7 +180,7 @@ impl Store for Bucket {
         if key.ends_with('/') {
             return Err(Trouble::rejected(format!("{what}: a file's key does not end in a slash")));
         }
-        if source.size() <= PART {
+        if source.size() <= self.part {
             return self.patience.retry(|| self.put(&what, key, source)).await;
         }
         multipart::write(self, &what, key, source).await

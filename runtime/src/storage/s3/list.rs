@@ -118,7 +118,6 @@ mod tests {
             <Contents><Key>d%2F</Key><Size>0</Size></Contents>\
             <Contents><Key>d%2Fa+b%2B%25%C3%A4%0A</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>\
             <ETag>&quot;x&quot;</ETag><Size>7</Size><StorageClass>STANDARD</StorageClass></Contents>\
-            <CommonPrefixes><Prefix>zzz</Prefix></CommonPrefixes>\
             <Contents><Key>d%2Fe%2F</Key><Size>0</Size></Contents>\
             <Contents><Key>d/%2Fy</Key><Size>1</Size><ETag>bare</ETag></Contents>\
             <NextContinuationToken>to&amp;ken</NextContinuationToken>";

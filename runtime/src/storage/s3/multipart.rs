@@ -10,7 +10,7 @@ use reqwest::Method;
 use reqwest::header::{ETAG, HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use super::bucket::{Bucket, PART};
+use super::bucket::Bucket;
 use super::refusal::{Refusal, Words, begin_again};
 use super::requests::{Ask, Content};
 use super::sums;
@@ -129,7 +129,7 @@ async fn begin_once(bucket: &Bucket, what: &str, key: &str, with_sums: bool) -> 
 impl Upload<'_> {
     async fn run(&self) -> Result<(), Trouble> {
         // Asked for one after the other: the file is hashed while it is read for them.
-        let summed = stream::iter(parts(self.source.size())).then(|part| self.summed(part)).boxed();
+        let summed = stream::iter(parts(self.source.size(), self.bucket.part)).then(|part| self.summed(part)).boxed();
         let putting = summed.map_ok(|(part, sum)| self.put(part, sum).boxed()).boxed();
         let put: Vec<Put> = putting.try_buffered(AT_ONCE).try_collect().await?;
         let whole = whole(&put).filter(|_| self.proof == Proof::Whole);
@@ -237,10 +237,11 @@ impl Upload<'_> {
     }
 }
 
-/// Cuts a file.
-fn parts(size: u64) -> impl Iterator<Item = Part> {
+/// Cuts a file: as many parts of the usual length as it takes, and longer ones where those would be too many.
+fn parts(size: u64, usual: u64) -> impl Iterator<Item = Part> {
     const STEP: u64 = 1024 * 1024;
-    let length = size.div_ceil(PARTS).next_multiple_of(STEP).max(PART);
+    let needed = size.div_ceil(PARTS);
+    let length = if needed <= usual { usual } else { needed.next_multiple_of(STEP) };
     (0..size.div_ceil(length)).map(move |n| {
         let from = n * length;
         Part { number: n + 1, from, length: length.min(size - from) }
@@ -280,6 +281,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::storage::s3::bucket::PART;
 
     #[test]
     fn cuts() {
@@ -291,7 +293,7 @@ mod tests {
             (PARTS * PART + 1, 9412, PART + 1024 * 1024),
             (5 * 1024 * GIB, 9987, 525 * 1024 * 1024),
         ] {
-            let all: Vec<Part> = parts(size).collect();
+            let all: Vec<Part> = parts(size, PART).collect();
             assert_eq!((all.len() as u64, all[0].length), (count, length), "{size}");
             let end = all.iter().fold(0, |at, part| {
                 assert_eq!(part.from, at);

@@ -89,7 +89,7 @@ impl StandIn {
         Self { endpoint, came }
     }
 
-    /// Its bucket `b`, for somebody with keys.
+    /// Its bucket `b`, for somebody with keys. What is larger than 1,000 bytes goes in parts.
     pub(super) fn bucket(&self) -> Bucket {
         self.bucket_for(Rule {
             access_key_id: Some("AKID".to_owned()),
@@ -103,7 +103,9 @@ impl StandIn {
         let stalled_after = Duration::from_secs(5);
         let requests = Requests::new("b", &rule, &Guard::default(), stalled_after, |_| None).unwrap();
         let (first, most) = (Duration::from_millis(1), Duration::from_millis(5));
-        Bucket::with("b", requests, Patience { tries: 4, first, most })
+        let mut bucket = Bucket::with("b", requests, Patience { tries: 4, first, most });
+        bucket.part = 1000;
+        bucket
     }
 
     /// What came so far, as lines.
