@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIE
 use reqwest::{Method, StatusCode};
 
 use super::refusal::Refusal;
-use super::requests::{Ask, Content, Requests};
+use super::requests::{Ask, Content, Requests, about};
 use super::{list, multipart, sums};
 use crate::storage::answer::{self, document, reading};
 use crate::storage::checksum::Algorithm;
@@ -106,7 +106,8 @@ impl Bucket {
     async fn put_once(&self, what: &str, key: &str, source: &Source, with_sum: bool) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         if with_sum {
-            let sum = source.checksum(Algorithm::Crc32c, 0, source.size()).await?;
+            let sum = source.checksum(Algorithm::Crc32c, 0, source.size()).await;
+            let sum = sum.map_err(|trouble| about(what, trouble))?;
             headers.extend(HeaderValue::from_str(&sum.base64()).map(|value| (sums::CRC32C, value)));
         }
         let body = Content::Stretch { source, from: 0, length: source.size() };

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::bucket::Bucket;
 use super::refusal::{Refusal, Words, begin_again};
-use super::requests::{Ask, Content};
+use super::requests::{Ask, Content, about};
 use super::sums;
 use crate::storage::answer::document;
 use crate::storage::checksum::{Algorithm, Checksum, Hasher};
@@ -143,7 +143,8 @@ impl Upload<'_> {
         let sum = match self.proof {
             Proof::None => None,
             Proof::Parts | Proof::Whole => {
-                Some(self.source.checksum(Algorithm::Crc32c, part.from, part.length).await?)
+                let sum = self.source.checksum(Algorithm::Crc32c, part.from, part.length).await;
+                Some(sum.map_err(|trouble| about(self.what, trouble))?)
             }
         };
         Ok((part, sum))
