@@ -16,16 +16,19 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
-//! - [`s3`]: what a protocol needs;
+//! - [`fetch`]: an object into a file;
+//! - [`s3`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
 pub mod checksum;
 pub mod client;
+pub mod fetch;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod room;
 mod s3;
 pub mod secret;
 pub mod settings;

@@ -27,8 +27,12 @@ impl Pulse {
     pub(super) fn body(&self, source: &Source, from: u64, length: u64) -> Body {
         let pulse = self.clone();
         Body::wrap_stream(source.stream(from, length).inspect(move |_| {
-            pulse.0.fetch_add(1, Ordering::Relaxed);
+            pulse.beat();
         }))
+    }
+
+    fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The answer, unless for so long nothing was taken of the body and nothing was answered.
@@ -51,5 +55,46 @@ impl Pulse {
             }
             seen = now;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_millis(50);
+
+    fn answer() -> reqwest::Result<Response> {
+        Ok(http::Response::new("").into())
+    }
+
+    #[tokio::test]
+    async fn slow_is_not_stalled() {
+        let pulse = Pulse::default();
+        let beating = pulse.clone();
+        let sending = async move {
+            for _ in 0..6 {
+                tokio::time::sleep(STALL / 2).await;
+                beating.beat();
+            }
+            answer()
+        };
+        assert!(pulse.watch("cannot deliver", STALL, sending).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_stands_still_is_given_up() {
+        let pulse = Pulse::default();
+        let beating = pulse.clone();
+        let sending = async move {
+            beating.beat();
+            std::future::pending::<()>().await;
+            answer()
+        };
+        let trouble = pulse.watch("cannot deliver", STALL, sending).await.unwrap_err();
+        assert_eq!(trouble.class, crate::report::FaultClass::Unavailable);
+        assert!(trouble.message.starts_with("cannot deliver: nothing has moved for"), "{}", trouble.message);
     }
 }

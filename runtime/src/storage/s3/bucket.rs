@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use super::refusal::Refusal;
 use super::requests::{Ask, Content, Requests, about};
 use super::{list, multipart, sums};
-use crate::storage::answer::{self, document, reading};
+use crate::storage::answer::{self, document};
 use crate::storage::checksum::Algorithm;
 use crate::storage::source::Source;
 use crate::storage::storages::Opening;
@@ -77,7 +77,8 @@ impl Bucket {
         }
         let response = self.requests.send(what, &Ask { key, headers, ..Ask::default() }).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut reading = reading(response, &self.shown(key));
+        // Not everyone who speaks S3 knows conditions.
+        let mut reading = is_same(response, same, &self.shown(key))?;
         reading.object.checksums = sums::promised(status, &headers, &reading.object);
         Ok(reading)
     }
@@ -163,8 +164,7 @@ impl Store for Bucket {
             let trouble = Trouble::rejected(format!("{what}: it is a directory"));
             return Err(Trouble { why: Why::Directory, ..trouble });
         }
-        // Not everyone who speaks S3 knows conditions.
-        is_same(reading, same, &self.shown(key))
+        Ok(reading)
     }
 
     async fn list(&self, directory: &str, page: Option<&str>) -> Result<Page, Trouble> {
