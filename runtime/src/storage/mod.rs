@@ -15,11 +15,11 @@
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
-//! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file;
 //! - [`tree`]: what storages with directories share;
-//! - [`storages`]: a URL's storage, opened once. The storages themselves: [`web`], [`webdav`], [`ftp`], [`sftp`],
-//!   [`drs`].
+//! - [`s3`], [`web`], [`webdav`], [`ftp`], [`sftp`], [`drs`]: one protocol a room or a file;
+//! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
 pub mod checksum;
@@ -31,10 +31,12 @@ mod identity;
 pub mod location;
 pub mod prefix;
 mod room;
+mod s3;
 pub mod secret;
 pub mod settings;
 mod sftp;
 pub mod source;
+mod stall;
 pub mod storages;
 pub mod store;
 mod tree;

@@ -9,6 +9,7 @@ use super::client::{STALLED_AFTER, host_and_port};
 use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
+use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
 use super::sftp::Sftp;
@@ -126,10 +127,13 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
             Ok(Arc::new(web))
         }
+        Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
         Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
         Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
         Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
-        Scheme::S3 | Scheme::Gs | Scheme::Azblob | Scheme::Drs => Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name()))),
+        Scheme::Gs | Scheme::Azblob | Scheme::Drs => {
+            Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name())))
+        }
     }
 }
 
