@@ -24,6 +24,7 @@
 mod answer;
 pub mod checksum;
 pub mod client;
+mod drs;
 pub mod fetch;
 mod ftp;
 pub mod guard;
