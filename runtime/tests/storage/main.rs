@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod drs;
 mod ftp;
 mod proxy;
 mod proxy_tests;

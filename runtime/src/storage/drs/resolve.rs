@@ -28,6 +28,8 @@ const API: &str = "/ga4gh/drs/v1";
 pub(super) struct Place {
     pub(super) store: Arc<dyn Store>,
     pub(super) key: String,
+    /// Which of the ways it is.
+    pub(super) way: usize,
     pub(super) since: Instant,
 }
 
@@ -103,19 +105,24 @@ impl Drs {
         Err(Trouble::rejected(message))
     }
 
-    /// The first way to an object's bytes that can be opened and may be used.
-    pub(super) async fn place(&self, object: &DrsObject, what: &str) -> Result<Place, Trouble> {
+    /// The first way to an object's bytes, from one on, that can be opened and may be used.
+    pub(super) async fn place(&self, object: &DrsObject, from: usize, what: &str) -> Result<Place, Trouble> {
         let mut last = None;
-        for method in object.methods() {
+        for (way, method) in object.methods().into_iter().enumerate().skip(from) {
             match self.open(object, method, what).await {
-                Ok(place) => return Ok(place),
+                Ok((store, key)) => return Ok(Place { store, key, way, since: Instant::now() }),
                 Err(trouble) => last = Some(better(last, trouble)),
             }
         }
         Err(last.unwrap_or_else(|| Trouble::rejected(format!("{what}: the service tells no way to its bytes"))))
     }
 
-    async fn open(&self, object: &DrsObject, method: &AccessMethod, what: &str) -> Result<Place, Trouble> {
+    async fn open(
+        &self,
+        object: &DrsObject,
+        method: &AccessMethod,
+        what: &str,
+    ) -> Result<(Arc<dyn Store>, String), Trouble> {
         let url = match (&method.access_url, &method.access_id) {
             (Some(url), _) if !url.url.is_empty() => url.clone(),
             (_, Some(access)) => {
@@ -124,7 +131,8 @@ impl Drs {
             }
             _ => return Err(Trouble::rejected(format!("{what}: a `{}` access without an address", method.kind))),
         };
-        let leads = |trouble: Trouble| Trouble { message: format!("{what}: it leads to where {}", trouble.message), ..trouble };
+        let leads =
+            |trouble: Trouble| Trouble { message: format!("{what}: it leads to where {}", trouble.message), ..trouble };
         let Location::Remote(remote) = Location::parse(&url.url).map_err(leads)? else {
             return Err(Trouble::rejected(format!("{what}: it leads to a file of this host")));
         };
@@ -132,8 +140,7 @@ impl Drs {
             return Err(Trouble::rejected(format!("{what}: it leads to another identifier")));
         }
         let authorization = url.authorization().map(Secret::new);
-        let (store, key) = self.places.open_with(&remote, authorization.as_ref()).map_err(leads)?;
-        Ok(Place { store, key, since: Instant::now() })
+        self.places.open_with(&remote, authorization.as_ref()).map_err(leads)
     }
 }
 

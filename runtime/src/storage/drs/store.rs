@@ -16,6 +16,7 @@ use super::super::tree::{Walk, below, on_the_way};
 use super::super::trouble::{Trouble, Why};
 use super::super::web::Web;
 use super::resolve::{HOLDS_FOR, Place};
+use crate::report::FaultClass;
 
 /// Objects of a bundle that are asked about at once.
 const AT_ONCE: usize = 8;
@@ -97,8 +98,10 @@ impl Drs {
     }
 
     /// Where the bytes of a key are, and what they come to.
-    async fn lead(&self, key: &str, what: &str) -> Result<(Place, Vec<Checksum>), Trouble> {
-        if let Some(known) = self.known.get(key).filter(|(place, _)| place.since.elapsed() < HOLDS_FOR) {
+    /// From one of the ways on.
+    async fn lead(&self, key: &str, from: usize, what: &str) -> Result<(Place, Vec<Checksum>), Trouble> {
+        let holds = |place: &Place| place.since.elapsed() < HOLDS_FOR && place.way >= from;
+        if let Some(known) = self.known.get(key).filter(|(place, _)| holds(place)) {
             return Ok(known);
         }
         let found = self.find(key, what).await?;
@@ -106,7 +109,7 @@ impl Drs {
             let why = Why::Directory;
             return Err(Trouble { why, ..Trouble::rejected(format!("{what}: it is a bundle, not a file")) });
         }
-        let known = (self.place(&found, what).await?, found.object().checksums);
+        let known = (self.place(&found, from, what).await?, found.object().checksums);
         self.known.put(key, known.clone());
         Ok(known)
     }
@@ -149,8 +152,14 @@ impl Store for Drs {
 
     async fn read(&self, key: &str, span: Span, same: Option<&Tag>) -> Result<Reading, Trouble> {
         let what = format!("cannot fetch `{}`", self.shown(key));
-        let (place, checksums) = self.lead(key, &what).await?;
-        let read = place.store.read(&place.key, span, same).await;
+        let (mut place, checksums) = self.lead(key, 0, &what).await?;
+        let mut read = place.store.read(&place.key, span, same).await;
+        // Without credentials for one way another may be open.
+        while matches!(&read, Err(trouble) if trouble.class == FaultClass::Misconfigured) {
+            let Ok((next, _)) = self.lead(key, place.way + 1, &what).await else { break };
+            place = next;
+            read = place.store.read(&place.key, span, same).await;
+        }
         // The next try asks again: an address may have expired.
         let read = read.inspect_err(|_| self.known.forget(key)).map_err(|trouble| there(&what, trouble));
         let mut reading = read?;
