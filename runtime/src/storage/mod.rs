@@ -26,6 +26,8 @@ pub mod fetch;
 pub mod guard;
 mod identity;
 pub mod location;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod prefix;
 mod room;
 pub mod secret;
