@@ -11,6 +11,7 @@
 //! - [`remove`]: what a command left behind goes, however deep;
 //! - [`frames`]: what a command printed;
 //! - [`exec`]: the wrapper of one executor, inside its container;
+//! - [`storage`]: where inputs come from and outputs go to, beyond the disks of this host;
 //! - [`stage`]: inputs in, outputs out;
 //! - [`node`]: a whole attempt on one host.
 
@@ -30,5 +31,6 @@ pub mod remove;
 pub mod report;
 pub mod stage;
 pub mod step;
+pub mod storage;
 pub mod tree;
 pub mod version;

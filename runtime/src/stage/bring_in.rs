@@ -9,8 +9,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rustix::fs::Mode;
 
 use super::host::Host;
-use super::location::{HostPath, Location, redacted};
-use super::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
+use crate::storage::location::{HostPath, Location, redacted};
+use crate::storage::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
 use super::web::Web;
 use crate::copy::{Copy, Which};
 use crate::entry::EntryKind;

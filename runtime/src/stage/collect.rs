@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use super::location::{Location, join, redacted};
-use super::trouble::Trouble;
+use crate::storage::location::{Location, join, redacted};
+use crate::storage::trouble::Trouble;
 use crate::entry::{Entry, EntryKind};
 use crate::expand::expand;
 use crate::notes::Notes;

@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 
 use super::collect::{Collected, Item, To, collect};
 use super::host::{Host, Written};
-use super::location::redacted;
-use super::trouble::{Patience, StopOnDrop, Trouble, blocking};
+use crate::storage::location::redacted;
+use crate::storage::trouble::{Patience, StopOnDrop, Trouble, blocking};
 use super::web::Web;
 use crate::entry::Entry;
 use crate::part::PART;

@@ -11,11 +11,11 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use sha2::{Digest, Sha256};
 
-use super::trouble::{Stop, Trouble};
+use crate::storage::trouble::{Stop, Trouble};
 use crate::copy::Place;
 use crate::entry::{Entry, EntryKind};
 use crate::part::{Failed, clear_for_file, create_part};
-use crate::plan::Storage;
+use crate::storage::settings::Storage;
 use crate::remove;
 use crate::tree::is_absent;
 

@@ -6,20 +6,14 @@
 //! - A fault says what may be done about it, and names what it is about, without secrets.
 //!
 //! Parts, in reading order:
-//! - [`location`]: what a URL means;
 //! - [`bring_in()`] and [`deliver()`]: the two directions;
 //! - [`collect`]: which files an output stands for;
-//! - [`host`]: files of the host, confined to configured roots;
-//! - [`web`]: `http` and `https`;
-//! - [`trouble`]: what went wrong, sorted; trying again.
+//! - [`host`]: files of the host, confined to configured roots.
 
 mod bring_in;
 mod collect;
 mod deliver;
 mod host;
-mod location;
-mod trouble;
-mod web;
 
 pub use bring_in::bring_in;
 pub use deliver::{Delivered, deliver};

@@ -23,8 +23,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::bring_in::put;
 use super::host::{Written, hex};
-use super::location::redacted;
-use super::trouble::{Patience, Trouble};
+use crate::storage::location::redacted;
+use crate::storage::trouble::{Patience, Trouble};
 use crate::entry::Entry;
 use crate::part::{create_part, set_modified};
 use crate::report::FaultClass;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::plan::Storage;
+use crate::storage::settings::Storage;
 use crate::report::FaultClass;
 
 /// A shared directory of the host, and a tree.

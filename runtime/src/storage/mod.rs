@@ -1,0 +1,34 @@
+//! Storages: where inputs come from and outputs go to, beyond the disks of this host.
+//!
+//! One small trait over very different protocols. What they share is done once, outside of it: trying again,
+//! ranges side by side, going on after a cut, checksums, guards.
+//!
+//! - Nothing is held in memory as a whole; what is buffered does not grow with a file.
+//! - What is written is seen by others only when it is complete.
+//! - No message shows a secret: no query, no login.
+//! - No request goes to this machine or its network's own services unless an operator said so.
+//!
+//! Parts, in reading order:
+//! - [`location`]: what a URL means; [`prefix`]: which settings and lists it falls under;
+//! - [`settings`]: how storages are reached, in the plan; [`secret`]: texts that do not print;
+//! - [`store`]: the trait, and the words it speaks;
+//! - [`trouble`]: what went wrong, sorted; trying again;
+//! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
+//! - [`identity`]: who we are for a vendor's service;
+//! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`storages`]: a URL's storage, opened once.
+
+mod answer;
+pub mod checksum;
+pub mod client;
+pub mod guard;
+mod identity;
+pub mod location;
+pub mod prefix;
+pub mod secret;
+pub mod settings;
+pub mod source;
+pub mod storages;
+pub mod store;
+pub mod trouble;
+mod web;
