@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::client::{STALLED_AFTER, host_and_port};
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
+use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
 use super::store::Store;
@@ -134,8 +135,8 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
             Ok(Arc::new(web))
         }
-        Scheme::S3
-        | Scheme::Gs
+        Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
+        Scheme::Gs
         | Scheme::Azblob
         | Scheme::Ftp
         | Scheme::Ftps
