@@ -15,12 +15,16 @@
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
-//! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`source`]: a file on its way out; [`delivery`]: the request that carries it; [`checksum`]: how content is proved;
+//! - [`azblob`], [`gcs`]: Azure Blob, Google Cloud Storage;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
+mod azblob;
 pub mod checksum;
 pub mod client;
+mod delivery;
+mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
@@ -28,6 +32,8 @@ pub mod prefix;
 pub mod secret;
 pub mod settings;
 pub mod source;
+#[cfg(test)]
+mod standin;
 pub mod storages;
 pub mod store;
 pub mod trouble;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::azblob::Container;
 use super::client::{STALLED_AFTER, host_and_port};
+use super::gcs::Bucket;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
 use super::secret::Secret;
@@ -118,9 +120,9 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
             Ok(Arc::new(web))
         }
+        Scheme::Gs => Ok(Arc::new(Bucket::open(opening)?)),
+        Scheme::Azblob => Ok(Arc::new(Container::open(opening)?)),
         Scheme::S3
-        | Scheme::Gs
-        | Scheme::Azblob
         | Scheme::Ftp
         | Scheme::Ftps
         | Scheme::Sftp
