@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
+use futures::stream::FuturesUnordered;
 use reqwest::{Body, Method};
 
 use super::address::in_query;
@@ -63,29 +64,31 @@ impl Container {
         let writer = RandomState::new().build_hasher().finish();
         let id = |n: u64| BASE64_STANDARD.encode(format!("{writer:016x}{n:08}"));
         let count = size.div_ceil(each);
-        stream::iter(0..count)
-            // Checksums one after the other: so the file's digest needs no reading of its own.
-            .then(|n| {
-                let (id, from, length) = (id(n), n * each, each.min(size - n * each));
-                let summed = async move {
-                    let md5 = self.md5(key, source, from, length).await?;
-                    Ok::<_, Trouble>(Block { id, from, length, md5 })
-                };
-                summed.boxed()
-            })
-            .map(|block| {
-                let sent = async move {
-                    let block = block?;
-                    self.patience.retry(|| self.put_block(key, url, source, &block)).await
-                };
-                sent.boxed()
-            })
-            .buffer_unordered(ABREAST)
-            .try_collect::<()>()
-            .await?;
+        let mut sending = FuturesUnordered::new();
+        for n in 0..count {
+            if sending.len() == ABREAST {
+                sending.try_next().await?;
+            }
+            // One after the other, so that the file's digest needs no reading of its own.
+            let (from, length) = (n * each, each.min(size - n * each));
+            let block = Block { id: id(n), from, length, md5: self.md5(key, source, from, length).await? };
+            sending.push(self.put_patiently(key, url, source, block));
+        }
+        while sending.try_next().await?.is_some() {}
         let latest: String = (0..count).map(|n| format!("<Latest>{}</Latest>", id(n))).collect();
         let list = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{latest}</BlockList>");
-        self.patience.retry(|| self.put_list(key, url, &list)).await
+        // Blocks that are gone do not come back: that is no matter of patience.
+        let ended = self.patience.retry(|| async {
+            match self.put_list(key, url, &list).await {
+                Err(trouble) if trouble.why == Why::Changed => Ok(Err(trouble)),
+                ended => ended.map(Ok),
+            }
+        });
+        ended.await?
+    }
+
+    async fn put_patiently(&self, key: &str, url: &str, source: &Source, block: Block) -> Result<(), Trouble> {
+        self.patience.retry(|| self.put_block(key, url, source, &block)).await
     }
 
     async fn put_block(&self, key: &str, url: &str, source: &Source, block: &Block) -> Result<(), Trouble> {
