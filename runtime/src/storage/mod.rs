@@ -15,25 +15,26 @@
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
-//! - [`source`]: a file on its way out; [`delivery`]: the request that carries it; [`checksum`]: how content is proved;
-//! - [`azblob`], [`gcs`]: Azure Blob, Google Cloud Storage;
+//! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
+//! - [`s3`], [`azblob`], [`gcs`]: what a protocol needs;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
 mod azblob;
 pub mod checksum;
 pub mod client;
-mod delivery;
 mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod s3;
 pub mod secret;
 pub mod settings;
 pub mod source;
+mod stall;
 #[cfg(test)]
-mod standin;
+mod stand_in;
 pub mod storages;
 pub mod store;
 pub mod trouble;

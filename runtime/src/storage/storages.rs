@@ -5,16 +5,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::azblob::Container;
 use super::client::{STALLED_AFTER, host_and_port};
-use super::gcs::Bucket;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
+use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
+use super::{azblob, gcs};
 
 /// All storages of one job, or of one command of the command line.
 pub struct Storages {
@@ -120,10 +120,10 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
             Ok(Arc::new(web))
         }
-        Scheme::Gs => Ok(Arc::new(Bucket::open(opening)?)),
-        Scheme::Azblob => Ok(Arc::new(Container::open(opening)?)),
-        Scheme::S3
-        | Scheme::Ftp
+        Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
+        Scheme::Gs => Ok(Arc::new(gcs::Bucket::open(opening)?)),
+        Scheme::Azblob => Ok(Arc::new(azblob::Container::open(opening)?)),
+        Scheme::Ftp
         | Scheme::Ftps
         | Scheme::Sftp
         | Scheme::Webdav

@@ -24,7 +24,7 @@ all_alive() {
 stop_all() {
     local name
     for name in "${services[@]}"; do stop "$dir" "$name" 10; done
-    rm -rf "$dir/files" "$dir/rig.json"
+    rm -rf "$dir/files" "$dir/ssh" "$dir"/*.pem "$dir/nginx" "$dir/rig.json"
 }
 
 start_all() {
@@ -158,7 +158,9 @@ start_dav() {
 
 # HTTP_PORT HTTPS_PORT
 start_web() {
-    echo "$user:{PLAIN}$password" >"$dir/nginx/users"
+    python3 -c 'import base64, hashlib, sys
+print(sys.argv[1] + ":{SHA}" + base64.b64encode(hashlib.sha1(sys.argv[2].encode()).digest()).decode())' \
+        "$user" "$password" >"$dir/nginx/users"
     sed -e "s|@dir@|$dir|g" -e "s|@http@|$1|g" -e "s|@https@|$2|g" "$parts/nginx.conf" >"$dir/nginx/nginx.conf"
     # Its children would otherwise be somebody who may not look into the scratch directory.
     [ "$(id -u)" != 0 ] || echo "user root;" >>"$dir/nginx/nginx.conf"

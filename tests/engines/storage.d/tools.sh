@@ -30,6 +30,7 @@ install_contenders() {
 
 # NAME...: one caller at a time; a second one finds the work done.
 locked() {
+    mkdir -p "$tools"
     exec 9>"$tools/lock"
     flock --timeout 1800 9 || die "somebody else has been installing into $tools for half an hour"
     "$@" 9>&-

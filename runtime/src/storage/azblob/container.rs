@@ -16,9 +16,9 @@ use super::refusal::{is_absent, refused};
 use crate::storage::answer::{self, document, reading};
 use crate::storage::checksum::{Algorithm, Checksum};
 use crate::storage::client::{Redirects, broken, guarded};
-use crate::storage::delivery::{Delivery, delivering};
 use crate::storage::identity::Identity;
 use crate::storage::source::Source;
+use crate::storage::stall::{NEVER, Pulse, with_body};
 use crate::storage::storages::Opening;
 use crate::storage::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use crate::storage::trouble::{Patience, Trouble, Why};
@@ -54,7 +54,7 @@ impl Container {
         Ok(Self {
             identity: identity(&address, rule, opening.remote.query.as_ref())?,
             fetching: guarded(rule, &guard, Redirects::Refuse, opening.stalled_after)?,
-            delivering: delivering(rule, &guard)?,
+            delivering: guarded(rule, &guard, Redirects::Refuse, NEVER)?,
             stalled_after: opening.stalled_after,
             patience: opening.patience,
             address,
@@ -73,7 +73,7 @@ impl Container {
     }
 
     async fn ask(&self, head: Builder, verb: &str, key: &str) -> Result<Response, Trouble> {
-        let request = self.identity.request(head, Body::from("")).await;
+        let request = self.identity.request(head, Body::default()).await;
         let request = request.map_err(|trouble| self.about(trouble, verb, key))?;
         self.fetching.execute(request).await.map_err(|error| broken(&self.attempt(verb, key), error))
     }
@@ -84,14 +84,15 @@ impl Container {
         key: &str,
         head: Builder,
         length: u64,
-        body: impl FnOnce(&Delivery) -> Body,
+        body: impl FnOnce(&Pulse) -> Body,
     ) -> Result<(), Trouble> {
-        let delivery = Delivery::new(self.stalled_after);
+        let pulse = Pulse::default();
         let head = head.header(CONTENT_LENGTH, length).header(CONTENT_TYPE, "application/octet-stream");
-        let request = self.identity.request(head, body(&delivery)).await;
+        let request = self.identity.request(head, body(&pulse)).await;
         let request = request.map_err(|trouble| self.about(trouble, "deliver", key))?;
         let what = self.attempt("deliver", key);
-        let response = delivery.send(&self.delivering, request, &what).await?;
+        let response = pulse.watch(&what, self.stalled_after, self.delivering.execute(request)).await?;
+        let response = with_body(response, &what, self.stalled_after).await?;
         if response.status().is_success() { Ok(()) } else { Err(refused(&what, response).await) }
     }
 

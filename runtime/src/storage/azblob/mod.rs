@@ -2,7 +2,8 @@
 //!
 //! - A small file is one Put Blob. A large one is blocks, several at once, each tried again on its own, and then one
 //!   list that makes a blob of them: before it nobody sees anything.
-//! - A name is sent exactly as it is. Where Azure would change it (`.` and `..` between slashes), it is refused.
+//! - A name is sent exactly as it is. Where Azure would change it (`.` and `..` between slashes, backslashes), it
+//!   is refused.
 //!
 //! Parts, in reading order:
 //! - [`address`]: the URLs of an account, a container, a blob;

@@ -54,7 +54,7 @@ impl Container {
 
     async fn put(&self, key: &str, url: &str, source: &Source, md5: &str) -> Result<(), Trouble> {
         let head = Self::head(Method::PUT, url).header("x-ms-blob-type", "BlockBlob").header("content-md5", md5);
-        self.deliver(key, head, source.size(), |delivery| delivery.body(source, 0, source.size())).await
+        self.deliver(key, head, source.size(), |pulse| pulse.body(source, 0, source.size())).await
     }
 
     async fn in_blocks(&self, key: &str, url: &str, source: &Source) -> Result<(), Trouble> {
@@ -94,7 +94,7 @@ impl Container {
     async fn put_block(&self, key: &str, url: &str, source: &Source, block: &Block) -> Result<(), Trouble> {
         let url = format!("{url}?comp=block&blockid={}", in_query(&block.id));
         let head = Self::head(Method::PUT, &url).header("content-md5", block.md5.as_str());
-        self.deliver(key, head, block.length, |delivery| delivery.body(source, block.from, block.length)).await
+        self.deliver(key, head, block.length, |pulse| pulse.body(source, block.from, block.length)).await
     }
 
     async fn put_list(&self, key: &str, url: &str, list: &str) -> Result<(), Trouble> {
@@ -128,7 +128,7 @@ mod tests {
     use crate::storage::location::Location;
     use crate::storage::secret::Secret;
     use crate::storage::settings::Rule;
-    use crate::storage::standin::{Answer, StandIn};
+    use crate::storage::stand_in::{Answer, StandIn};
     use crate::storage::storages::Opening;
     use crate::storage::store::Store;
     use crate::storage::trouble::Patience;

@@ -14,10 +14,10 @@ use super::credentials::identity;
 use super::resource::{self, Resource, as_stored, completed};
 use crate::storage::answer::{document, reading, refused};
 use crate::storage::client::{Redirects, broken, guarded, host_and_port};
-use crate::storage::delivery::{Delivery, delivering};
 use crate::storage::guard::Guard;
 use crate::storage::identity::Identity;
 use crate::storage::source::Source;
+use crate::storage::stall::{NEVER, Pulse, with_body};
 use crate::storage::storages::Opening;
 use crate::storage::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use crate::storage::trouble::{Patience, Trouble, Why};
@@ -58,7 +58,7 @@ impl Bucket {
         Ok(Self {
             identity: identity(rule, address.emulated)?,
             fetching: guarded(rule, &guard, Redirects::Refuse, opening.stalled_after)?,
-            delivering: delivering(rule, &guard)?,
+            delivering: guarded(rule, &guard, Redirects::Refuse, NEVER)?,
             stalled_after: opening.stalled_after,
             patience: opening.patience,
             guard,
@@ -73,7 +73,7 @@ impl Bucket {
     }
 
     async fn ask(&self, head: Builder, verb: &str, key: &str) -> Result<Response, Trouble> {
-        let request = self.identity.request(head, Body::from("")).await;
+        let request = self.identity.request(head, Body::default()).await;
         let request = request.map_err(|trouble| self.about(trouble, verb, key))?;
         self.fetching.execute(request).await.map_err(|error| broken(&self.attempt(verb, key), error))
     }
@@ -84,14 +84,16 @@ impl Bucket {
         key: &str,
         head: Builder,
         signed: bool,
-        body: impl FnOnce(&Delivery) -> Body,
+        body: impl FnOnce(&Pulse) -> Body,
     ) -> Result<Response, Trouble> {
-        let delivery = Delivery::new(self.stalled_after);
+        let pulse = Pulse::default();
         let nobody = Identity::<Credential>::nobody();
         let identity = if signed { &self.identity } else { &nobody };
-        let request = identity.request(head, body(&delivery)).await;
+        let request = identity.request(head, body(&pulse)).await;
         let request = request.map_err(|trouble| self.about(trouble, "deliver", key))?;
-        delivery.send(&self.delivering, request, &self.attempt("deliver", key)).await
+        let what = self.attempt("deliver", key);
+        let response = pulse.watch(&what, self.stalled_after, self.delivering.execute(request)).await?;
+        with_body(response, &what, self.stalled_after).await
     }
 
     /// A trouble that does not know what it was about.

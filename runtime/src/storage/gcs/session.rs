@@ -48,7 +48,6 @@ impl<'a> Session<'a> {
                 Ok(false) => {}
                 Err(trouble) => {
                     failed += 1;
-                    self.at = None;
                     if self.bucket.patience.wait(failed, &trouble).await.is_none() {
                         return Err(trouble);
                     }
@@ -67,14 +66,12 @@ impl<'a> Session<'a> {
             self.at = Some(0);
             return Ok(false);
         };
-        let response = match self.at {
-            Some(at) => {
-                let end = self.source.size().min(at + PIECE);
-                self.sum_up_to(end).await?;
-                self.send(&url, at, end).await?
-            }
-            None => self.send(&url, 0, 0).await?,
-        };
+        let from = self.at;
+        let end = from.map(|at| self.source.size().min(at + PIECE));
+        self.sum_up_to(end.unwrap_or_default()).await?;
+        // Until the answer is there, nobody knows.
+        self.at = None;
+        let response = self.send(&url, from.unwrap_or_default(), end.unwrap_or_default()).await?;
         match response.status() {
             StatusCode::OK | StatusCode::CREATED => {
                 self.sum_up_to(self.source.size()).await?;
@@ -87,7 +84,7 @@ impl<'a> Session<'a> {
             }
             StatusCode::PERMANENT_REDIRECT => {
                 let at = taken(&response);
-                if self.at == Some(at) {
+                if from == Some(at) {
                     let what = self.bucket.attempt("deliver", self.key);
                     return Err(Trouble::unavailable(format!("{what}: the server took nothing of what it was sent")));
                 }
@@ -111,7 +108,7 @@ impl<'a> Session<'a> {
             .header("x-upload-content-type", "application/octet-stream")
             .header("x-upload-content-length", self.source.size())
             .header(CONTENT_LENGTH, 0);
-        let response = self.bucket.deliver(self.key, head, true, |_| Body::from("")).await?;
+        let response = self.bucket.deliver(self.key, head, true, |_| Body::default()).await?;
         let what = self.bucket.attempt("deliver", self.key);
         if !response.status().is_success() {
             return Err(refused(&what, response).await);
@@ -140,7 +137,7 @@ impl<'a> Session<'a> {
         if let Some(sum) = self.sum.as_ref().filter(|_| end == size) {
             head = head.header("x-goog-hash", format!("crc32c={}", sum.base64()));
         }
-        self.bucket.deliver(self.key, head, false, |delivery| delivery.body(self.source, from, length)).await
+        self.bucket.deliver(self.key, head, false, |pulse| pulse.body(self.source, from, length)).await
     }
 
     /// In order, so that the file's digest needs no reading of its own.
@@ -180,7 +177,7 @@ mod tests {
     use crate::storage::location::Location;
     use crate::storage::secret::Secret;
     use crate::storage::settings::Rule;
-    use crate::storage::standin::{Answer, Asked, StandIn};
+    use crate::storage::stand_in::{Answer, Asked, StandIn};
     use crate::storage::storages::Opening;
     use crate::storage::store::Store;
     use crate::storage::trouble::Patience;

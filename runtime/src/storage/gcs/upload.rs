@@ -33,7 +33,7 @@ impl Bucket {
             .header(CONTENT_TYPE, "application/octet-stream")
             .header("x-goog-hash", format!("crc32c={}", sum.base64()))
             .header(CONTENT_LENGTH, source.size());
-        let response = self.deliver(key, head, true, |delivery| delivery.body(source, 0, source.size())).await?;
+        let response = self.deliver(key, head, true, |pulse| pulse.body(source, 0, source.size())).await?;
         match response.status() {
             status if status.is_success() => self.arrived(key, response, sum).await,
             _ => Err(refused(&self.attempt("deliver", key), response).await),
