@@ -138,7 +138,7 @@ pub(crate) fn child(verb: &str, plan: &Path, tree: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match verb {
-            "bring-in" => match stage::bring_in(&plan, &tree).await {
+            "bring-in" => match stage::bring_in(&plan, &tree, None).await {
                 Ok(_notes) => Ok(()),
                 Err(fault) => bail!("{}", fault.message),
             },

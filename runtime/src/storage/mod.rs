@@ -16,6 +16,7 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
+//! - [`fetch`]: an object into a file;
 //! - [`s3`], [`azblob`], [`gcs`]: what a protocol needs;
 //! - [`storages`]: a URL's storage, opened once.
 
@@ -23,11 +24,13 @@ mod answer;
 mod azblob;
 pub mod checksum;
 pub mod client;
+pub mod fetch;
 mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod room;
 mod s3;
 pub mod secret;
 pub mod settings;

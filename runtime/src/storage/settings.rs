@@ -23,6 +23,45 @@ pub struct Storage {
     /// URL prefixes that may not be used, even if allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<String>,
+    /// Those of the roots that are mounted read-write instead of being staged (TES contract 9.9).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub file_bind_rw: Vec<String>,
+    /// Whose the files are that are delivered to the host.
+    #[serde(skip_serializing_if = "Ownership::is_default")]
+    pub ownership: Ownership,
+    /// Where inputs are kept for the next task; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// Whose the files are that are delivered to the host, and who may do what with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ownership {
+    /// User and group by number. Absent: the task's numeric `container_user`, where the server may give files away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+    /// Permission bits of files. Absent: as they were made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// Permission bits of directories. Absent: as they were made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory_mode: Option<u32>,
+}
+
+impl Ownership {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where inputs are kept on the node for the next task that asks for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// The folder, absolute.
+    pub dir: String,
+    /// How much it may hold, bytes.
+    pub max_bytes: u64,
 }
 
 /// Settings for the URLs below one prefix. What a protocol does not know is ignored here; the server's configuration

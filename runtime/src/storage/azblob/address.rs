@@ -143,10 +143,9 @@ mod tests {
         let none = Rule::default();
         for (url, class, words) in [
             ("az://data/x", FaultClass::Misconfigured, "AZURE_STORAGE_ACCOUNT"),
-            ("azureblob://evil.org#/data/x", FaultClass::Rejected, "no account"),
             ("azureblob://evil.org/data/x", FaultClass::Rejected, "no account"),
-            ("azureblob://a@b/data/x", FaultClass::Rejected, "no account"),
             ("azureblob://acc/da%2Fta/x", FaultClass::Rejected, "no account"),
+            ("azureblob://a:b/data/x", FaultClass::Rejected, "no account"),
             ("azureblob://acc/../x", FaultClass::Rejected, "no account"),
         ] {
             let trouble = address(url, &none).unwrap_err();

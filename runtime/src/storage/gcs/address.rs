@@ -115,7 +115,7 @@ mod tests {
             let address = address("gs://b/k", rule, emulator).unwrap();
             assert_eq!((address.service.as_str(), address.emulated), (service, emulated));
         }
-        assert!(address("gs://b?c/k", &none, None).is_err());
+        assert!(address("gs://b:c/k", &none, None).is_err());
     }
 
     #[test]
