@@ -17,7 +17,7 @@
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file;
-//! - [`s3`], [`azblob`], [`gcs`]: what a protocol needs;
+//! - [`s3`], [`azblob`], [`gcs`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;

@@ -39,13 +39,17 @@ impl Pulse {
         }
         let pulse = self.clone();
         Body::wrap_stream(source.stream(from, length).map(move |piece| {
-            pulse.taken.fetch_add(1, Ordering::Relaxed);
+            pulse.beat();
             piece.map_err(|error| {
                 let told = io::Error::from(error.kind());
                 *pulse.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 told
             })
         }))
+    }
+
+    fn beat(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The answer, unless for so long nothing was taken of the body and nothing was answered.
@@ -115,12 +119,29 @@ mod tests {
         pulse.watch("cannot deliver it", stalled_after, request.send()).await
     }
 
+    const STALL: Duration = Duration::from_millis(50);
+
     #[tokio::test]
-    async fn who_stands_still_is_left() {
+    async fn slow_is_not_stalled() {
+        let pulse = Pulse::default();
+        let beating = pulse.clone();
+        let sending = async move {
+            for _ in 0..6 {
+                tokio::time::sleep(STALL / 2).await;
+                beating.beat();
+            }
+            Ok(http::Response::new("").into())
+        };
+        assert!(pulse.watch("cannot deliver", STALL, sending).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_stands_still_is_given_up() {
         let server = StandIn::new(|_| Answer::Never).await;
-        let trouble = deliver(&server, &source(1000).0, Duration::from_millis(50)).await.unwrap_err();
+        let trouble = deliver(&server, &source(1000).0, STALL).await.unwrap_err();
         assert_eq!(trouble.class, FaultClass::Unavailable);
-        assert!(trouble.message.contains("nothing has moved") && !trouble.message.contains("SECRET"), "{trouble:?}");
+        assert!(trouble.message.starts_with("cannot deliver it: nothing has moved for"), "{}", trouble.message);
+        assert!(!trouble.message.contains("SECRET"), "{}", trouble.message);
     }
 
     #[tokio::test]

@@ -8,9 +8,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIE
 use reqwest::{Method, StatusCode};
 
 use super::refusal::Refusal;
-use super::requests::{Ask, Content, Requests};
+use super::requests::{Ask, Content, Requests, about};
 use super::{list, multipart, sums};
-use crate::storage::answer::{self, document, reading};
+use crate::storage::answer::{self, document};
 use crate::storage::checksum::Algorithm;
 use crate::storage::source::Source;
 use crate::storage::storages::Opening;
@@ -77,7 +77,8 @@ impl Bucket {
         }
         let response = self.requests.send(what, &Ask { key, headers, ..Ask::default() }).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut reading = reading(response, &self.shown(key));
+        // Not everyone who speaks S3 knows conditions.
+        let mut reading = is_same(response, same, &self.shown(key))?;
         reading.object.checksums = sums::promised(status, &headers, &reading.object);
         Ok(reading)
     }
@@ -106,7 +107,8 @@ impl Bucket {
     async fn put_once(&self, what: &str, key: &str, source: &Source, with_sum: bool) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         if with_sum {
-            let sum = source.checksum(Algorithm::Crc32c, 0, source.size()).await?;
+            let sum = source.checksum(Algorithm::Crc32c, 0, source.size()).await;
+            let sum = sum.map_err(|trouble| about(what, trouble))?;
             headers.extend(HeaderValue::from_str(&sum.base64()).map(|value| (sums::CRC32C, value)));
         }
         let body = Content::Stretch { source, from: 0, length: source.size() };
@@ -162,8 +164,7 @@ impl Store for Bucket {
             let trouble = Trouble::rejected(format!("{what}: it is a directory"));
             return Err(Trouble { why: Why::Directory, ..trouble });
         }
-        // Not everyone who speaks S3 knows conditions.
-        is_same(reading, same, &self.shown(key))
+        Ok(reading)
     }
 
     async fn list(&self, directory: &str, page: Option<&str>) -> Result<Page, Trouble> {

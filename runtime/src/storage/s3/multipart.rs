@@ -1,10 +1,11 @@
 //! Large files: in parts, several at once, seen by nobody before the last word.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use quick_xml::escape::escape;
 use reqwest::Method;
 use reqwest::header::{ETAG, HeaderMap, HeaderValue};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 
 use super::bucket::Bucket;
 use super::refusal::{Refusal, Words, begin_again};
-use super::requests::{Ask, Content};
+use super::requests::{Ask, Content, about};
 use super::sums;
 use crate::storage::answer::document;
 use crate::storage::checksum::{Algorithm, Checksum, Hasher};
@@ -43,7 +44,7 @@ pub(super) async fn write(bucket: &Bucket, what: &str, key: &str, source: &Sourc
 
 async fn once(bucket: &Bucket, what: &str, key: &str, source: &Source) -> Result<(), Trouble> {
     let (id, proof) = bucket.patience.retry(|| begin(bucket, what, key)).await?;
-    let upload = Upload { bucket, what, key, source, id, proof };
+    let upload = Upload { bucket, what, key, source, id, proof, broken: OnceLock::new() };
     let done = upload.run().await;
     if done.is_err() {
         upload.abort().await;
@@ -70,6 +71,9 @@ struct Upload<'a> {
     source: &'a Source,
     id: String,
     proof: Proof,
+    /// What went wrong first. Nothing new begins from then on, and what is on its way comes to its end: a part that
+    /// arrives after the upload was given up would stay, unseen and paid for.
+    broken: OnceLock<Trouble>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,9 +133,13 @@ async fn begin_once(bucket: &Bucket, what: &str, key: &str, with_sums: bool) -> 
 impl Upload<'_> {
     async fn run(&self) -> Result<(), Trouble> {
         // Asked for one after the other: the file is hashed while it is read for them.
-        let summed = stream::iter(parts(self.source.size(), self.bucket.part)).then(|part| self.summed(part)).boxed();
-        let putting = summed.map_ok(|(part, sum)| self.put(part, sum).boxed()).boxed();
-        let put: Vec<Put> = putting.try_buffered(AT_ONCE).try_collect().await?;
+        let cut = stream::iter(parts(self.source.size(), self.bucket.part));
+        let summed = cut.filter_map(|part| self.summed(part)).boxed();
+        let putting = summed.map(|(part, sum)| self.put(part, sum).boxed()).boxed();
+        let put: Vec<Put> = putting.buffered(AT_ONCE).filter_map(future::ready).collect().await;
+        if let Some(trouble) = self.broken.get() {
+            return Err(trouble.clone());
+        }
         let whole = whole(&put).filter(|_| self.proof == Proof::Whole);
         let document = Bytes::from(document_of(&put));
         let asked_before = AtomicBool::new(false);
@@ -139,19 +147,35 @@ impl Upload<'_> {
         patience.retry(|| self.complete(&document, whole.as_ref(), put.len(), &asked_before)).await
     }
 
-    async fn summed(&self, part: Part) -> Result<(Part, Option<Checksum>), Trouble> {
-        let sum = match self.proof {
-            Proof::None => None,
-            Proof::Parts | Proof::Whole => {
-                Some(self.source.checksum(Algorithm::Crc32c, part.from, part.length).await?)
-            }
-        };
-        Ok((part, sum))
+    async fn summed(&self, part: Part) -> Option<(Part, Option<Checksum>)> {
+        match (self.broken.get(), self.proof) {
+            (Some(_), _) => return None,
+            (None, Proof::None) => return Some((part, None)),
+            (None, Proof::Parts | Proof::Whole) => {}
+        }
+        match self.source.checksum(Algorithm::Crc32c, part.from, part.length).await {
+            Ok(sum) => Some((part, Some(sum))),
+            Err(trouble) => self.breaks(about(self.what, trouble)),
+        }
     }
 
-    async fn put(&self, part: Part, sum: Option<Checksum>) -> Result<Put, Trouble> {
-        let tag = self.bucket.patience.retry(|| self.put_once(part, sum.as_ref())).await?;
-        Ok(Put { part, tag, sum })
+    async fn put(&self, part: Part, sum: Option<Checksum>) -> Option<Put> {
+        let once = || async {
+            match self.broken.get() {
+                None => self.put_once(part, sum.as_ref()).await,
+                Some(_) => Err(Trouble::rejected("the upload is being given up")),
+            }
+        };
+        match self.bucket.patience.retry(once).await {
+            Ok(tag) => Some(Put { part, tag, sum }),
+            Err(trouble) => self.breaks(trouble),
+        }
+    }
+
+    fn breaks<T>(&self, trouble: Trouble) -> Option<T> {
+        // Only the first is told.
+        let _told = self.broken.set(trouble);
+        None
     }
 
     async fn put_once(&self, part: Part, sum: Option<&Checksum>) -> Result<String, Trouble> {

@@ -128,7 +128,7 @@ impl Requests {
     }
 
     async fn send_once(&self, what: &str, ask: &Ask<'_>, current: &Current) -> Result<Response, Trouble> {
-        let said = |trouble: Trouble| Trouble { message: format!("{what}: {}", trouble.message), ..trouble };
+        let said = |trouble| about(what, trouble);
         let url = self.address.url(&current.region, ask.key, &ask.query).map_err(said)?;
         let unfit = |error| Trouble::rejected(format!("{what}: it gives no URL: {error}"));
         self.guard.allows(&Url::parse(&url).map_err(unfit)?).map_err(said)?;
@@ -169,6 +169,11 @@ impl Requests {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
         Ok(())
     }
+}
+
+/// A trouble on the way to what was to be done.
+pub(super) fn about(what: &str, trouble: Trouble) -> Trouble {
+    Trouble { message: format!("{what}: {}", trouble.message), ..trouble }
 }
 
 /// The region that an answer sends us to.
