@@ -14,6 +14,7 @@ use super::settings::{Rule, Storage};
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
+use super::{azblob, gcs};
 
 /// All storages of one job, or of one command of the command line.
 pub struct Storages {
@@ -136,9 +137,9 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             Ok(Arc::new(web))
         }
         Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
-        Scheme::Gs
-        | Scheme::Azblob
-        | Scheme::Ftp
+        Scheme::Gs => Ok(Arc::new(gcs::Bucket::open(opening)?)),
+        Scheme::Azblob => Ok(Arc::new(azblob::Container::open(opening)?)),
+        Scheme::Ftp
         | Scheme::Ftps
         | Scheme::Sftp
         | Scheme::Webdav
