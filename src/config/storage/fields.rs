@@ -71,9 +71,11 @@ pub(super) fn check(rules: &[super::Rule], problems: &mut Problems) {
         let at = format!("storage.rules[{index}]");
         let (rule, wrong) = written.read();
         let of_protocol = Prefix::read(&written.prefix).map(|prefix| of_protocol(prefix.scheme, &rule));
-        let found = wrong.into_iter().chain(of_protocol.unwrap_or_default()).chain(pairs(&rule)).chain(forms(&rule));
+        // Half a pair is only half when the other half is not the one that could not be read.
+        let pairs = if wrong.is_empty() { pairs(&rule) } else { Vec::new() };
+        let found = wrong.into_iter().chain(of_protocol.unwrap_or_default()).chain(pairs).chain(forms(&rule));
         for (key, reason) in found {
-            problems.add(&format!("{at}.{key}"), reason);
+            problems.add(&format!("{at}.{}", written.as_written(key)), reason);
         }
         let same = rule.prefix.trim_end_matches('/');
         if !same.is_empty() && seen.iter().any(|earlier| earlier == same) {
