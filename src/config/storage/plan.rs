@@ -35,14 +35,7 @@ impl Storage {
     /// What a server with this data folder lets tasks use. Reads the files that rules name, so that a changed one
     /// counts from the next start on; the error is a sentence that names the key.
     pub fn places(&self, data: &Path) -> Result<Places, String> {
-        let mut rules = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let (rule, wrong) = rule.read();
-            if let Some((key, reason)) = wrong.into_iter().next() {
-                return Err(format!("storage.rules[{index}].{key}: {reason}"));
-            }
-            rules.push(rule);
-        }
+        let rules = self.read_rules()?;
         let text = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| format!("`{}` is not valid UTF-8", path.display()))
         };
@@ -70,6 +63,23 @@ impl Storage {
             callers.insert(caller.name.clone(), within(&whole, general.narrowed(caller)));
         }
         Ok(Places { working: self.working(&whole.rules), everybody: within(&whole, general), callers })
+    }
+
+    /// How storages are reached, whatever tasks may use: for people who may read the configuration.
+    pub fn reached(&self) -> Result<settings::Storage, String> {
+        Ok(settings::Storage { rules: self.read_rules()?, ..settings::Storage::default() })
+    }
+
+    fn read_rules(&self) -> Result<Vec<settings::Rule>, String> {
+        let mut rules = Vec::new();
+        for (index, written) in self.rules.iter().enumerate() {
+            let (rule, wrong) = written.read();
+            if let Some((key, reason)) = wrong.into_iter().next() {
+                return Err(format!("storage.rules[{index}].{}: {reason}", written.as_written(key)));
+            }
+            rules.push(rule);
+        }
+        Ok(rules)
     }
 
     /// What this server can reach, as prefixes of URLs; folders of this host come first.
