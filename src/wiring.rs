@@ -330,6 +330,8 @@ fn engine_settings(config: &Config, places: config::storage::Places) -> engine::
         // Each backend that does not allow it refuses it for itself.
         host_network: config.backends.0.values().any(allows_host_network),
         parameters: policy.backend_parameters.clone(),
+        default: amounts(&config.limits.default),
+        most: amounts(&config.limits.most),
     };
     engine::Settings {
         poll_period_ms: set.poll_period_ms,
@@ -353,6 +355,16 @@ fn engine_settings(config: &Config, places: config::storage::Places) -> engine::
         default_cpu_milli: set.default_cpu_milli,
         default_ram_bytes: set.default_ram_bytes,
         job,
+    }
+}
+
+fn amounts(set: &config::Amounts) -> engine::Amounts {
+    engine::Amounts {
+        cpu_milli: set.cpu_milli(),
+        ram_bytes: set.ram_bytes(),
+        disk_bytes: set.disk_bytes(),
+        walltime_ms: set.walltime_ms(),
+        gpu_count: set.gpu_count,
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
 //! - [`tree`]: the task's files, reached only beneath their root;
 //! - [`remove`]: what a command left behind goes, however deep;
+//! - `weigh`: how much disk they take;
 //! - [`frames`]: what a command printed;
 //! - [`exec`]: the wrapper of one executor, inside its container;
 //! - [`storage`]: where inputs come from and outputs go to, beyond the disks of this host;
@@ -34,3 +35,4 @@ pub mod step;
 pub mod storage;
 pub mod tree;
 pub mod version;
+mod weigh;

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_compared_not_text() {
+    fn rule_11_2_components_are_compared_not_text() {
         assert!(is_within("/tmp/x", "/tmp"));
         assert!(is_within("/tmp", "/tmp"));
         assert!(!is_within("/tmpdata", "/tmp"));

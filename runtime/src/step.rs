@@ -161,11 +161,17 @@ pub enum StepEnd {
 }
 
 /// What a command used, children included.
+///
+/// Memory is what the container's control group was charged with, pages of files included, where that can be read;
+/// otherwise the resident set of the largest process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Largest resident set of one process.
+    /// The most memory at any time.
     pub peak_memory_bytes: u64,
+    /// Memory on the average of the step's time; absent where only single processes are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg_memory_bytes: Option<u64>,
     /// Processor time in user code.
     pub user_cpu_ms: u64,
     /// Processor time in the kernel.

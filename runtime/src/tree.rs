@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_open_to_all() {
+    fn rule_11_4_and_11_6_directories_are_open_to_all() {
         let (_around, tree) = tree();
         let layout =
             crate::layout::Layout::of(&crate::plan::Plan { volumes: vec!["/v/w".into()], ..minimal() }).unwrap();

@@ -102,7 +102,7 @@ fn fifo(path: &Path) {
 }
 
 #[test]
-fn a_command_its_streams_and_its_environment() {
+fn rule_12_2_a_command_its_streams_and_its_environment() {
     let job = Job::new();
     let value = "$HOME \"x\" \\ \n ä ";
     let mut step = sh("printf '%s|%s' \"$A\" \"$FROM_IMAGE\"; echo oops >&2; exit 3");
@@ -131,7 +131,7 @@ fn a_command_starts_with_nothing_blocked_or_ignored() {
 }
 
 #[test]
-fn ends_that_are_not_an_exit() {
+fn rule_12_4_and_12_6_ends_that_are_not_an_exit() {
     for (step, expected) in [
         (sh("kill -9 $$"), (137, Some(9))),
         (sh("kill -15 $$"), (143, Some(15))),
@@ -152,7 +152,7 @@ fn ends_that_are_not_an_exit() {
 }
 
 #[test]
-fn a_script_without_its_interpreter_is_there_but_cannot_be_executed() {
+fn rule_12_4_a_script_without_its_interpreter_is_there_but_cannot_be_executed() {
     let job = Job::new();
     let script = job.tree("script");
     std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
@@ -162,7 +162,7 @@ fn a_script_without_its_interpreter_is_there_but_cannot_be_executed() {
 }
 
 #[test]
-fn stream_files_lie_in_the_tree_and_are_emptied_first() {
+fn rule_12_9_stream_files_lie_in_the_tree_and_are_emptied_first() {
     let job = Job::new();
     std::fs::create_dir(job.tree("d")).unwrap();
     std::fs::write(job.tree("d/out"), "a longer text of an earlier step").unwrap();
@@ -176,7 +176,7 @@ fn stream_files_lie_in_the_tree_and_are_emptied_first() {
 }
 
 #[test]
-fn one_path_for_both_streams_is_one_file() {
+fn rule_12_9_one_path_for_both_streams_is_one_file() {
     let job = Job::new();
     let step = StepFile { stdout: Some("/both".into()), stderr: Some("/both".into()), ..sh("echo out; echo err >&2") };
     job.run(&step);
@@ -186,7 +186,7 @@ fn one_path_for_both_streams_is_one_file() {
 }
 
 #[test]
-fn standard_input() {
+fn rule_12_8_standard_input_is_opened_and_never_made() {
     let job = Job::new();
     std::fs::write(job.tree("in"), "from the tree").unwrap();
     let reads = |path: &str| StepFile { stdin: Some(path.into()), ..step(&["cat"]) };
@@ -293,7 +293,7 @@ fn much_output_is_capped_but_its_file_is_whole() {
 }
 
 #[test]
-fn a_working_directory_is_made() {
+fn rule_11_4_a_working_directory_is_made() {
     let job = Job::new();
     let workdir = job.tree("deep/er").to_string_lossy().into_owned();
     let step = StepFile { workdir: Some(workdir.clone()), ..step(&["pwd"]) };
@@ -302,7 +302,7 @@ fn a_working_directory_is_made() {
 }
 
 #[test]
-fn what_cannot_be_prepared_is_a_fault_that_names_the_path() {
+fn rule_12_7_what_cannot_be_prepared_is_a_fault_that_names_the_path() {
     let job = Job::new();
     std::fs::write(job.tree("file"), "").unwrap();
     let below_file = job.tree("file/below").to_string_lossy().into_owned();

@@ -48,9 +48,10 @@ pub struct Engine {
     pub calls_at_once: u32,
     /// Jobs asked about in one call. Default 512.
     pub observe_batch: u32,
-    /// What a task that asks for no cores is counted with, thousandths of a core. No limit for it. Default 1000.
+    /// What a task that asks for no cores, and has no default, is counted with, thousandths of a core. No limit for it.
+    /// Default 1000.
     pub default_cpu_milli: u64,
-    /// What a task that asks for no memory is counted with, bytes. No limit for it. Default 0.
+    /// What a task that asks for no memory, and has no default, is counted with, bytes. No limit for it. Default 0.
     pub default_ram_bytes: u64,
 }
 

@@ -8,14 +8,15 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`policy`], [`service_info`], [`telemetry`],
-//!   [`backends`]: one struct a concern;
+//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`policy`], [`service_info`],
+//!   [`telemetry`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
 
 pub mod auth;
 pub mod backends;
 pub mod engine;
+pub mod limits;
 pub mod overrides;
 pub mod policy;
 pub mod problem;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use auth::Auth;
 pub use backends::{Backend, Backends};
 pub use engine::Engine;
+pub use limits::{Amounts, Limits};
 pub use overrides::Override;
 pub use policy::{MissingOutput, Policy};
 pub use problem::{Problem, Problems};
@@ -59,6 +61,8 @@ pub struct Config {
     pub storage: Storage,
     /// How tasks are moved.
     pub engine: Engine,
+    /// How much a task may use.
+    pub limits: Limits,
     /// What the server does where the specification leaves it open.
     pub policy: Policy,
     /// How the server introduces itself.

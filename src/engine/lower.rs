@@ -1,5 +1,7 @@
 //! From a task to a job: TES subtracted, defaults applied. Pure.
 
+mod amounts;
+
 use std::collections::BTreeMap;
 
 use tessera_contract::{Honours, Job, JobId, Profile};
@@ -36,7 +38,8 @@ pub fn lower(claimed: &Claimed, target: Target<'_>, settings: &JobSettings) -> R
     let id = JobId::of_attempt(claimed.task.as_str(), claimed.attempt);
     let mut notes = Vec::new();
     let mut parameters = parameters(spec, target.profile, settings, &mut notes)?;
-    let limits = limits(spec, &mut parameters, settings)?;
+    let asked = limits(spec, &mut parameters, settings)?;
+    let limits = amounts::settle(asked, settings, &target.profile.capacity)?;
     unhonoured(spec, target, &mut notes);
     let resources = spec.resources.as_ref();
     let inputs: Vec<Input> = spec.inputs.iter().map(input).collect();

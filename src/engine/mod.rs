@@ -50,7 +50,7 @@ pub mod sweep;
 pub mod verdict;
 
 pub use assembly::{Engine, Tick};
-pub use settings::{JobSettings, Settings};
+pub use settings::{Amounts, JobSettings, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -18,9 +18,12 @@ impl Need {
     /// What a waiting task is counted with; one that says nothing is never too large for a backend.
     pub fn of(candidate: &Candidate, capacity: &Capacity, settings: &Settings) -> Self {
         let within = |default: u64, most: Option<u64>| most.map_or(default, |most| default.min(most));
+        let default = &settings.job.default;
+        let cpu_milli = default.cpu_milli.unwrap_or(settings.default_cpu_milli);
+        let ram_bytes = default.ram_bytes.unwrap_or(settings.default_ram_bytes);
         Self {
-            cpu_milli: candidate.cpu_milli.unwrap_or_else(|| within(settings.default_cpu_milli, capacity.cpu_milli)),
-            ram_bytes: candidate.ram_bytes.unwrap_or_else(|| within(settings.default_ram_bytes, capacity.ram_bytes)),
+            cpu_milli: candidate.cpu_milli.unwrap_or_else(|| within(cpu_milli, capacity.cpu_milli)),
+            ram_bytes: candidate.ram_bytes.unwrap_or_else(|| within(ram_bytes, capacity.ram_bytes)),
         }
     }
 }
@@ -227,6 +230,9 @@ mod tests {
         assert_eq!(Need::of(&candidate, &small, &settings), need(500, 10));
         let large = Capacity::default();
         assert_eq!(Need::of(&candidate, &large, &settings), need(1_000, GIB));
+        let mut limited = settings;
+        limited.job.default.ram_bytes = Some(2 * GIB);
+        assert_eq!(Need::of(&candidate, &large, &limited), need(1_000, 2 * GIB), "what it may use is counted");
     }
 
     #[test]

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn once_user_code_may_have_run_only_policy_or_preemption_allows_another() {
+    fn rule_12_10_once_user_code_may_have_run_only_policy_or_preemption_allows_another() {
         for trouble in [Trouble::Unavailable, Trouble::Lost] {
             assert_eq!(next(&settings(), trouble, true, 1, "t"), Next::End(Why::Started));
             let allowing = Settings { retry_after_start: true, ..settings() };

@@ -48,9 +48,10 @@ pub struct Settings {
     pub calls_at_once: u32,
     /// Jobs asked about in one call. Default 512.
     pub observe_batch: u32,
-    /// What a task that says nothing is counted with, thousandths of a core. No limit. Default 1000.
+    /// What a task that says nothing, and has no default, is counted with, thousandths of a core. No limit. Default
+    /// 1000.
     pub default_cpu_milli: u64,
-    /// What a task that says nothing is counted with, bytes of memory. No limit. Default 0.
+    /// What a task that says nothing, and has no default, is counted with, bytes of memory. No limit. Default 0.
     pub default_ram_bytes: u64,
     /// What all jobs share.
     pub job: JobSettings,
@@ -72,6 +73,26 @@ pub struct JobSettings {
     pub host_network: bool,
     /// Backend parameters for tasks that do not set them themselves. Default none.
     pub parameters: BTreeMap<String, String>,
+    /// What a task may use that does not say. Default nothing: then the most holds.
+    pub default: Amounts,
+    /// The most that a task may ask for. Default no bound.
+    pub most: Amounts,
+}
+
+/// Amounts of what a task uses; `None` says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Amounts {
+    /// Thousandths of a core.
+    pub cpu_milli: Option<u64>,
+    /// Bytes of memory.
+    pub ram_bytes: Option<u64>,
+    /// Bytes of disk.
+    pub disk_bytes: Option<u64>,
+    /// Milliseconds from the first executor's start.
+    pub walltime_ms: Option<u64>,
+    /// GPUs.
+    pub gpu_count: Option<u32>,
 }
 
 impl Default for Settings {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_round_up_and_zero_is_unset() {
+    fn rule_13_1_fractions_round_up_and_zero_is_unset() {
         assert_eq!(asking(0.0601, 0.0).cpu_milli(), Some(61));
         assert_eq!(asking(0.0, 0.0).cpu_milli(), None);
         assert_eq!(asking(1.0, 0.5).ram_bytes(), Some(536_870_912));

@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tessera_contract::{
-    Backend, BackendError, Bell, Capacity, Finding, Handle, InstallationId, Inventoried, InventoryPage, Job, JobId,
-    LogChunk, Observation, Profile, Stream,
+    Backend, BackendError, Bell, Capacity, Finding, Handle, Honours, InstallationId, Inventoried, InventoryPage, Job,
+    JobId, LogChunk, Observation, Profile, Stream,
 };
 use tessera_runtime::frames;
 use tessera_runtime::node::attempt;
@@ -157,6 +157,10 @@ fn host_memory() -> Option<u64> {
 impl Backend for Docker {
     fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    fn honours(&self) -> Honours {
+        Honours { disk: true, ..Honours::default() }
     }
 
     fn bell(&self) -> Option<&Bell> {

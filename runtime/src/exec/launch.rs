@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_found_as_execvp_does() {
+    fn rule_12_4_programs_are_found_as_execvp_does() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = OsString::from(format!("{}:{}", one.path().display(), two.path().display()));
         program(one.path(), "both", 0o644);

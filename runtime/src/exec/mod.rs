@@ -15,8 +15,10 @@
 //! - [`streams`]: standard input, output and error;
 //! - [`launch`]: finding a program and starting it;
 //! - [`supervise`]: one loop around the running command;
+//! - [`usage`], [`cgroup`]: what it uses;
 //! - [`signals`]: being told to stop, and ending what is left.
 
+mod cgroup;
 mod directory;
 mod launch;
 mod paths;
@@ -24,5 +26,6 @@ mod run;
 mod signals;
 mod streams;
 mod supervise;
+mod usage;
 
 pub use run::{Places, main, run};

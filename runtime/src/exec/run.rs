@@ -6,7 +6,6 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::sys::resource::{UsageWho, getrusage};
 use rustix::process::WaitStatus;
 
 use super::directory::StepDirectory;
@@ -15,10 +14,11 @@ use super::paths::Paths;
 use super::signals::Signals;
 use super::streams::{StreamFiles, open_stdin};
 use super::supervise::{Sink, supervise};
+use super::usage::Meter;
 use crate::entry::Changed;
 use crate::frames::Writer;
 use crate::notes::Notes;
-use crate::step::{STEP_PATH, STEP_VERSION, StepEnd, StepFile, StepRecord, TREE_PATH, Usage, exit};
+use crate::step::{STEP_PATH, STEP_VERSION, StepEnd, StepFile, StepRecord, TREE_PATH, exit};
 use crate::tree::Tree;
 
 /// Where a wrapper finds what it works with.
@@ -73,6 +73,7 @@ fn attempt(places: &Places) -> io::Result<i32> {
         directory: &directory,
         signals: &signals,
         step: &step,
+        meter: Meter::begin(),
         stopped: false,
         started: Timestamp::now(),
     };
@@ -87,7 +88,7 @@ fn attempt(places: &Places) -> io::Result<i32> {
         started: wrapper.started,
         ended: Timestamp::now(),
         stopped: wrapper.stopped,
-        usage: usage(),
+        usage: wrapper.meter.read(),
         notes: notes.into_lines(),
     };
     let written = directory.write_record(&record);
@@ -104,6 +105,7 @@ struct Wrapper<'a> {
     directory: &'a StepDirectory,
     signals: &'a Signals,
     step: &'a StepFile,
+    meter: Meter,
     stopped: bool,
     started: Timestamp,
 }
@@ -192,7 +194,7 @@ impl Wrapper<'_> {
 
     fn supervised(&mut self, command: rustix::process::Pid, mut sink: Sink, since: Changed) -> io::Result<StepEnd> {
         let grace = Duration::from_millis(self.step.stop_grace_ms);
-        let ended = supervise(command, self.signals, &mut sink, grace)?;
+        let ended = supervise(command, self.signals, &mut sink, &mut self.meter, grace)?;
         sink.finish();
         self.stopped = ended.stopped;
         if ended.left {
@@ -228,22 +230,5 @@ fn exit_code(status: WaitStatus) -> (i32, Option<i32>) {
         (None, Some(signal)) => (128 + signal, Some(signal)),
         // Neither is not possible for a process that has been reaped.
         (None, None) => (exit::WRAPPER, None),
-    }
-}
-
-/// What all children together have used.
-fn usage() -> Usage {
-    let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
-        return Usage::default();
-    };
-    let millis = |time: nix::sys::time::TimeVal| {
-        let millis = time.tv_sec() * 1000 + time.tv_usec() / 1000;
-        u64::try_from(millis).unwrap_or_default()
-    };
-    Usage {
-        // The kernel counts in KiB.
-        peak_memory_bytes: u64::try_from(used.max_rss()).unwrap_or_default() * 1024,
-        user_cpu_ms: millis(used.user_time()),
-        system_cpu_ms: millis(used.system_time()),
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::signals::{Signals, end_everything, is_init, signal_group};
 use super::streams::{StreamFile, set_blocking};
+use super::usage::Meter;
 use crate::frames::{Stream, Writer};
 
 /// Frames of one stream are written at most this often, so that a command that prints byte by byte does not make
@@ -156,18 +157,25 @@ impl Output {
 }
 
 /// Runs until the command has ended and nothing of it is left.
-pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_grace: Duration) -> io::Result<Ended> {
+pub(super) fn supervise(
+    command: Pid,
+    signals: &Signals,
+    sink: &mut Sink,
+    meter: &mut Meter,
+    stop_grace: Duration,
+) -> io::Result<Ended> {
     let mut buffer = vec![0; 64 * 1024];
     let mut stopped = false;
     let mut kill_at: Option<Instant> = None;
     let status = loop {
-        let readable = wait(signals, sink, kill_at)?;
+        let readable = wait(signals, sink, kill_at.into_iter().chain(meter.due()).min())?;
         for (at, readable) in readable.into_iter().enumerate() {
             if readable {
                 sink.read(at, &mut buffer);
             }
         }
         let now = Instant::now();
+        meter.look(now);
         for at in 0..sink.outputs.len() {
             if sink.outputs[at].due(now).is_none() {
                 sink.flush(at);
@@ -195,11 +203,11 @@ pub(super) fn supervise(command: Pid, signals: &Signals, sink: &mut Sink, stop_g
 }
 
 /// Waits for a signal, for output, or for the next thing that is due; answers where there is output.
-fn wait(signals: &Signals, sink: &Sink, kill_at: Option<Instant>) -> io::Result<[bool; 2]> {
+fn wait(signals: &Signals, sink: &Sink, due: Option<Instant>) -> io::Result<[bool; 2]> {
     let now = Instant::now();
     let dues = sink.outputs.iter().filter(|output| !output.pending.is_empty());
     let dues = dues.map(|output| output.due(now).unwrap_or(now));
-    let timeout = dues.chain(kill_at).min().map(|due| {
+    let timeout = dues.chain(due).min().map(|due| {
         // Rounded up, or the loop would spin through the last millisecond.
         let wait = due.saturating_duration_since(now) + Duration::from_millis(1);
         Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(wait.subsec_nanos()) }

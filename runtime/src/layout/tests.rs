@@ -57,7 +57,7 @@ const FILE: Option<Kind> = Some(Kind::File);
 const DIRECTORY: Option<Kind> = Some(Kind::Directory);
 
 #[test]
-fn tmp_is_always_mounted() {
+fn rule_11_6_tmp_is_always_mounted() {
     let layout = Layout::of(&plan()).unwrap();
     assert_eq!(layout.mounts.len(), 1);
     assert_eq!(layout.mounts[0].container, "/tmp");
@@ -65,7 +65,7 @@ fn tmp_is_always_mounted() {
 }
 
 #[test]
-fn inputs() {
+fn rule_11_2_inputs_hide_nothing() {
     for (path, kind, expected) in [
         ("/data/a/in.txt", FILE, "/data/a"),
         ("/data/a/in.txt", None, "/data/a"),
@@ -87,7 +87,7 @@ fn inputs() {
 }
 
 #[test]
-fn an_input_at_an_image_root_is_laid_in() {
+fn rule_11_2_an_input_at_an_image_root_is_laid_in() {
     for kind in [DIRECTORY, None] {
         let plan = Plan { inputs: vec![input("/root", kind)], ..plan() };
         assert!(mounts(&plan).is_empty());
@@ -104,7 +104,7 @@ fn content_is_a_file_whatever_it_was_called() {
 }
 
 #[test]
-fn outputs() {
+fn rule_11_2_outputs_hide_nothing() {
     let whole = |path: &str| vec![Harvest::Whole(path.into())];
     for (output, mounted, harvest) in [
         (output("/w/out.txt", FILE), Some("/w"), vec![]),
@@ -132,7 +132,7 @@ fn outputs() {
 }
 
 #[test]
-fn an_output_directory_is_made_only_when_nothing_else_covers_its_parent() {
+fn rule_11_5_an_output_directory_is_made_only_when_nothing_else_covers_its_parent() {
     let alone = Plan { outputs: vec![output("/work/out", DIRECTORY)], ..plan() };
     let layout = Layout::of(&alone).unwrap();
     assert!(layout.directories.contains(&"/work/out".to_owned()));
@@ -148,7 +148,7 @@ fn an_output_directory_is_made_only_when_nothing_else_covers_its_parent() {
 }
 
 #[test]
-fn an_output_file_is_never_made_and_its_parent_always() {
+fn rule_11_4_and_11_5_an_output_file_is_never_made_and_its_parent_always() {
     let plan = Plan { inputs: vec![input("/w/in", FILE)], outputs: vec![output("/w/deep/er/out.txt", FILE)], ..plan() };
     let layout = Layout::of(&plan).unwrap();
     assert_eq!(layout.directories, ["/tmp", "/w", "/w/deep/er"]);
@@ -156,7 +156,7 @@ fn an_output_file_is_never_made_and_its_parent_always() {
 }
 
 #[test]
-fn volumes_are_mounted_exactly_wherever_they_are() {
+fn rule_11_3_volumes_are_mounted_exactly_wherever_they_are() {
     let plan = Plan {
         volumes: vec!["/opt/v".into(), "/v/a".into(), "/v".into(), "/var/lib/x/".into()],
         inputs: vec![input("/v/a/in", FILE), input("/opt/v/in", FILE)],
@@ -169,7 +169,7 @@ fn volumes_are_mounted_exactly_wherever_they_are() {
 }
 
 #[test]
-fn streams() {
+fn rule_11_1_streams_reach_the_executors_after_them() {
     let with = |stdout: &str| Plan {
         executors: vec![Executor { stdout: Some(stdout.into()), ..executor() }, executor()],
         ..plan()
@@ -190,7 +190,7 @@ fn streams() {
 }
 
 #[test]
-fn workdirs() {
+fn rule_11_1_workdirs_reach_the_executors_after_them() {
     let with = |workdir: &str, executors: usize| Plan {
         executors: vec![Executor { workdir: Some(workdir.into()), ..executor() }; executors],
         ..plan()
@@ -211,7 +211,7 @@ fn workdirs() {
 }
 
 #[test]
-fn one_tree_backs_what_nests() {
+fn rule_11_1_one_tree_backs_what_nests() {
     // An input that may be a directory, a volume in it, an output in that; the same path in and out.
     let plan = Plan {
         inputs: vec![input("/opt/db", None), input("/s", FILE)],
@@ -224,7 +224,7 @@ fn one_tree_backs_what_nests() {
 }
 
 #[test]
-fn what_cannot_be_laid_out() {
+fn rule_11_2_the_root_itself_and_what_is_not_the_tasks_cannot_be_laid_out() {
     let of = |input_path: &str| Layout::of(&Plan { inputs: vec![input(input_path, None)], ..plan() }).unwrap_err();
     assert_eq!(of("/"), LayoutError::Root);
     assert_eq!(of("/./"), LayoutError::Root);
@@ -246,7 +246,7 @@ fn a_kind() -> impl Strategy<Value = Option<Kind>> {
 
 proptest! {
     #[test]
-    fn nothing_is_hidden_and_everything_is_reached(
+    fn rule_11_1_and_11_2_nothing_is_hidden_and_everything_is_reached(
         inputs in prop::collection::vec((a_path(), a_kind()), 0..5),
         outputs in prop::collection::vec((a_path(), a_kind()), 0..5),
         workdir in prop::option::of(a_path()),

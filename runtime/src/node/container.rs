@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 
 use super::settings::NodeSettings;
 use crate::plan::{Network, Plan};
+use crate::stage::Shared;
 use crate::step::{RUNTIME_PATH, STEP_PATH, TREE_PATH};
 
 /// Label: the installation a container belongs to.
@@ -46,6 +48,10 @@ pub struct Places {
     pub tree: PathBuf,
     /// Host path and container path of each mount of the layout.
     pub mounts: Vec<(PathBuf, String)>,
+    /// Inputs that are not in the tree.
+    pub shared: Vec<Shared>,
+    /// The quota of the container's own layer in bytes; only for an engine that has quotas.
+    pub quota: Option<u64>,
 }
 
 /// What the engine is asked to create.
@@ -81,6 +87,9 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
         bind(&places.tree, TREE_PATH, false),
     ];
     mounts.extend(places.mounts.iter().map(|(host, container)| bind(host, container, false)));
+    mounts.extend(
+        (places.shared.iter()).map(|shared| bind(Path::new(&shared.host), &shared.container, !shared.writable)),
+    );
     HostConfig {
         mounts: Some(mounts),
         network_mode: Some(network(limits.network).to_owned()),
@@ -88,6 +97,7 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
         memory,
         // The same bound for memory and swap together is no swap.
         memory_swap: memory,
+        storage_opt: places.quota.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
         pids_limit: limits.pids.or(settings.pids_limit).map(i64::from),
         device_requests: limits.gpu_count.filter(|count| *count > 0).map(|count| {
             vec![DeviceRequest {
@@ -96,6 +106,9 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
                 ..DeviceRequest::default()
             }]
         }),
+        readonly_rootfs: Some(false),
+        // Retries are the server's business alone.
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
         privileged: Some(false),
         cap_drop: Some(DROPPED.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -167,11 +180,13 @@ mod tests {
             step: "/w/t-1/steps/0".into(),
             tree: "/w/t-1/tree".into(),
             mounts: vec![("/w/t-1/tree/a:b".into(), "/a:b".into())],
+            shared: vec![Shared { container: "/in/x".into(), host: "/w/t-1/inputs/0".into(), writable: false }],
+            quota: None,
         }
     }
 
     #[test]
-    fn the_engine_sees_neither_command_nor_environment() {
+    fn rule_12_2_the_engine_sees_neither_command_nor_environment() {
         let body = body(&plan(), &settings(), 0, &places());
         let text = serde_json::to_string(&body).unwrap();
         assert!(!text.contains("secret") && !text.contains("t0ken"), "{text}");
@@ -180,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_what_was_asked() {
+    fn rule_13_2_limits_are_what_was_asked() {
         let body = body(&plan(), &settings(), 0, &places());
         assert_eq!(body.user.as_deref(), Some("7"));
         let host = body.host_config.unwrap();
@@ -191,6 +206,17 @@ mod tests {
         assert_eq!(host.network_mode.as_deref(), Some("none"));
         assert_eq!(host.device_requests.unwrap()[0].count, Some(2));
         assert_eq!(host.privileged, Some(false));
+        assert_eq!(host.storage_opt, None, "most engines take no quota");
+        let places = Places { quota: Some(1 << 20), ..places() };
+        let quota = super::body(&plan(), &settings(), 0, &places).host_config.unwrap().storage_opt.unwrap();
+        assert_eq!(quota["size"], (1 << 20).to_string());
+    }
+
+    #[test]
+    fn rule_11_7_and_12_10_the_root_is_writable_and_nothing_is_started_again() {
+        let host = body(&plan(), &settings(), 0, &places()).host_config.unwrap();
+        assert_eq!(host.readonly_rootfs, Some(false));
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
     }
 
     #[test]
@@ -207,6 +233,7 @@ mod tests {
             ("/w/t-1/steps/0", "/.tessera/step", false),
             ("/w/t-1/tree", "/.tessera/tree", false),
             ("/w/t-1/tree/a:b", "/a:b", false),
+            ("/w/t-1/inputs/0", "/in/x", true),
         ];
         assert_eq!(mounts, expected.map(|(h, c, r)| (h.to_owned(), c.to_owned(), r)));
         assert_eq!(host.binds, None);

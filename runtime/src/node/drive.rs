@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
-use super::attempt::{self, Attempt, Mark};
+use super::attempt::{self, Attempt, Keep, Mark};
 use super::boot::{self, Boot};
+use super::disk::Disk;
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
@@ -34,6 +35,7 @@ pub(super) struct Node {
     pub(super) tree: Tree,
     pub(super) engine: Engine,
     pub(super) journal: Journal,
+    pub(super) disk: Disk,
     /// A former node has worked on the attempt.
     pub(super) adopted: bool,
     /// Rung when the first command is known to have started.
@@ -88,8 +90,17 @@ impl Node {
 
     async fn run(self: &Arc<Self>) -> Result<End, Trouble> {
         self.of_this_boot()?;
+        let failed = tokio::select! {
+            failed = self.run_commands() => failed?,
+            trouble = self.too_much_disk() => return Err(trouble),
+        };
+        self.note_disk_used().await;
+        Ok(self.deliver(failed).await)
+    }
+
+    /// Brings the inputs in and runs the executors; answers which one failed, so that no other ran, and its exit code.
+    async fn run_commands(self: &Arc<Self>) -> Result<Option<(u32, i32)>, Trouble> {
         let mut container = self.stage().await?;
-        let mut failed = None;
         for step in self.steps() {
             let code = match self.journal.ended_with(step) {
                 Some(code) => code,
@@ -104,21 +115,28 @@ impl Node {
                     } else {
                         Container::Unmade
                     };
+                    self.disk.runs(step);
                     turn::take(self, step).await?
                 }
             };
             let ignored = self.plan.executors.get(step as usize).is_some_and(|e| e.ignore_error);
-            if code != 0 && ignored {
-                self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
-            } else if code != 0 {
-                failed = Some((step, code));
-                break;
+            if code != 0
+                && let Some(room) = self.room_of_layer(step)
+            {
+                self.journal.note(room);
+            }
+            match after(code, ignored) {
+                After::Next => {}
+                After::NextAllTheSame => {
+                    self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
+                }
+                After::Nothing => return Ok(Some((step, code))),
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
                 self.journal.show();
             }
         }
-        Ok(self.deliver(failed).await)
+        Ok(None)
     }
 
     /// Refuses to go on with what a restart of the host may have taken.
@@ -169,7 +187,9 @@ impl Node {
         if self.plan.inputs.is_empty() {
             return Ok(Container::BeingMade(self.begin_making(0)));
         }
-        let made_early = self.mounts_are_there();
+        // What is shared is known only when it is there.
+        let shares = stage::may_share(&self.plan);
+        let made_early = self.mounts_are_there() && !shares;
         let mut early = if made_early {
             self.begin_making(0)
         } else {
@@ -179,7 +199,11 @@ impl Node {
             looking
         };
         let mut early_done = false;
-        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree));
+        let links = self.attempt.file(attempt::INPUTS);
+        if shares {
+            std::fs::create_dir_all(&links).map_err(disk)?;
+        }
+        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree, shares.then_some(&links)));
         let brought_in = loop {
             tokio::select! {
                 brought_in = &mut bringing_in => break brought_in,
@@ -190,10 +214,11 @@ impl Node {
                 }
             }
         };
-        for note in brought_in.map_err(|fault| Trouble::new(fault.class, fault.message))? {
+        let brought = brought_in.map_err(|fault| Trouble::new(fault.class, fault.message))?;
+        for note in brought.notes {
             self.journal.note(note);
         }
-        attempt::create_private(&self.attempt.file(attempt::STAGED)).map_err(disk)?;
+        self.attempt.replace(attempt::STAGED, &brought.mounts, Keep::Lightly).map_err(disk)?;
         if early_done {
             return Ok(if made_early { Container::Made } else { Container::Unmade });
         }
@@ -288,6 +313,39 @@ impl Node {
     }
 }
 
+/// What comes after an executor (TES contract 12.1, 12.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// The next one.
+    Next,
+    /// The next one, although this one has failed.
+    NextAllTheSame,
+    /// No other executor.
+    Nothing,
+}
+
+fn after(code: i32, ignore_error: bool) -> After {
+    match (code, ignore_error) {
+        (0, _) => After::Next,
+        (_, true) => After::NextAllTheSame,
+        (_, false) => After::Nothing,
+    }
+}
+
 fn broke_off(error: &JoinError) -> Trouble {
     Trouble::new(FaultClass::Unavailable, format!("making a container broke off: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_12_1_and_12_3_a_failure_stops_unless_it_is_ignored() {
+        for code in [1, 2, 126, 127, 137, 143, 255, -1] {
+            assert_eq!(after(code, false), After::Nothing, "{code}");
+            assert_eq!(after(code, true), After::NextAllTheSame, "{code}");
+        }
+        assert_eq!((after(0, false), after(0, true)), (After::Next, After::Next));
+    }
 }

@@ -189,6 +189,24 @@ impl Engine {
         .await
     }
 
+    /// Bytes that a container has written beside its image and its mounts. The engine looks through all of it.
+    pub async fn layer_bytes(&self, name: &str) -> Result<u64, EngineError> {
+        let options = InspectContainerOptions { size: true };
+        let found = self.docker().await?.inspect_container(name, Some(options)).await.map_err(sorted)?;
+        Ok(found.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+    }
+
+    /// Where the engine keeps layers.
+    pub async fn storage_driver(&self) -> Result<StorageDriver, EngineError> {
+        let info = self.info().await?;
+        let mut status = info.driver_status.unwrap_or_default().into_iter();
+        let file_system = status.find_map(|pair| match <[String; 2]>::try_from(pair) {
+            Ok([key, value]) if key == "Backing Filesystem" => Some(value),
+            Ok(_) | Err(_) => None,
+        });
+        Ok(StorageDriver { name: info.driver.unwrap_or_default(), file_system: file_system.unwrap_or_default() })
+    }
+
     /// Every container, running or not, that carries all these labels.
     pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<ContainerSummary>, EngineError> {
         let wanted = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -230,6 +248,12 @@ impl Engine {
         let found = self.docker().await?.inspect_image(image).await.map_err(sorted)?;
         let pulled = found.repo_digests.unwrap_or_default().into_iter().next();
         Ok(pulled.or(found.id))
+    }
+
+    /// The bytes of an image.
+    pub async fn image_bytes(&self, image: &str) -> Result<u64, EngineError> {
+        let found = self.docker().await?.inspect_image(image).await.map_err(sorted)?;
+        Ok(found.size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
     }
 
     /// The end of what a container's first process wrote: for a wrapper that could not start its work.
@@ -297,6 +321,15 @@ async fn connect(settings: &EngineSettings) -> Result<Docker, EngineError> {
     };
     let docker = docker.map_err(sorted)?;
     if asked { docker.negotiate_version().await.map_err(sorted) } else { Ok(docker) }
+}
+
+/// Where an engine keeps layers, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageDriver {
+    /// The driver: `overlay2`, `btrfs`, …
+    pub name: String,
+    /// The file system below it, where that is another: `xfs`, `extfs`, …
+    pub file_system: String,
 }
 
 /// What the engine knows of one container.

@@ -31,6 +31,24 @@ struct Pages {
     images: BTreeMap<String, String>,
     #[serde(default)]
     used: BTreeMap<u32, Usage>,
+    #[serde(default)]
+    disk_used: Option<u64>,
+}
+
+impl Pages {
+    /// What the executors used on the average, weighted by the time each took; `None` when one does not say.
+    fn average_memory(&self) -> Option<u64> {
+        let (mut area, mut whole) = (0_u128, 0_u128);
+        for (step, used) in &self.used {
+            let report = self.progress.steps.iter().find(|report| report.step == *step)?;
+            let took = report.ended.duration_since(report.started);
+            // One that ended at once still counts a little: there may be no other.
+            let nanos = u128::try_from(took.as_nanos()).unwrap_or(0).max(1);
+            area += u128::from(used.avg_memory_bytes?) * nanos;
+            whole += nanos;
+        }
+        u64::try_from(area.checked_div(whole)?).ok()
+    }
 }
 
 impl Journal {
@@ -48,6 +66,7 @@ impl Journal {
             containers: BTreeMap::new(),
             images: BTreeMap::new(),
             used: BTreeMap::new(),
+            disk_used: None,
         });
         Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages) })
     }
@@ -79,13 +98,21 @@ impl Journal {
     }
 
     /// An executor has ended. Saying it again changes nothing.
-    pub fn ended(&self, step: StepReport, usage: Usage) {
+    pub fn ended(&self, step: StepReport, usage: Option<Usage>) {
         let mut pages = self.pages();
-        pages.used.insert(step.step, usage);
+        if let Some(usage) = usage {
+            pages.used.insert(step.step, usage);
+        }
         let steps = &mut pages.progress.steps;
         steps.retain(|known| known.step != step.step);
         steps.push(step);
         steps.sort_by_key(|known| known.step);
+    }
+
+    /// The task was seen to use that much disk; the most counts.
+    pub fn disk_used(&self, bytes: u64) {
+        let mut pages = self.pages();
+        pages.disk_used = pages.disk_used.max(Some(bytes));
     }
 
     /// The exit code of an executor that is known to have ended.
@@ -156,10 +183,16 @@ impl Journal {
             let user: u64 = used().map(|u| u.user_cpu_ms).fold(0, u64::saturating_add);
             let system: u64 = used().map(|u| u.system_cpu_ms).fold(0, u64::saturating_add);
             let peak = used().map(|u| u.peak_memory_bytes).max().unwrap_or(0);
+            if let Some(average) = pages.average_memory() {
+                metadata.insert("avg_memory_bytes".into(), average.to_string());
+            }
             metadata.insert("peak_memory_bytes".into(), peak.to_string());
             metadata.insert("user_cpu_time_ms".into(), user.to_string());
             metadata.insert("system_cpu_time_ms".into(), system.to_string());
             metadata.insert("cpu_time_ms".into(), user.saturating_add(system).to_string());
+        }
+        if let Some(bytes) = pages.disk_used {
+            metadata.insert("disk_used_bytes".into(), bytes.to_string());
         }
         Report {
             version: REPORT_VERSION,
@@ -211,22 +244,51 @@ mod tests {
         let first = Journal::open(&attempt, "t-1", None).unwrap();
         assert!(first.started(Timestamp::UNIX_EPOCH));
         first.container(0, "c0".into());
-        first.ended(step(0, 3), Usage { peak_memory_bytes: 7, user_cpu_ms: 1, system_cpu_ms: 2 });
+        first.ended(step(0, 3), Some(Usage { peak_memory_bytes: 7, ..Usage::default() }));
         first.tell("hello");
         drop(first);
 
         let second = Journal::open(&attempt, "t-1", None).unwrap();
         assert!(!second.started(Timestamp::now()), "the first start counts");
-        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
-        second.ended(step(1, 0), Usage { peak_memory_bytes: 5, user_cpu_ms: 1, system_cpu_ms: 2 });
+        second.ended(step(1, 0), None);
         let report = second.report(Outcome::Complete, Vec::new(), [("node", "n".to_owned())]);
         assert_eq!(report.started, Some(Timestamp::UNIX_EPOCH));
         assert_eq!(report.steps.iter().map(|s| s.exit_code).collect::<Vec<_>>(), [3, 0]);
         assert_eq!(report.notes[0].text, "hello");
-        assert_eq!(report.metadata["cpu_time_ms"], "6");
         assert_eq!(report.metadata["peak_memory_bytes"], "7");
         assert_eq!(report.metadata["container_ids"], "c0");
         let shown = attempt.file(attempt::PROGRESS);
         assert_eq!(Progress::read(&std::fs::read(shown).unwrap()).unwrap().steps.len(), 1);
+    }
+
+    #[test]
+    fn rule_15_7_of_several_executors_the_peak_is_the_highest_and_times_add_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Attempt::at(dir.path()), "t-1", None).unwrap();
+        let took =
+            |at: u32, seconds: i64| StepReport { ended: Timestamp::from_second(seconds).unwrap(), ..step(at, 0) };
+        let used = |peak, average, user_cpu_ms| {
+            Some(Usage { peak_memory_bytes: peak, avg_memory_bytes: average, user_cpu_ms, system_cpu_ms: 2 })
+        };
+        let metadata = || journal.report(Outcome::Complete, Vec::new(), []).metadata;
+        assert_eq!(metadata().keys().count(), 0, "nothing is known, so nothing is said");
+        journal.ended(took(0, 30), used(700, Some(100), 10));
+        journal.ended(took(1, 10), used(500, Some(500), 20));
+        // Said twice, as a node does that adopts what it finds.
+        journal.ended(took(1, 10), used(500, Some(500), 20));
+        journal.disk_used(4_096);
+        journal.disk_used(1_024);
+        let said = metadata();
+        let expected = [
+            ("avg_memory_bytes", "200"),
+            ("cpu_time_ms", "34"),
+            ("disk_used_bytes", "4096"),
+            ("peak_memory_bytes", "700"),
+            ("system_cpu_time_ms", "4"),
+            ("user_cpu_time_ms", "30"),
+        ];
+        assert_eq!(said.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
+        journal.ended(took(2, 1), used(1, None, 0));
+        assert!(!metadata().contains_key("avg_memory_bytes"), "an average of some of them would be wrong");
     }
 }

@@ -3,12 +3,16 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::attempt;
 use super::container::{self, Places};
+use super::disk;
 use super::drive::Node;
 use super::engine::EngineError;
 use super::fault::{self, Trouble};
 use super::image;
+use crate::layout::Mount;
 use crate::report::FaultClass;
+use crate::stage::Shared;
 
 /// Tries of a call that the engine failed, before its failure counts.
 const TRIES: u32 = 3;
@@ -61,9 +65,18 @@ impl Node {
         self.layout.mounts.iter().all(|mount| mount.directory)
     }
 
-    /// Host and container path of every mount, with no link on the way.
+    /// The inputs that are mounted from where they lie on this host.
+    fn shared(&self) -> Result<Vec<Shared>, Trouble> {
+        let shared = self.attempt.read_light(attempt::STAGED);
+        let shared = shared.map_err(|e| Trouble::disk("reading", &self.attempt.file(attempt::STAGED), &e))?;
+        Ok(shared.unwrap_or_default())
+    }
+
+    /// Host and container path of every mount from the tree, with no link on the way.
     pub(super) fn mounts(&self) -> Result<Vec<(std::path::PathBuf, String)>, Trouble> {
-        let mounts = self.layout.mounts.iter();
+        let shared = self.shared()?;
+        let in_tree = |mount: &&Mount| !shared.iter().any(|shared| shared.container == mount.container);
+        let mounts = self.layout.mounts.iter().filter(in_tree);
         mounts
             .map(|mount| match self.tree.mount_source(mount) {
                 Ok(source) => Ok((source, mount.container.clone())),
@@ -80,16 +93,26 @@ impl Node {
         let dir = self.attempt.step(step);
         let described = self.layout.step_file(&self.plan, step as usize);
         self.attempt.prepare_step(&described).map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
-        let places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()? };
-        let body = container::body(&self.plan, &self.settings, step, &places);
         let (name, image) = (self.container(step), self.image(step));
+        let mut places = Places {
+            step: dir,
+            tree: self.tree.path().to_owned(),
+            mounts: self.mounts()?,
+            shared: self.shared()?,
+            quota: None,
+        };
         let mut pulled = false;
         let mut tries = 0;
         loop {
+            places.quota = self.quota(image).await;
+            let body = container::body(&self.plan, &self.settings, step, &places);
             let created = self.patiently(|| self.engine.create(&name, body.clone())).await;
             let error = match created {
                 Ok(id) => {
                     self.journal.container(step, id);
+                    if places.quota.is_some() {
+                        self.disk.take();
+                    }
                     return Ok(());
                 }
                 Err(error) => error,
@@ -99,6 +122,12 @@ impl Node {
                 EngineError::NotFound(_) if !pulled => {
                     self.pull(image).await?;
                     pulled = true;
+                    continue;
+                }
+                EngineError::Failed(_) | EngineError::Refused(_)
+                    if places.quota.is_some() && disk::is_about_quota(&error) =>
+                {
+                    self.disk.refuse();
                     continue;
                 }
                 // The name is taken by what a former node made, or the answer to our own call was lost.

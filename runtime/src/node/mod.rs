@@ -24,6 +24,7 @@
 //! - [`engine`]: the container engine's calls; [`container`]: a step as a container; [`image`]: pulls;
 //! - [`journal`]: what has been done so far, and the report it becomes;
 //! - [`boot`]: what a restart of the host took; `fault`: what an error means for the attempt;
+//! - `disk`: how much disk the task may use;
 //! - `make`, `turn`, `drive`, `stop`: a container made, one step, the whole attempt, its end on request;
 //! - `verb`: the process itself.
 
@@ -36,6 +37,7 @@ pub mod journal;
 pub mod lock;
 pub mod settings;
 
+mod disk;
 mod drive;
 mod fault;
 mod make;

@@ -7,16 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::ContainerState;
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::attempt::{Mark, StepDir};
+use super::disk;
 use super::drive::Node;
 use super::engine::{Ending, EngineError};
 use super::fault::{self, Trouble};
 use crate::frames;
+use crate::plan::Limits;
 use crate::report::{FaultClass, StepReport};
 use crate::step::{self, StepEnd, StepRecord, Usage};
 
@@ -122,7 +125,8 @@ fn live(node: Arc<Node>, step: u32) -> Life {
 /// How a command ended, before its output is looked at.
 struct Ended {
     report: StepReport,
-    usage: Usage,
+    /// `None` where nobody was left to count.
+    usage: Option<Usage>,
 }
 
 impl Ended {
@@ -139,11 +143,11 @@ impl Ended {
                 stdout_tail: String::new(),
                 stderr_tail: String::new(),
             },
-            usage: record.usage,
+            usage: Some(record.usage),
         })
     }
 
-    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Usage) {
+    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Option<Usage>) {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let tail = |stream| match dir.open_regular(step::FRAMES) {
             Ok(Some(file)) => frames::tail(&file, stream, max).unwrap_or_default(),
@@ -192,8 +196,8 @@ async fn recorded(node: &Arc<Node>, step: u32, record: StepRecord, container_end
     if container_ended {
         let name = node.container(step);
         let found = node.patiently(|| node.engine.inspect(&name)).await;
-        if matches!(found, Ok(Some(found)) if found.state.oom_killed == Some(true)) {
-            node.journal.note(out_of_memory(node, step));
+        if matches!(found, Ok(Some(found)) if is_out_of_memory(&found.state)) {
+            node.journal.note(out_of_memory(&node.plan.limits, step));
         }
     }
     Ended::of(record).ok_or_else(|| Trouble::new(FaultClass::Rejected, "the record says nothing"))
@@ -231,47 +235,162 @@ async fn unrecorded(
             return Err(lost(&format!("has ended, and the engine cannot say how: {error}")));
         }
     };
-    let code = state.exit_code.unwrap_or_default();
-    if state.oom_killed == Some(true) {
-        let Mark::Started(started) = mark else {
-            return Err(Trouble::new(
-                FaultClass::Rejected,
-                format!("{} before its command was started", out_of_memory(node, step)),
-            ));
-        };
-        node.journal.note(out_of_memory(node, step));
-        let ended = state.finished_at.as_deref().and_then(|at| at.parse().ok());
-        return Ok(Ended {
-            report: StepReport {
-                step,
-                exit_code: KILLED,
-                started,
-                ended: ended.unwrap_or_else(Timestamp::now),
-                stdout_tail: String::new(),
-                stderr_tail: String::new(),
-            },
-            usage: Usage::default(),
-        });
+    let words = match is_wrappers(&state) {
+        true => node.engine.last_words(&name).await.unwrap_or_default(),
+        false => String::new(),
+    };
+    let (verdict, note) =
+        without_record(&Turn { step, image, backend, limits: &node.plan.limits }, mark, state, &words);
+    if let Some(note) = note {
+        node.journal.note(note);
     }
-    if code == i64::from(step::exit::WRAPPER) {
-        let words = node.engine.last_words(&name).await.unwrap_or_default();
-        return Err(Trouble::new(
-            FaultClass::Rejected,
-            format!("executor {step} could not be run in `{image}` on `{backend}`: {words}"),
-        ));
-    }
-    let why = state.error.filter(|words| !words.is_empty());
-    let why = why.map(|words| format!(": {words}")).unwrap_or_default();
-    Err(lost(&format!("was ended from outside (exit code {code}){why}")))
+    verdict
 }
 
-fn out_of_memory(node: &Node, step: u32) -> String {
-    match node.plan.limits.ram_bytes {
+/// Which step it is, for sentences.
+struct Turn<'a> {
+    step: u32,
+    image: &'a str,
+    backend: &'a str,
+    limits: &'a Limits,
+}
+
+/// What the engine's word on a container means that has left no record; with a sentence for the log.
+fn without_record(
+    turn: &Turn<'_>,
+    mark: Mark,
+    state: ContainerState,
+    words: &str,
+) -> (Result<Ended, Trouble>, Option<String>) {
+    let Turn { step, image, backend, limits } = *turn;
+    if is_out_of_memory(&state) {
+        let sentence = out_of_memory(limits, step);
+        let Mark::Started(started) = mark else {
+            let message = format!("{sentence} before its command was started");
+            return (Err(Trouble::new(FaultClass::Rejected, message)), None);
+        };
+        let ended = state.finished_at.as_deref().and_then(|at| at.parse().ok());
+        let report = StepReport {
+            step,
+            exit_code: KILLED,
+            started,
+            ended: ended.unwrap_or_else(Timestamp::now),
+            stdout_tail: String::new(),
+            stderr_tail: String::new(),
+        };
+        return (Ok(Ended { report, usage: None }), Some(sentence));
+    }
+    if is_wrappers(&state) {
+        let message = format!("executor {step} could not be run in `{image}` on `{backend}`: {words}");
+        return (Err(Trouble::new(FaultClass::Rejected, message)), None);
+    }
+    let code = state.exit_code.unwrap_or_default();
+    let why = state.error.filter(|words| !words.is_empty());
+    let why = why.map(|words| format!(": {words}")).unwrap_or_default();
+    let message =
+        format!("the container of executor {step} on `{backend}` was ended from outside (exit code {code}){why}");
+    (Err(Trouble::new(FaultClass::Lost, message)), None)
+}
+
+/// Only the engine's positive word counts (TES contract 12.6): a command may kill itself with the same signal.
+fn is_out_of_memory(state: &ContainerState) -> bool {
+    state.oom_killed == Some(true)
+}
+
+/// The wrapper could not do its work.
+fn is_wrappers(state: &ContainerState) -> bool {
+    state.exit_code == Some(i64::from(step::exit::WRAPPER))
+}
+
+fn out_of_memory(limits: &Limits, step: u32) -> String {
+    match limits.ram_bytes {
         Some(bytes) => {
-            #[allow(clippy::cast_precision_loss)] // For people to read.
-            let gib = bytes as f64 / f64::from(1 << 30);
-            format!("executor {step} ran out of memory: the engine killed it at its limit of {gib:.2} GiB")
+            let limit = disk::size(bytes);
+            format!("executor {step} ran out of memory: the engine killed it at its limit of {limit}")
         }
         None => format!("executor {step} ran out of memory: the engine killed it, the host has none left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn state(oom_killed: Option<bool>, exit_code: i64) -> ContainerState {
+        let finished_at = Some("2026-11-22T01:00:02Z".to_owned());
+        ContainerState { oom_killed, exit_code: Some(exit_code), finished_at, ..ContainerState::default() }
+    }
+
+    fn judged(mark: Mark, state: ContainerState) -> (Result<Ended, Trouble>, Option<String>) {
+        let limits = Limits { ram_bytes: Some(1 << 30), ..Limits::default() };
+        without_record(&Turn { step: 1, image: "a:1", backend: "here", limits: &limits }, mark, state, "no tree")
+    }
+
+    fn record(end: StepEnd, stopped: bool) -> StepRecord {
+        StepRecord {
+            version: step::STEP_VERSION,
+            step: 0,
+            end,
+            started: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            stopped,
+            usage: Usage::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rule_12_6_out_of_memory_is_137_with_a_sentence_and_only_by_the_engines_word() {
+        let started = Mark::Started(Timestamp::UNIX_EPOCH);
+        let (verdict, note) = judged(started, state(Some(true), 137));
+        let ended = verdict.unwrap();
+        assert_eq!((ended.report.exit_code, ended.report.started), (137, Timestamp::UNIX_EPOCH));
+        assert_eq!(ended.report.ended.to_string(), "2026-11-22T01:00:02Z");
+        assert_eq!(note.unwrap(), "executor 1 ran out of memory: the engine killed it at its limit of 1.00 GiB");
+        for not_said in [None, Some(false)] {
+            let (verdict, note) = judged(started, state(not_said, 137));
+            let trouble = verdict.err().unwrap();
+            assert_eq!((trouble.class, note), (FaultClass::Lost, None), "{}", trouble.message);
+        }
+    }
+
+    #[test]
+    fn rule_12_7_what_is_no_end_of_a_command_is_a_fault() {
+        let before = judged(Mark::None, state(Some(true), 137)).0.err().unwrap();
+        assert_eq!(before.class, FaultClass::Rejected);
+        assert!(before.message.ends_with("before its command was started"), "{}", before.message);
+        let wrapper = judged(Mark::None, state(None, i64::from(step::exit::WRAPPER))).0.err().unwrap();
+        assert_eq!(wrapper.message, "executor 1 could not be run in `a:1` on `here`: no tree");
+        let outside = judged(Mark::None, ContainerState { error: Some("why".into()), ..state(None, 255) });
+        assert!(outside.0.err().unwrap().message.ends_with("from outside (exit code 255): why"));
+    }
+
+    #[test]
+    fn rule_12_5_what_did_not_end_by_itself_has_no_executor_log() {
+        for command_started in [false, true] {
+            let fault = StepEnd::Fault { message: "cannot".into(), command_started };
+            assert!(Ended::of(record(fault, false)).is_none());
+        }
+        assert!(Ended::of(record(StepEnd::Exited { code: 127, signal: None }, false)).is_some());
+    }
+
+    #[test]
+    fn rule_12_6_the_engine_is_asked_about_signals_and_137() {
+        let exited = |code, signal| StepEnd::Exited { code, signal };
+        let table = [
+            (record(exited(0, None), false), true),
+            (record(exited(127, None), false), true),
+            (record(exited(143, None), false), true),
+            (record(exited(137, None), false), false),
+            (record(exited(137, Some(9)), false), false),
+            (record(exited(143, Some(15)), false), false),
+            (record(exited(0, None), true), false),
+            (record(StepEnd::Fault { message: String::new(), command_started: false }, false), false),
+        ];
+        for (record, plain) in table {
+            assert_eq!(is_plain(&record), plain, "{record:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::attempt::{self, Attempt, Keep};
+use super::disk::Disk;
 use super::drive::{End, Node};
 use super::engine::Engine;
 use super::journal::Journal;
@@ -114,7 +115,7 @@ fn documents(attempt: &Attempt) -> io::Result<(Plan, NodeSettings)> {
     Ok((plan, settings))
 }
 
-fn open(
+pub(super) fn open(
     attempt: Attempt,
     plan: Plan,
     settings: NodeSettings,
@@ -132,6 +133,7 @@ fn open(
         tree: Tree::open(&attempt.tree())?,
         engine: Engine::at(engine),
         journal,
+        disk: Disk::default(),
         clock_starts: Notify::new(),
         removals: Mutex::new(JoinSet::new()),
         makers: Mutex::new(Vec::new()),

@@ -11,12 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use sha2::{Digest, Sha256};
 
-use crate::storage::trouble::{Stop, Trouble};
 use crate::copy::Place;
 use crate::entry::{Entry, EntryKind};
 use crate::part::{Failed, clear_for_file, create_part};
-use crate::storage::settings::Storage;
 use crate::remove;
+use crate::storage::settings::Storage;
+use crate::storage::trouble::{Stop, Trouble};
 use crate::tree::is_absent;
 
 /// The part of the host that a job may read from and write to.

@@ -150,7 +150,8 @@ fn object(url: &str, rest: &str, scheme: Scheme, names: usize, expected: Vec<Che
     }
     let (authority, key) = rest.split_at(at);
     let authority = authority.trim_end_matches('/');
-    if authority.split('/').filter(|name| !name.is_empty()).count() < names {
+    let is_name = |name: &&str| !name.is_empty() && !name.contains(['?', '#', '@', '\\']);
+    if authority.split('/').filter(is_name).count() < names {
         return Err(Trouble::rejected(format!("`{}` names no bucket or container", redacted(url))));
     }
     Ok(Remote { scheme, authority: authority.to_owned(), key: key.to_owned(), query: None, login: None, expected })

@@ -16,15 +16,18 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`fetch`]: an object into a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
 pub mod checksum;
 pub mod client;
+pub mod fetch;
 pub mod guard;
 mod identity;
 pub mod location;
 pub mod prefix;
+mod room;
 pub mod secret;
 pub mod settings;
 pub mod source;

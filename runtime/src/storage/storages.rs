@@ -69,6 +69,11 @@ impl Storages {
         Self { stalled_after, ..self }
     }
 
+    /// What a place stands for: itself, unless it is an identifier that has to be looked up first.
+    pub async fn resolve(&self, remote: &Remote, _patience: Patience) -> Result<Remote, Trouble> {
+        Ok(remote.clone())
+    }
+
     /// The storage of a place, and the place's key in it. Refuses what lies outside the lists of what may be used.
     pub fn open(&self, remote: &Remote) -> Result<(Arc<dyn Store>, String), Trouble> {
         if let Some(refusal) = self.settings.refusal(remote) {

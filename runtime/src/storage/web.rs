@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::answer::{self, reading, refused};
 use super::client::{Redirects, broken, guarded};
@@ -114,14 +114,22 @@ pub(super) fn held_to(request: RequestBuilder, span: Span, same: Option<&Tag>) -
     }
 }
 
-/// An answer to [`held_to`], looked at.
-pub(super) fn is_same(reading: Reading, same: Option<&Tag>, shown: &str) -> Result<Reading, Trouble> {
-    match (same, &reading.object.tag) {
-        (Some(asked), Some(found)) if asked != found => Err(Trouble {
+/// An answer to [`held_to`] that is an object, looked at. A part without a tag is believed to be of the same one: only
+/// a whole would have come otherwise.
+pub(super) fn is_same(response: Response, same: Option<&Tag>, shown: &str) -> Result<Reading, Trouble> {
+    let part = response.status() == StatusCode::PARTIAL_CONTENT;
+    let reading = reading(response, shown);
+    let other = match (same, &reading.object.tag) {
+        (None, _) => false,
+        (Some(_), None) => !part,
+        (Some(asked), Some(found)) => asked != found,
+    };
+    match other {
+        true => Err(Trouble {
             why: Why::Changed,
             ..Trouble::unavailable(format!("`{shown}` changed while it was fetched"))
         }),
-        _ => Ok(reading),
+        false => Ok(reading),
     }
 }
 
@@ -149,7 +157,7 @@ impl Store for Web {
         let request = held_to(self.request(&self.fetching, Method::GET, url), span, same);
         let response = request.send().await.map_err(|error| broken(&format!("cannot fetch `{shown}`"), error))?;
         match response.status() {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => is_same(reading(response, &shown), same, &shown),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => is_same(response, same, &shown),
             _ => Err(refused(&format!("cannot fetch `{shown}`"), response).await),
         }
     }
@@ -168,3 +176,6 @@ impl Store for Web {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

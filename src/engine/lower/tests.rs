@@ -106,7 +106,7 @@ fn an_inputs_text_counts_more_than_its_url() {
 }
 
 #[test]
-fn requests_become_limits_and_what_is_unset_is_none() {
+fn rule_13_1_and_13_2_requests_become_limits_and_what_is_unset_is_none() {
     let resources = Resources { cpu_cores: Some(1.5), ram_gb: Some(0.25), disk_gb: Some(0.0), ..Resources::default() };
     let spec = TaskSpec { resources: Some(resources), ..TaskSpec::default() };
     let settings = JobSettings { pids: Some(100), ..JobSettings::default() };
@@ -118,7 +118,7 @@ fn requests_become_limits_and_what_is_unset_is_none() {
 }
 
 #[test]
-fn wall_times_are_read() {
+fn rule_13_6_wall_times_are_read() {
     let rows = [
         ("90", Some(90_000)),
         (" 1h30m ", Some(5_400_000)),
@@ -141,7 +141,7 @@ fn wall_times_are_read() {
 }
 
 #[test]
-fn common_parameters_become_limits_and_own_ones_are_passed_on() {
+fn rule_13_6_common_parameters_become_limits_and_own_ones_are_passed_on() {
     let spec = with_parameters(&[
         ("Walltime", "1m"),
         ("GPU_count", "2"),
@@ -159,7 +159,7 @@ fn common_parameters_become_limits_and_own_ones_are_passed_on() {
 }
 
 #[test]
-fn a_value_that_is_wrong_ends_the_task_with_a_sentence() {
+fn rule_13_6_a_value_that_is_wrong_ends_the_task_with_a_sentence() {
     for (key, value) in [("walltime", "soon"), ("gpu_count", "-1"), ("network", "vpn"), ("network", "host")] {
         let sentence = lower_with(with_parameters(&[(key, value)]), &JobSettings::default()).unwrap_err();
         assert!(sentence.contains(&format!("`{key}`")), "{sentence}");
@@ -170,7 +170,7 @@ fn a_value_that_is_wrong_ends_the_task_with_a_sentence() {
 }
 
 #[test]
-fn a_parameter_that_is_not_honoured_is_noted_or_ends_a_strict_task() {
+fn rule_13_3_and_13_4_a_parameter_that_is_not_honoured_is_noted_or_ends_a_strict_task() {
     let mut spec = with_parameters(&[("Partition", "long")]);
     let lowered = lower_with(spec.clone(), &JobSettings::default()).unwrap();
     assert_eq!(lowered.job.parameters, BTreeMap::new());
@@ -191,7 +191,7 @@ fn defaults_hold_where_a_task_says_nothing() {
 }
 
 #[test]
-fn wishes_are_passed_on_and_noted_where_nobody_honours_them() {
+fn rule_13_2_wishes_are_passed_on_and_noted_where_nobody_honours_them() {
     let resources = Resources {
         disk_gb: Some(1.0),
         preemptible: Some(true),

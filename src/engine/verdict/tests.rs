@@ -90,7 +90,7 @@ fn a_report_that_is_not_ours_or_of_a_newer_runtime_is_not_acted_on() {
 }
 
 #[test]
-fn the_last_line_explains_a_failure() {
+fn rule_15_5_the_last_line_explains_a_failure() {
     let failed = Outcome::ExecutorFailed { step: 0 };
     let full = Outcome::Failed(Fault {
         class: FaultClass::Misconfigured,

@@ -142,6 +142,11 @@ mod tests {
     }
 
     #[test]
+    fn rule_13_5_the_keys_told_are_those_of_the_backends_and_no_others() {
+        assert_eq!(known().keys().collect::<Vec<_>>(), ["backend", "network", "vm_size", "walltime"]);
+    }
+
+    #[test]
     fn rule_13_6_a_chosen_backend_decides_what_is_known() {
         let sorted =
             known().sort(sent(&[("Backend", "local"), ("vm_size", "big"), ("network", "none")]), false).unwrap();

@@ -18,8 +18,17 @@ pub(crate) struct Measurement {
     pub(crate) what: &'static str,
     /// The file in `benches/`, without `.rs`.
     pub(crate) bench: &'static str,
-    pub(crate) on_docker: bool,
+    pub(crate) needs: Needs,
     pub(crate) aims: &'static [Aim],
+}
+
+/// What has to run meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    Docker,
+    /// The servers of `tests/engines/storage`, and the programs to compare with.
+    Storages,
 }
 
 /// What a figure should be.

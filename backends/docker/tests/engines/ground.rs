@@ -16,7 +16,7 @@ use tessera_runtime::node::container;
 use tessera_runtime::node::engine::Engine;
 use tessera_runtime::node::settings::EngineSettings;
 use tessera_runtime::plan::{Executor, PLAN_VERSION, Plan};
-use tessera_runtime::report::Report;
+use tessera_runtime::report::{Fault, Outcome, Report};
 
 /// The image of most tests; see `tests/images/build`.
 pub(crate) const IMAGE: &str = "tessera-test/busybox:1";
@@ -248,4 +248,28 @@ pub(crate) fn shell(script: &str, arguments: &[String], env: BTreeMap<String, St
         stderr: None,
         ignore_error: false,
     }
+}
+
+/// A ground on Docker; without it the test is over.
+macro_rules! docker {
+    () => {
+        match crate::ground::Place::docker().await {
+            Some(place) => crate::ground::Ground::new(&place),
+            None => return,
+        }
+    };
+}
+pub(crate) use docker;
+
+/// The fault of a job that failed otherwise than by its command.
+pub(crate) fn fault(report: &Report) -> &Fault {
+    match &report.outcome {
+        Outcome::Failed(fault) => fault,
+        other => panic!("{other:?} is no fault: {report:#?}"),
+    }
+}
+
+/// All that was noted, a line each.
+pub(crate) fn notes(report: &Report) -> String {
+    report.notes.iter().map(|note| format!("{}\n", note.text)).collect()
 }

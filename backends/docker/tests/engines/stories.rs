@@ -8,31 +8,11 @@ use std::time::{Duration, Instant};
 use tessera_contract::{Backend, BackendError, Handle, Observation, Severity};
 use tessera_runtime::node::attempt::{self, Keep};
 use tessera_runtime::node::container;
-use tessera_runtime::plan::{Input, Network, Output, Source};
-use tessera_runtime::report::{Fault, FaultClass, Outcome, Report};
+use tessera_runtime::plan::Network;
+use tessera_runtime::report::{FaultClass, Outcome};
 
-use crate::ground::{Ground, Place, job, job_of, shell, unique};
+use crate::ground::{Ground, docker, fault, job, job_of, notes, shell, unique};
 use crate::proxy::Proxy;
-
-macro_rules! docker {
-    () => {
-        match Place::docker().await {
-            Some(place) => Ground::new(&place),
-            None => return,
-        }
-    };
-}
-
-fn fault(report: &Report) -> &Fault {
-    match &report.outcome {
-        Outcome::Failed(fault) => fault,
-        other => panic!("{other:?} is no fault: {report:#?}"),
-    }
-}
-
-fn notes(report: &Report) -> String {
-    report.notes.iter().map(|note| format!("{}\n", note.text)).collect()
-}
 
 async fn started(ground: &Ground, backend: &tessera_docker::Docker, handle: &Handle) {
     let seen = |seen| matches!(seen, Observation::Working(progress) if progress.started.is_some()).then_some(());
@@ -40,7 +20,7 @@ async fn started(ground: &Ground, backend: &tessera_docker::Docker, handle: &Han
 }
 
 #[tokio::test]
-async fn a_report_says_what_ran_where() {
+async fn rule_15_7_a_report_says_what_ran_where() {
     let ground = docker!();
     let backend = ground.open().await;
     let handle = backend.submit(&job(&["echo hello; echo oops >&2", "exit 0"])).await.unwrap();
@@ -56,89 +36,7 @@ async fn a_report_says_what_ran_where() {
 }
 
 #[tokio::test]
-async fn a_file_goes_in_and_another_comes_out() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let out = ground.folder.path().join("out");
-    let mut job = job(&["tr a-z A-Z < /opt/tool/in.txt > /results/out.txt; cat /opt/tool/data.txt"]);
-    job.plan.inputs.push(Input {
-        path: "/opt/tool/in.txt".into(),
-        source: Source::Content("hello".into()),
-        kind: None,
-    });
-    let url = format!("file://{}/out.txt", out.display());
-    job.plan.outputs.push(Output { path: "/results/out.txt".into(), url, path_prefix: None, kind: None });
-    job.plan.storage.file_roots.push(ground.folder.path().display().to_string());
-    let handle = backend.submit(&job).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
-    assert_eq!(std::fs::read_to_string(out.join("out.txt")).unwrap(), "HELLO");
-    assert_eq!(report.steps[0].stdout_tail, "data of the image\n", "an input hides nothing of the image");
-    ground.put_away(&backend, &handle).await;
-}
-
-#[tokio::test]
-async fn a_failure_that_is_ignored_is_told_and_passed_over() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let mut job = job(&["exit 3", "exit 4", "echo last"]);
-    job.plan.executors[0].ignore_error = true;
-    job.plan.executors[1].ignore_error = true;
-    let handle = backend.submit(&job).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    assert_eq!(report.outcome, Outcome::Complete);
-    assert_eq!(report.steps.iter().map(|step| step.exit_code).collect::<Vec<_>>(), [3, 4, 0]);
-    ground.put_away(&backend, &handle).await;
-}
-
-#[tokio::test]
-async fn a_program_that_is_not_there_is_127_and_the_next_one_never_starts() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let mut job = job(&["", "echo never > /shared/second"]);
-    job.plan.executors[0].command = vec!["/no/such/program".into()];
-    let handle = backend.submit(&job).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    assert_eq!(report.outcome, Outcome::ExecutorFailed { step: 0 });
-    assert_eq!(report.steps.len(), 1);
-    assert_eq!(report.steps[0].exit_code, 127);
-    assert!(notes(&report).ends_with("executor 0 ended with exit code 127\n"), "{}", notes(&report));
-    assert!(!ground.shared(&handle, "second").exists());
-    ground.put_away(&backend, &handle).await;
-}
-
-#[tokio::test]
-async fn out_of_memory_is_told_apart() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let mut job = job(&["exec dd if=/dev/zero of=/dev/null bs=200M count=1"]);
-    job.plan.limits.ram_bytes = Some(32 << 20);
-    let handle = backend.submit(&job).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    assert_eq!(report.outcome, Outcome::ExecutorFailed { step: 0 }, "{report:#?}");
-    assert_eq!(report.steps[0].exit_code, 137);
-    assert!(
-        notes(&report).contains("ran out of memory: the engine killed it at its limit of 0.03 GiB"),
-        "{}",
-        notes(&report)
-    );
-    ground.put_away(&backend, &handle).await;
-}
-
-#[tokio::test]
-async fn a_command_that_kills_itself_is_not_out_of_memory() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let handle = backend.submit(&job(&["kill -9 $$"])).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    assert_eq!(report.outcome, Outcome::ExecutorFailed { step: 0 });
-    assert_eq!(report.steps[0].exit_code, 137);
-    assert!(!notes(&report).contains("memory"), "{}", notes(&report));
-    ground.put_away(&backend, &handle).await;
-}
-
-#[tokio::test]
-async fn a_container_that_is_ended_from_outside_is_lost() {
+async fn rule_12_7_a_container_that_is_ended_from_outside_is_lost() {
     let ground = docker!();
     let backend = ground.open().await;
     for how in ["SIGKILL", "SIGTERM", "remove"] {
@@ -159,7 +57,7 @@ async fn a_container_that_is_ended_from_outside_is_lost() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_had_is_named() {
+async fn rule_12_7_an_image_that_cannot_be_had_is_named() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut job = job(&["true", "true"]);
@@ -177,7 +75,7 @@ async fn an_image_that_cannot_be_had_is_named() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_is_rejected_at_once() {
+async fn rule_12_7_an_image_that_cannot_be_is_rejected_at_once() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut job = job(&["true"]);
@@ -191,7 +89,7 @@ async fn an_image_that_cannot_be_is_rejected_at_once() {
 }
 
 #[tokio::test]
-async fn a_user_that_is_not_root_works_and_one_that_is_not_there_is_rejected() {
+async fn rule_13_6_a_user_that_is_not_root_works_and_one_that_is_not_there_is_rejected() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut job_of_user = job(&["id -u; echo mine > /shared/file"]);
@@ -212,7 +110,7 @@ async fn a_user_that_is_not_root_works_and_one_that_is_not_there_is_rejected() {
 }
 
 #[tokio::test]
-async fn without_network_there_is_only_loopback_and_the_hosts_needs_leave() {
+async fn rule_13_6_without_network_there_is_only_loopback_and_the_hosts_needs_leave() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut quiet = job(&["ls /sys/class/net"]);
@@ -229,7 +127,7 @@ async fn without_network_there_is_only_loopback_and_the_hosts_needs_leave() {
 }
 
 #[tokio::test]
-async fn processes_are_limited_and_privileges_cannot_be_gained() {
+async fn rule_13_2_processes_are_limited_and_privileges_cannot_be_gained() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut job = job(&[
@@ -248,7 +146,7 @@ async fn processes_are_limited_and_privileges_cannot_be_gained() {
 }
 
 #[tokio::test]
-async fn the_wall_time_ends_what_takes_too_long() {
+async fn rule_13_6_the_wall_time_ends_what_takes_too_long() {
     let ground = docker!();
     let backend = ground.open().await;
     let mut job = job(&["echo begun; sleep 1000", "echo never > /shared/second"]);

@@ -96,7 +96,7 @@ impl House {
 }
 
 #[test]
-fn what_is_laid_in_replaces_and_what_is_mounted_is_left_alone() {
+fn rule_11_1_what_is_laid_in_replaces_and_what_is_mounted_is_left_alone() {
     let mut house = house();
     house.step.lay_in = vec!["/opt".into(), "/root/new/out".into()];
     house.write("tree/opt/in", "tree");
@@ -123,7 +123,7 @@ fn the_root_itself_is_laid_in_child_by_child() {
 }
 
 #[test]
-fn an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
+fn rule_11_1_an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
     let mut house = house();
     house.step.lay_in = vec!["/opt/out".into()];
     house.step.harvest = vec![Harvest::Whole("/opt/out".into()), Harvest::Whole("/missing".into())];
@@ -154,7 +154,7 @@ fn an_output_is_taken_whole_and_what_the_command_removed_is_removed() {
 }
 
 #[test]
-fn of_a_workdir_only_what_changed_is_taken() {
+fn rule_11_1_of_a_workdir_only_what_changed_is_taken() {
     let mut house = house();
     house.step.harvest = vec![Harvest::Changes("/root".into())];
     house.write("image/root/own", "own");

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::storage::settings::Storage;
 use crate::report::FaultClass;
+use crate::storage::settings::Storage;
 
 /// A shared directory of the host, and a tree.
 struct House {
@@ -42,6 +42,7 @@ impl House {
             storage: Storage {
                 file_roots: vec![text(self.shared.clone())],
                 file_forbidden: vec![text(self.shared.join("private"))],
+                ..Storage::default()
             },
             ..Plan::read(plan).unwrap()
         }
@@ -49,7 +50,7 @@ impl House {
 
     fn bring(&self, inputs: Vec<Input>) -> Result<Vec<String>, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.unwrap().block_on(bring_in(&self.plan(inputs), &self.tree))
+        runtime.unwrap().block_on(bring_in(&self.plan(inputs), &self.tree, None)).map(|brought| brought.notes)
     }
 
     fn in_tree(&self, path: &str) -> PathBuf {
@@ -157,7 +158,7 @@ fn what_may_not_be_read_is_refused() {
         ("/proc/self/environ".into(), "outside"),
         (format!("{shared}2"), "No such file"),
         (format!("{shared}/missing"), "No such file"),
-        ("s3://bucket/key".into(), "no storage is configured for `s3:`"),
+        ("gopher://bucket/key".into(), "there is no storage for `gopher:`"),
     ] {
         let fault = house.bring(vec![url("/in", path.clone())]).unwrap_err();
         assert_eq!(fault.class, FaultClass::Rejected, "{path}");
@@ -246,7 +247,7 @@ fn a_dropped_future_stops_the_copy() {
         host: Arc::new(Host::new(&house.plan(vec![]).storage)),
         from: match Location::parse(&file_url(&source)).unwrap() {
             Location::Host(path) => path,
-            Location::Web(url) => panic!("{url}"),
+            Location::Remote(remote) => panic!("{remote:?}"),
         },
         tree: house.tree.clone(),
         path: "/in".into(),

@@ -36,7 +36,7 @@ impl House {
         let plan = br#"{"version":1,"job":"j","executors":[{"image":"i","command":["c"]}]}"#;
         Plan {
             outputs,
-            storage: Storage { file_roots: vec![self.shared.to_string_lossy().into_owned()], file_forbidden: vec![] },
+            storage: Storage { file_roots: vec![self.shared.to_string_lossy().into_owned()], ..Storage::default() },
             ..Plan::read(plan).unwrap()
         }
     }

@@ -1,0 +1,171 @@
+//! How executors run, and what becomes of one that fails (TES contract §12).
+
+use std::collections::BTreeMap;
+
+use tessera_contract::{Backend, Job};
+use tessera_runtime::plan::Executor;
+use tessera_runtime::report::{Outcome, Report};
+
+use crate::ground::{Ground, docker, job, job_of, notes, shell};
+
+const FAILED: bool = false;
+const IGNORED: bool = true;
+
+async fn done(ground: &Ground, job: &Job) -> Report {
+    let backend = ground.open().await;
+    let handle = backend.submit(job).await.unwrap();
+    let report = ground.ended(&backend, &handle).await;
+    ground.put_away(&backend, &handle).await;
+    report
+}
+
+/// An executor that appends its number to a file and ends with this code: a signal, or no program, where it says so.
+fn ending(at: usize, how: &str, ignore_error: bool) -> Executor {
+    let script = match how {
+        "127" => return Executor { ignore_error, ..exact(&["/no/such/program"]) },
+        "126" => return Executor { ignore_error, ..exact(&["/etc/passwd"]) },
+        "137" => format!("echo {at} >> /shared/ran; kill -9 $$"),
+        "143" => format!("echo {at} >> /shared/ran; kill -15 $$"),
+        code => format!("echo {at} >> /shared/ran; exit {code}"),
+    };
+    Executor { ignore_error, ..shell(&script, &[], BTreeMap::new()) }
+}
+
+fn exact(command: &[&str]) -> Executor {
+    let mut executor = shell("", &[], BTreeMap::new());
+    executor.command = command.iter().map(|&word| word.to_owned()).collect();
+    executor
+}
+
+/// What follows what, in every mix: executors that go well, fail, or fail with leave to.
+#[tokio::test]
+async fn rule_12_1_and_12_3_and_12_5_failures_stop_or_are_passed_over() {
+    let ground = docker!();
+    let failed = |step| Outcome::ExecutorFailed { step };
+    let table: [(&[(&str, bool)], &[i32], Outcome); 12] = [
+        (&[("0", FAILED), ("0", FAILED), ("0", FAILED)], &[0, 0, 0], Outcome::Complete),
+        (&[("3", FAILED), ("0", FAILED)], &[3], failed(0)),
+        (&[("0", FAILED), ("4", FAILED), ("0", IGNORED)], &[0, 4], failed(1)),
+        (&[("3", IGNORED), ("0", FAILED)], &[3, 0], Outcome::Complete),
+        (&[("3", IGNORED), ("4", IGNORED), ("5", IGNORED)], &[3, 4, 5], Outcome::Complete),
+        (&[("3", IGNORED), ("4", FAILED), ("0", FAILED)], &[3, 4], failed(1)),
+        (&[("3", IGNORED), ("0", FAILED), ("4", FAILED)], &[3, 0, 4], failed(2)),
+        (&[("0", IGNORED), ("4", IGNORED), ("0", FAILED)], &[0, 4, 0], Outcome::Complete),
+        (&[("127", IGNORED), ("0", FAILED)], &[127, 0], Outcome::Complete),
+        (&[("126", IGNORED), ("127", FAILED), ("0", FAILED)], &[126, 127], failed(1)),
+        (&[("137", IGNORED), ("143", IGNORED), ("0", FAILED)], &[137, 143, 0], Outcome::Complete),
+        (&[("0", FAILED), ("143", FAILED), ("0", FAILED)], &[0, 143], failed(1)),
+    ];
+    let backend = ground.open().await;
+    let mut handles = Vec::new();
+    for (executors, ..) in &table {
+        let executors = executors.iter().enumerate().map(|(at, (how, ignored))| ending(at, how, *ignored));
+        handles.push(backend.submit(&job_of(executors.collect())).await.unwrap());
+    }
+    for ((executors, codes, outcome), handle) in table.iter().zip(&handles) {
+        let report = ground.ended(&backend, handle).await;
+        assert_eq!(report.outcome, *outcome, "{executors:?}: {report:#?}");
+        let said: Vec<_> = report.steps.iter().map(|step| (step.step as usize, step.exit_code)).collect();
+        let expected: Vec<_> = codes.iter().copied().enumerate().collect();
+        assert_eq!(said, expected, "a log for each that ran and for no other, in order: {executors:?}");
+        let ran = std::fs::read_to_string(ground.shared(handle, "ran")).unwrap_or_default();
+        let started = codes.iter().enumerate().filter(|(_, code)| ![126, 127].contains(*code));
+        let expected: String = started.map(|(at, _)| format!("{at}\n")).collect();
+        assert_eq!(ran, expected, "{executors:?}");
+        ground.put_away(&backend, handle).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_12_2_a_command_is_argv_without_shell_or_entry_point() {
+    let ground = docker!();
+    let of = |image: &str, command: &[&str]| Executor { image: format!("tessera-test/{image}:1"), ..exact(command) };
+    let value = "a b\n$HOME `id` \"'\\ ä=";
+    let mut env = of("scratch", &["/tool", "env", "VALUE"]);
+    env.env = BTreeMap::from([("VALUE".to_owned(), value.to_owned())]);
+    let executors = vec![
+        // No shell and no `/tmp` in this image.
+        of("scratch", &["/tool", "echo", "$HOME", "a  b", "*", ""]),
+        of("scratch", &["tool", "echo", "found in PATH"]),
+        env,
+        // One whose entry point is `sh -c`.
+        of("entrypoint", &["echo", "a;", "echo", "b"]),
+        // One element, and no line that is split.
+        of("busybox", &["pwd"]),
+        Executor { ignore_error: true, ..of("busybox", &["echo hello"]) },
+        of("nopath", &["/bin/busybox", "echo", "no PATH"]),
+    ];
+    let report = done(&ground, &job_of(executors)).await;
+    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
+    let printed: Vec<_> = report.steps.iter().map(|step| step.stdout_tail.as_str()).collect();
+    let value = format!("{value}\n");
+    let expected = ["$HOME a  b * \n", "found in PATH\n", &value, "a; echo b\n", "/\n", "", "no PATH\n"];
+    assert_eq!(printed, expected);
+    assert_eq!(report.steps[5].exit_code, 127);
+}
+
+#[tokio::test]
+async fn rule_12_8_standard_input_that_is_missing_is_the_executors_failure() {
+    let ground = docker!();
+    let reads = |ignore_error| Executor {
+        stdin: Some("/shared/missing".into()),
+        ignore_error,
+        ..shell("echo never > /shared/started", &[], BTreeMap::new())
+    };
+    let next = || shell("ls /shared; echo next", &[], BTreeMap::new());
+    let report = done(&ground, &job_of(vec![reads(FAILED), next()])).await;
+    assert_eq!(report.outcome, Outcome::ExecutorFailed { step: 0 }, "{report:#?}");
+    assert_eq!(report.steps.iter().map(|step| step.exit_code).collect::<Vec<_>>(), [1]);
+    assert!(notes(&report).contains("standard input `/shared/missing` cannot be read"), "{}", notes(&report));
+
+    let report = done(&ground, &job_of(vec![reads(IGNORED), next()])).await;
+    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
+    assert_eq!(report.steps[1].stdout_tail, "next\n", "neither made nor started");
+}
+
+#[tokio::test]
+async fn rule_12_9_streams_are_emptied_first_share_a_file_and_are_kept_apart() {
+    let ground = docker!();
+    let to = |stdout: &str, stderr: &str, script| Executor {
+        stdout: Some(stdout.into()),
+        stderr: Some(stderr.into()),
+        ..shell(script, &[], BTreeMap::new())
+    };
+    let script = "echo out; echo err >&2; echo out again";
+    let executors = vec![
+        to("/shared/both", "/shared/both", "echo something much longer, of a former executor"),
+        to("/shared/both", "/shared/both", script),
+        to("/shared/out", "/shared/err", script),
+        shell("cat /shared/out /shared/err; wc -c < /shared/both; sort /shared/both", &[], BTreeMap::new()),
+    ];
+    let report = done(&ground, &job_of(executors)).await;
+    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
+    for step in &report.steps[1..3] {
+        assert_eq!((step.stdout_tail.as_str(), step.stderr_tail.as_str()), ("out\nout again\n", "err\n"));
+    }
+    // No byte of one stream lies over one of the other.
+    assert_eq!(report.steps[3].stdout_tail, "out\nout again\nerr\n18\nerr\nout\nout again\n");
+}
+
+#[tokio::test]
+async fn rule_12_6_a_signal_is_told_and_the_memory_only_when_the_engine_says_so() {
+    let ground = docker!();
+    let mut killed = job(&["kill -9 $$"]);
+    killed.plan.limits.ram_bytes = Some(32 << 20);
+    let report = done(&ground, &killed).await;
+    assert_eq!((&report.outcome, report.steps[0].exit_code), (&Outcome::ExecutorFailed { step: 0 }, 137));
+    assert!(!notes(&report).contains("memory"), "{}", notes(&report));
+
+    let hungry = "exec dd if=/dev/zero of=/dev/null bs=200M count=1";
+    for ignored in [FAILED, IGNORED] {
+        let mut job = job(&[hungry, "echo next"]);
+        job.plan.executors[0].ignore_error = ignored;
+        job.plan.limits.ram_bytes = Some(32 << 20);
+        let report = done(&ground, &job).await;
+        let expected = if ignored { Outcome::Complete } else { Outcome::ExecutorFailed { step: 0 } };
+        assert_eq!(report.outcome, expected, "{report:#?}");
+        assert_eq!(report.steps[0].exit_code, 137);
+        let sentence = "executor 0 ran out of memory: the engine killed it at its limit of 0.03 GiB";
+        assert!(notes(&report).contains(sentence), "{}", notes(&report));
+    }
+}
