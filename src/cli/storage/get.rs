@@ -1,18 +1,14 @@
 //! `tessera storage get`.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
-use futures::stream::StreamExt;
-use tessera_runtime::storage::checksum::{Checksum, Hasher};
+use tessera_runtime::storage::fetch::{Fetcher, Wanted};
 use tessera_runtime::storage::storages::Storages;
-use tessera_runtime::storage::store::{Object, Span};
+use tessera_runtime::storage::store::Object;
 use tessera_runtime::storage::trouble::{Patience, Trouble, Why};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 
 use super::place::Place;
 use super::transfer::{self, Meter};
@@ -43,18 +39,25 @@ impl Get {
     /// Runs the command.
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
         let (storages, place) = Place::open(&self.url, &self.config)?;
-        let meter = Meter::default();
+        let (meter, fetcher) = (Meter::default(), Fetcher::new(Patience::DOWNLOAD));
+        meter.watch(fetcher.progress());
         let moved = match self.recursive {
             true => {
                 let to = self.file.clone().unwrap_or_default();
-                let files = below(&storages, &place, &to, &meter).await?;
-                let meter = &meter;
-                let moves = files.iter().map(|(from, to)| fetch(from, to, None, meter));
-                transfer::all(moves, meter, printer).await?
+                let found = below(&storages, &place, &to, &meter).await?;
+                let fetches = found.iter().map(|Found { from, to, object }| {
+                    let fetched = fetch(from, to, Some(object), &fetcher);
+                    async { Ok(fetched.await?) }
+                });
+                transfer::all(fetches, &meter, printer).await?
             }
             false => {
                 let to = self.target(&place)?;
-                transfer::all([one(&place, &to, &meter)], &meter, printer).await?
+                // Only for people: a storage that does not tell the size may hold the file all the same.
+                if let Ok(Some(object)) = place.store.stat(&place.key).await {
+                    meter.expect(object.size.unwrap_or_default());
+                }
+                transfer::all([one(&place, &to, &fetcher)], &meter, printer).await?
             }
         };
         moved.tell(printer)
@@ -82,7 +85,14 @@ fn safe(name: &str) -> Option<PathBuf> {
     plain.then(|| path.to_owned())
 }
 
-async fn below(storages: &Storages, place: &Place, to: &Path, meter: &Meter) -> Result<Vec<(Place, PathBuf)>, Failure> {
+/// A file of a listing, and where it goes.
+struct Found {
+    from: Place,
+    to: PathBuf,
+    object: Object,
+}
+
+async fn below(storages: &Storages, place: &Place, to: &Path, meter: &Meter) -> Result<Vec<Found>, Failure> {
     if !place.store.abilities().lists {
         return Err(Failure::usage(format!("`{}` lies in a storage that has no listings", place.shown)));
     }
@@ -105,7 +115,8 @@ async fn below(storages: &Storages, place: &Place, to: &Path, meter: &Meter) -> 
                 continue;
             }
             meter.expect(entry.object.size.unwrap_or_default());
-            files.push((Place::of(storages, place.remote.below(&entry.name))?, path));
+            let from = Place::of(storages, place.remote.below(&entry.name))?;
+            files.push(Found { from, to: path, object: entry.object });
         }
         next = page.next;
         if next.is_none() {
@@ -116,9 +127,9 @@ async fn below(storages: &Storages, place: &Place, to: &Path, meter: &Meter) -> 
 }
 
 /// A single file; what is a directory instead is said to be one.
-async fn one(from: &Place, to: &Path, meter: &Meter) -> Result<u64, Failure> {
+async fn one(from: &Place, to: &Path, fetcher: &Fetcher) -> Result<u64, Failure> {
     let is_directory = || Failure::usage(format!("`{}` is a directory; add --recursive", from.shown));
-    match attempt(from, to, Some(meter), meter).await {
+    match fetch(from, to, None, fetcher).await {
         Ok(size) => Ok(size),
         Err(trouble) if trouble.why == Why::Directory => Err(is_directory()),
         Err(trouble) if trouble.why == Why::Absent && from.store.abilities().lists => {
@@ -129,50 +140,30 @@ async fn one(from: &Place, to: &Path, meter: &Meter) -> Result<u64, Failure> {
     }
 }
 
-async fn fetch(from: &Place, to: &Path, expects: Option<&Meter>, meter: &Meter) -> Result<u64, Failure> {
-    Ok(attempt(from, to, expects, meter).await?)
-}
-
-/// Reads into a file beside the target, goes on where it broke off, and names it when it is proved.
-async fn attempt(from: &Place, to: &Path, expects: Option<&Meter>, meter: &Meter) -> Result<u64, Trouble> {
-    let counter = Arc::new(AtomicU64::new(0));
-    meter.watch(Arc::clone(&counter));
-    let part = part_of(to);
+/// Fetches into a file beside the target, which gets its name when it is proved.
+async fn fetch(from: &Place, to: &Path, known: Option<&Object>, fetcher: &Fetcher) -> Result<u64, Trouble> {
     let failed = |error: std::io::Error| Trouble::writing(format!("`{}` cannot be written", to.display()), &error);
     if let Some(parent) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
-    let mut file = File::create(&part).await.map_err(failed)?;
-    let read = async {
-        let mut reading = Progress { at: 0, first: None, hashers: Vec::new(), counter };
-        let mut failures = 0;
-        loop {
-            let before = reading.at;
-            match reading.go_on(from, &mut file, expects, &failed).await {
-                Ok(()) => break,
-                Err(trouble) => {
-                    failures = if reading.at > before { 1 } else { failures + 1 };
-                    if Patience::DOWNLOAD.wait(failures, &trouble).await.is_none() {
-                        return Err(trouble);
-                    }
-                }
-            }
-        }
-        file.flush().await.map_err(failed)?;
-        reading.prove(from)?;
-        if let Some(modified) = reading.first.as_ref().and_then(|object| object.modified) {
-            let file = file.try_clone().await.map_err(failed)?.into_std().await;
+    let part = part_of(to);
+    let file = File::create(&part).map_err(failed)?;
+    let (store, key, shown) = (from.store.as_ref(), from.key.as_str(), from.shown.as_str());
+    let wanted = Wanted { store, key, shown, expected: &from.remote.expected, known, most: None };
+    let fetched = async {
+        let object = fetcher.fetch(wanted, &file).await?;
+        if let Some(modified) = object.modified {
             file.set_modified(modified.into()).map_err(failed)?;
         }
         std::fs::rename(&part, to).map_err(failed)?;
-        Ok(reading.at)
+        Ok(file.metadata().map_err(failed)?.len())
     };
-    let done = read.await;
-    if done.is_err() {
-        // What cannot be removed is named so that nobody takes it for the file.
+    let fetched = fetched.await;
+    if fetched.is_err() {
+        // Where it cannot be removed its name says that it is no whole file.
         let _ = std::fs::remove_file(&part);
     }
-    done
+    fetched
 }
 
 fn part_of(to: &Path) -> PathBuf {
@@ -181,65 +172,17 @@ fn part_of(to: &Path) -> PathBuf {
     to.with_file_name(name)
 }
 
-/// How far a file is.
-struct Progress {
-    at: u64,
-    /// What the first answer said of it: later ones are held to the same version.
-    first: Option<Object>,
-    hashers: Vec<(Checksum, Hasher)>,
-    counter: Arc<AtomicU64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Progress {
-    async fn go_on(
-        &mut self,
-        from: &Place,
-        file: &mut File,
-        expects: Option<&Meter>,
-        failed: &impl Fn(std::io::Error) -> Trouble,
-    ) -> Result<(), Trouble> {
-        let tag = self.first.as_ref().and_then(|object| object.tag.clone());
-        let span = Span { from: self.at, length: None };
-        let reading = from.store.read(&from.key, span, tag.as_ref()).await?;
-        let size = reading.object.size;
-        if self.first.is_none() {
-            if let (Some(meter), Some(size)) = (expects, size) {
-                meter.expect(size);
-            }
-            let sums = from.remote.expected.iter().chain(&reading.object.checksums);
-            self.hashers = sums.map(|sum| (sum.clone(), Hasher::new(sum.algorithm))).collect();
-            self.first = Some(reading.object);
+    #[test]
+    fn names_of_listings_stay_below() {
+        for (name, fits) in
+            [("a", true), ("a/b", true), ("a//b", true), ("", false), ("/a", false), ("../a", false), ("a/../b", false)]
+        {
+            assert_eq!(safe(name).is_some(), fits, "{name}");
         }
-        let mut skip = self.at.saturating_sub(reading.from);
-        let mut body = reading.body;
-        while let Some(piece) = body.next().await {
-            let piece = piece?;
-            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= skipped as u64;
-            let fresh = &piece[skipped..];
-            file.write_all(fresh).await.map_err(failed)?;
-            self.hashers.iter_mut().for_each(|(_, hasher)| hasher.update(fresh));
-            self.at += fresh.len() as u64;
-            self.counter.store(self.at, Ordering::Relaxed);
-        }
-        match size {
-            Some(size) if self.at < size => {
-                Err(Trouble::unavailable(format!("`{}` ended after {} of {size} bytes", from.shown, self.at)))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn prove(&mut self, from: &Place) -> Result<(), Trouble> {
-        for (expected, hasher) in self.hashers.drain(..) {
-            let found = hasher.finish();
-            if found != expected {
-                let kind = expected.algorithm.name();
-                let (found, expected) = (found.hex(), expected.hex());
-                let message = format!("`{}` has the {kind} {found}, and {expected} was expected", from.shown);
-                return Err(Trouble::rejected(message));
-            }
-        }
-        Ok(())
+        assert_eq!(part_of(Path::new("d/a")), Path::new("d/.tessera-part-a"));
     }
 }
