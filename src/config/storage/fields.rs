@@ -29,7 +29,7 @@ fn known(scheme: Scheme) -> &'static [&'static str] {
             "ca",
             "proxy",
         ],
-        Scheme::Gs => &["endpoint", "anonymous", "service_account", "ca", "proxy"],
+        Scheme::Gs => &["endpoint", "anonymous", "service_account", "token", "ca", "proxy"],
         Scheme::Azblob => &["endpoint", "anonymous", "account", "account_key", "sas_token", "ca", "proxy"],
         Scheme::Ftp => &["username", "password", "internal"],
         Scheme::Ftps => &["username", "password", "ca", "internal"],
@@ -114,12 +114,12 @@ fn pairs(rule: &Rule) -> Vec<Wrong> {
         let key = if is_set("account_key") { "account_key" } else { "sas_token" };
         wrong.push((key, "says nothing without `account`".to_owned()));
     }
-    for (key, other) in [("account_key", "sas_token"), ("token", "username")] {
+    for (key, other) in [("account_key", "sas_token"), ("token", "username"), ("token", "service_account")] {
         if is_set(key) && is_set(other) {
             wrong.push((key, format!("contradicts `{other}`; keep one of them")));
         }
     }
-    let credentials = ["access_key_id", "account_key", "sas_token", "service_account"];
+    let credentials = ["access_key_id", "account_key", "sas_token", "service_account", "token"];
     if let Some(other) = credentials.into_iter().find(|key| is_set("anonymous") && is_set(key)) {
         wrong.push(("anonymous", format!("contradicts `{other}`; keep one of them")));
     }

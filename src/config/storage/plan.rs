@@ -133,7 +133,7 @@ fn named(text: &str, rules: &[settings::Rule]) -> Option<String> {
     let works = match prefix.scheme {
         Scheme::Sftp => rule.is_some_and(|rule| rule.known_hosts.is_some()),
         // These do not say whose container it is.
-        Scheme::Azblob if short => rule.is_some_and(|rule| rule.account.is_some()),
+        Scheme::Azblob if short => rule.is_some_and(|rule| rule.account.is_some()) || ambient_account(),
         Scheme::Azblob
         | Scheme::Http
         | Scheme::Https
@@ -146,6 +146,12 @@ fn named(text: &str, rules: &[settings::Rule]) -> Option<String> {
         | Scheme::Drs => true,
     };
     works.then(|| as_start(text))
+}
+
+/// Whether the surroundings say whose those containers are.
+fn ambient_account() -> bool {
+    let names = ["AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"];
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|account| !account.is_empty()))
 }
 
 /// A prefix as the beginning of every URL below it: a caller compares texts, and `s3://b` begins `s3://b2` too.

@@ -64,7 +64,7 @@ pub struct Rule {
     #[allow(missing_docs)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_file: Option<PathBuf>,
-    /// `http`, `webdav`, `drs`: a bearer token.
+    /// `http`, `webdav`, `drs`: a bearer token. `gs`: an access token that somebody else renews.
     #[serde(skip_serializing_if = "Secret::is_empty")]
     pub token: Secret,
     #[allow(missing_docs)]
