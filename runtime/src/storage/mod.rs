@@ -15,22 +15,31 @@
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
-//! - [`source`]: a file on its way out; [`checksum`]: how content is proved;
+//! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file;
+//! - [`s3`], [`azblob`], [`gcs`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
+mod azblob;
 pub mod checksum;
 pub mod client;
 pub mod fetch;
+mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod prefix;
 mod room;
+mod s3;
 pub mod secret;
 pub mod settings;
 pub mod source;
+mod stall;
+#[cfg(test)]
+mod stand_in;
 pub mod storages;
 pub mod store;
 pub mod trouble;

@@ -6,10 +6,15 @@
 //! - [`rig`]: where the servers are, and what opens them.
 //! - [`proxy`]: stands in front of any of those that speak HTTP; counts requests and breaks them on demand. [`proxy_tests`]: that it does.
 //! - [`services`]: that every server is what the others take it for.
+//! - [`conformance`]: what every storage promises; the storages, one by one, after it.
 
 #![allow(clippy::unwrap_used)]
 
+mod azblob;
+mod conformance;
+mod gcs;
 mod proxy;
 mod proxy_tests;
 mod rig;
+mod s3;
 mod services;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::proxy::wire::{Body, Framing, Head, Incoming};
-use crate::proxy::{Fault, Proxy, Rule};
+use crate::proxy::{Break, Fault, Line, Proxy, Rule};
 
 const DIGITS: &str = "0123456789";
 
@@ -252,4 +252,24 @@ async fn trailers_stay_with_a_body_in_pieces() {
     let mut out = Vec::new();
     Framing::Chunked.end(&body.trailers, &mut out).await.unwrap();
     assert_eq!(out, b"0\r\nx-sum: 1\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_line_breaks_as_often_as_it_should() {
+    let (proxy, client) = proxied().await;
+    let line = Line::before(&proxy.url()["http://".len()..]).await;
+    let ask = async || {
+        let url = format!("http://{}/a", line.address());
+        client.get(url).header("connection", "close").send().await?.text().await
+    };
+    assert_eq!(ask().await.unwrap(), DIGITS);
+    for how in [Break::AfterReceived(40), Break::AfterSent(10)] {
+        line.breaks(how, 1);
+        ask().await.unwrap_err();
+        assert_eq!(ask().await.unwrap(), DIGITS, "{how:?}");
+    }
+    line.breaks(Break::SilentAfter(40), 1);
+    timeout(Duration::from_millis(100), ask()).await.unwrap_err();
+    assert_eq!(ask().await.unwrap(), DIGITS);
+    assert_eq!(line.connections(), 7);
 }
