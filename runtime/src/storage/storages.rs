@@ -18,6 +18,7 @@ use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
 use super::webdav::Webdav;
+use super::{azblob, gcs};
 
 /// All storages of one job, or of one command of the command line.
 pub struct Storages {
@@ -51,10 +52,6 @@ pub(super) struct Opening<'a> {
     /// The most specific rule, or an empty one.
     pub(super) rule: Rule,
     pub(super) guard: Guard,
-    /// All settings, for what leads to other storages.
-    pub(super) settings: &'a Storage,
-    /// The value of an `Authorization` header that came with the address.
-    pub(super) authorization: Option<&'a Secret>,
     /// For writing.
     pub(super) patience: Patience,
     pub(super) stalled_after: Duration,
@@ -83,12 +80,30 @@ impl Storages {
         Ok(remote.clone())
     }
 
+    /// Puts a store where another would be opened.
+    #[cfg(test)]
+    pub(crate) fn put(&self, remote: &Remote, store: Arc<dyn Store>) {
+        let id = self.id(remote);
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id, store);
+    }
+
+    fn id(&self, remote: &Remote) -> Id {
+        Id {
+            rule: self.settings.rule(&remote.canonical()).map(|rule| rule.prefix.clone()),
+            scheme: remote.scheme,
+            authority: remote.authority.clone(),
+            login: remote.login.clone(),
+            query: remote.query.clone().filter(|_| remote.scheme == Scheme::Azblob),
+        }
+    }
+
     /// The storage of a place, and the place's key in it. Refuses what lies outside the lists of what may be used.
     pub fn open(&self, remote: &Remote) -> Result<(Arc<dyn Store>, String), Trouble> {
         self.open_with(remote, None)
     }
 
-    /// The same for an address that came with an `Authorization` header. Such a store is the caller's alone.
+    /// The same for an address that came with an `Authorization` header, which HTTP knows. Such a store is the caller's
+    /// alone.
     pub(super) fn open_with(
         &self,
         remote: &Remote,
@@ -98,35 +113,44 @@ impl Storages {
             return Err(Trouble::rejected(refusal));
         }
         let rule = self.settings.rule(&remote.canonical());
-        let id = Id {
-            rule: rule.map(|rule| rule.prefix.clone()),
-            scheme: remote.scheme,
-            authority: remote.authority.clone(),
-            login: remote.login.clone(),
-            query: remote.query.clone().filter(|_| remote.scheme == Scheme::Azblob),
-        };
         let opening = Opening {
             remote,
             rule: rule.cloned().unwrap_or_default(),
             guard: self.guard.clone(),
-            settings: &self.settings,
-            authorization,
             patience: self.patience,
             stalled_after: self.stalled_after,
         };
-        if authorization.is_some() {
-            return Ok((make(&opening)?, key(remote)));
+        if let (Scheme::Http | Scheme::Https, Some(authorization)) = (remote.scheme, authorization) {
+            return Ok((Arc::new(web(&opening)?.authorized(authorization)?), key(remote)));
         }
+        let id = self.id(remote);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let store = match opened.get(&id) {
             Some(store) => Arc::clone(store),
             None => {
-                let store = make(&opening)?;
+                let store = self.make(&opening)?;
                 opened.insert(id, Arc::clone(&store));
                 store
             }
         };
         Ok((store, key(remote)))
+    }
+
+    fn make(&self, opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
+        Ok(match opening.remote.scheme {
+            Scheme::Http | Scheme::Https => Arc::new(web(opening)?),
+            Scheme::S3 => Arc::new(Bucket::open(opening)?),
+            Scheme::Gs => Arc::new(gcs::Bucket::open(opening)?),
+            Scheme::Azblob => Arc::new(azblob::Container::open(opening)?),
+            Scheme::Ftp | Scheme::Ftps => Arc::new(Ftp::new(opening)?),
+            Scheme::Sftp => Arc::new(Sftp::new(opening)?),
+            Scheme::Webdav | Scheme::Webdavs => Arc::new(Webdav::new(opening)?),
+            Scheme::Drs => {
+                // Others of their own: what is opened here is not to hold what opened it.
+                let places = Self::new(&self.settings, self.patience).stalled_after(self.stalled_after);
+                Arc::new(Drs::new(opening, places)?)
+            }
+        })
     }
 }
 
@@ -138,31 +162,10 @@ fn key(remote: &Remote) -> String {
     }
 }
 
-fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
-    let remote = opening.remote;
-    match remote.scheme {
-        Scheme::Http | Scheme::Https => {
-            let base = format!("{}://{}", remote.scheme.name(), remote.authority);
-            let (login, rule) = (remote.login.clone(), opening.rule.clone());
-            let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
-            let web = match opening.authorization {
-                Some(authorization) => web.authorized(authorization)?,
-                None => web,
-            };
-            Ok(Arc::new(web))
-        }
-        Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
-        Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
-        Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
-        Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
-        Scheme::Drs => {
-            let places = Storages::new(opening.settings, opening.patience).stalled_after(opening.stalled_after);
-            Ok(Arc::new(Drs::new(opening, places)?))
-        }
-        Scheme::Gs | Scheme::Azblob => {
-            Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name())))
-        }
-    }
+fn web(opening: &Opening<'_>) -> Result<Web, Trouble> {
+    let (remote, rule) = (opening.remote, opening.rule.clone());
+    let base = format!("{}://{}", remote.scheme.name(), remote.authority);
+    Web::new(base, remote.login.clone(), rule, &opening.guard, opening.stalled_after, opening.patience)
 }
 
 /// The hosts that an operator has named.

@@ -16,6 +16,7 @@ use super::location::{Login, redacted};
 use super::secret::Secret;
 use super::settings::Rule;
 use super::source::Source;
+use super::stall::{NEVER, Pulse, with_body};
 use super::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use super::trouble::{Patience, Trouble, Why};
 
@@ -25,6 +26,8 @@ pub(super) struct Web {
     guard: Guard,
     pub(super) fetching: Client,
     pub(super) delivering: Client,
+    uploading: Client,
+    stalled_after: Duration,
     login: Option<Login>,
     rule: Rule,
     /// The value of the `Authorization` header, instead of login and rule.
@@ -49,15 +52,12 @@ impl Web {
         patience: Patience,
     ) -> Result<Self, Trouble> {
         let url = url(&base)?;
-        guard.allows(&url)?;
-        let exempt = match (url.host_str(), url.port_or_known_default()) {
-            (Some(host), Some(port)) => guard.is_exempt(host, port),
-            _ => false,
-        };
-        let guard = if exempt { guard.clone() } else { guard.strict() };
+        let guard = guard.for_host_of(&url)?;
         Ok(Self {
             fetching: guarded(&rule, &guard, Redirects::Follow, stalled_after)?,
             delivering: guarded(&rule, &guard, Redirects::Refuse, stalled_after)?,
+            uploading: guarded(&rule, &guard, Redirects::Refuse, NEVER)?,
+            stalled_after,
             base,
             guard,
             login,
@@ -102,10 +102,17 @@ impl Web {
         }
     }
 
+    /// Sends a file, and answers with the answer. Only standing still ends it, however long the whole takes.
+    pub(super) async fn send(&self, url: Url, source: &Source, what: &str) -> Result<Response, Trouble> {
+        let pulse = Pulse::default();
+        let request = self.request(&self.uploading, Method::PUT, url).header(CONTENT_LENGTH, source.size());
+        let request = request.body(pulse.body(source, 0, source.size()));
+        let response = pulse.watch(what, self.stalled_after, request.send()).await?;
+        with_body(response, what, self.stalled_after).await
+    }
+
     async fn put(&self, url: &Url, source: &Source) -> Result<(), Trouble> {
-        let request = self.request(&self.delivering, Method::PUT, url.clone());
-        let request = request.header(CONTENT_LENGTH, source.size()).body(source.body(0, source.size()));
-        let response = request.send().await.map_err(|error| broken("cannot deliver", error))?;
+        let response = self.send(url.clone(), source, "cannot deliver").await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             _ => Err(refused("cannot deliver", response).await),

@@ -35,7 +35,7 @@ async fn conforms(base: &str, ftp: &Ftp, ca: Option<String>) {
         strangers: Some(storages(wrong)),
         nowhere: None,
         secrets: vec![ftp.password.clone(), "not-the-password".to_owned()],
-        features: Features { directories: true, slashes: false, many: 100 },
+        features: Features { directories: true, slashes: false, backslashes: true, many: 100 },
     })
     .await;
 }

@@ -10,9 +10,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod azblob;
 mod conformance;
 mod drs;
 mod ftp;
+mod gcs;
 mod proxy;
 mod proxy_tests;
 mod rig;

@@ -36,7 +36,7 @@ async fn sftp_is_a_storage() {
         strangers: Some(storages(wrong)),
         nowhere: None,
         secrets: vec![fs::read_to_string(&sftp.private_key).unwrap(), "not-the-password".to_owned()],
-        features: Features { directories: true, slashes: false, many: 100 },
+        features: Features { directories: true, slashes: false, backslashes: true, many: 100 },
     })
     .await;
 }

@@ -34,7 +34,7 @@ async fn conforms(base: &str, dav: &WebDav, ca: Option<String>) {
         strangers: Some(storages(wrong)),
         nowhere: None,
         secrets: vec![dav.password.clone(), "not-the-password".to_owned()],
-        features: Features { directories: true, slashes: false, many: 100 },
+        features: Features { directories: true, slashes: false, backslashes: true, many: 100 },
     })
     .await;
 }

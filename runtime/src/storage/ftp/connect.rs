@@ -63,10 +63,8 @@ impl Door {
             }
             (None, _) => ("anonymous".to_owned(), Secret::new("anonymous@")),
         };
-        let roots = match remote.scheme {
-            Scheme::Ftps => Some(Arc::new(roots(&opening.rule)?)),
-            _ => None,
-        };
+        let encrypted = remote.scheme == Scheme::Ftps;
+        let roots = if encrypted { Some(Arc::new(roots(&opening.rule)?)) } else { None };
         let (guard, stalled_after) = (opening.guard.clone(), opening.stalled_after);
         Ok(Self { base, host, port, guard, roots, user, password, stalled_after })
     }

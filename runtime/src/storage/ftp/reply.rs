@@ -37,7 +37,7 @@ impl Failed {
 
     /// The server does not know the command, or not like this.
     pub(super) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Refused { code: 500 | 501 | 502 | 503 | 504, .. })
+        matches!(self, Self::Refused { code: 500..=504, .. })
     }
 
     /// Nothing is there, or it may not be seen.
@@ -85,10 +85,8 @@ impl From<FtpError> for Failed {
             FtpError::UnexpectedResponse(reply) => {
                 let text = String::from_utf8_lossy(&reply.body);
                 // The library knows not all codes.
-                let code = match reply.status {
-                    Status::Unknown => text.get(..3).and_then(|code| code.parse().ok()).unwrap_or(500),
-                    known => known.code(),
-                };
+                let written = || text.get(..3).and_then(|code| code.parse().ok()).unwrap_or(500);
+                let code = if reply.status == Status::Unknown { written() } else { reply.status.code() };
                 let words = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-' || c == ' ');
                 let words = words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
                 Self::Refused { code, words }

@@ -136,11 +136,10 @@ impl Session {
             names.extend(u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes());
             names.extend(name.as_bytes());
         }
-        match self.sftp.extended("posix-rename@openssh.com", names).await? {
-            Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
-            Packet::Status(status) => Err(Error::Status(status)),
-            _ => Err(Error::UnexpectedPacket),
-        }
+        let Packet::Status(status) = self.sftp.extended("posix-rename@openssh.com", names).await? else {
+            return Err(Error::UnexpectedPacket);
+        };
+        if status.status_code == StatusCode::Ok { Ok(()) } else { Err(Error::Status(status)) }
     }
 }
 
