@@ -152,11 +152,13 @@ def rule_11_3_and_12_1_two_executors_over_a_shared_volume(story):
 def rule_4_10_and_4_11_content_longer_than_an_argument(story):
     # One argument or variable ends at 128 KiB on Linux.
     content = "0123456789abcde\n" * 20_000
-    task = story.run(
-        "COMPLETE",
-        sh("wc -c < /in/long; tr '\\0' '\\n' < /proc/1/environ | grep -c abcde; tr -d '\\0' < /proc/1/cmdline | grep -c 6789abcde; true"),
-        inputs=[dict(content=content, path="/in/long")],
-    )
+    script = """
+        wc -c < /in/long
+        tr '\\0' '\\n' < /proc/1/environ | grep -c 9abcde
+        tr '\\0' '\\n' < /proc/1/cmdline | grep -c 9abcde
+        true
+    """
+    task = story.run("COMPLETE", sh(script), inputs=[dict(content=content, path="/in/long")])
     equal(outs(task), ["%d\n0\n0\n" % len(content)], task)
 
 

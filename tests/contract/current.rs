@@ -61,7 +61,10 @@ fn every_rule_has_a_test_or_a_reason() {
         if !rules.sections.contains_key(&number.section) {
             wrong.push(format!("rule {number} is in a section that rules.toml gives no title"));
         }
-        let sentences = [Some(&rule.sentence), rule.gap.as_ref()];
+        if rule.gap.is_some() && rule.partly.is_some() {
+            wrong.push(format!("rule {number} is either a `gap` or shown `partly`"));
+        }
+        let sentences = [Some(&rule.sentence), rule.gap.as_ref(), rule.partly.as_ref()];
         if sentences.into_iter().flatten().any(|text| text.trim().is_empty() || text.contains(['|', '\n'])) {
             wrong.push(format!("rule {number}: a sentence fits into one cell of a table"));
         }

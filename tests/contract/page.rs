@@ -38,17 +38,24 @@ pub(crate) fn page(rules: &Rules, tests: &[Test], mutations: &[Mutation]) -> Str
             let _ = writeln!(page, "| {number} | {} | {tests} | {seen} |", rule.sentence);
         }
     }
-    page.push_str("\n## Gaps\n\n");
-    let gaps: Vec<_> = rules.rules.iter().filter_map(|(number, rule)| Some((number, rule.gap.as_ref()?))).collect();
-    if gaps.is_empty() {
-        page.push_str("None: every rule has a test.\n");
-    } else {
-        page.push_str("Rules that no test shows, and why.\n\n| rule | why |\n|---|---|\n");
-        gaps.iter().for_each(|(number, why)| {
-            let _ = writeln!(page, "| {number} | {why} |");
-        });
-    }
+    page.push_str("\n## Gaps\n");
+    list(&mut page, "Rules that no test shows, and why.", rules, |rule| rule.gap.as_ref());
+    list(&mut page, "What the tests of a rule do not show of it.", rules, |rule| rule.partly.as_ref());
     page
+}
+
+/// A table of the rules that have something to confess.
+fn list(page: &mut String, title: &str, rules: &Rules, said: fn(&Rule) -> Option<&String>) {
+    let lines: Vec<_> = rules.rules.iter().filter_map(|(number, rule)| Some((number, said(rule)?))).collect();
+    let _ = writeln!(page, "\n{title}\n");
+    if lines.is_empty() {
+        page.push_str("None.\n");
+        return;
+    }
+    page.push_str("| rule | what is missing |\n|---|---|\n");
+    for (number, said) in lines {
+        let _ = writeln!(page, "| {number} | {said} |");
+    }
 }
 
 fn in_section(rules: &Rules, section: u32) -> impl Iterator<Item = (Number, &Rule)> {

@@ -47,6 +47,8 @@ pub(crate) struct Rule {
     pub(crate) sentence: String,
     /// Why no test shows it.
     pub(crate) gap: Option<String>,
+    /// What its tests do not show of it.
+    pub(crate) partly: Option<String>,
 }
 
 #[derive(Deserialize)]

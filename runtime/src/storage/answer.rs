@@ -126,7 +126,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Duration::try_from(until).ok()
 }
 
-fn date(value: &HeaderValue) -> Option<Timestamp> {
+pub(super) fn date(value: &HeaderValue) -> Option<Timestamp> {
     let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
     parser.parse_timestamp(value.to_str().ok()?).ok()
 }

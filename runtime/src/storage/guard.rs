@@ -36,6 +36,16 @@ impl Guard {
         Self { exempt: Arc::default(), proxies: Arc::clone(&self.proxies) }
     }
 
+    /// The guard for a client that talks to this URL's host and to no other.
+    pub(super) fn for_host_of(&self, url: &Url) -> Result<Self, Trouble> {
+        self.allows(url)?;
+        let exempt = match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) => self.is_exempt(host, port),
+            _ => false,
+        };
+        Ok(if exempt { self.clone() } else { self.strict() })
+    }
+
     /// Whether a host is an exception at this port.
     pub fn is_exempt(&self, host: &str, port: u16) -> bool {
         self.exempt.contains(&(host.to_ascii_lowercase(), port))

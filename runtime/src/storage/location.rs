@@ -35,7 +35,8 @@ pub struct Remote {
     /// The protocol.
     pub scheme: Scheme,
     /// The bucket (`s3`, `gs`), the container (`az`, `azure`), account and container (`azureblob`, `https` addresses of
-    /// Azure Blob: `account/container`), or the host with its port.
+    /// Azure Blob: `account/container`), or the host with its port. An account of another cloud than Azure's public one
+    /// is its whole host: it is not the account of the same name.
     pub authority: String,
     /// The name in the storage. For `http` and `https` the path as it was written, percent signs and leading slash
     /// included; elsewhere raw, and for hosts without the slash that follows the host's name.
@@ -84,6 +85,17 @@ pub enum Scheme {
     /// `drs://host/id`: resolved to one of the others.
     Drs,
 }
+
+/// Where the accounts of Azure's public cloud are.
+pub(super) const AZBLOB_PUBLIC: &str = "blob.core.windows.net";
+const AZBLOB_ZONED: &str = "blob.storage.azure.net";
+const AZBLOB_HOSTS: [&str; 5] = [
+    AZBLOB_PUBLIC,
+    "blob.core.chinacloudapi.cn",
+    "blob.core.usgovcloudapi.net",
+    "blob.core.cloudapi.de",
+    AZBLOB_ZONED,
+];
 
 /// What is encoded in a path that becomes part of a URL.
 const IN_PATH: &AsciiSet =
@@ -197,7 +209,7 @@ fn web(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Result
     let authority = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     if is_azblob(host) {
         let path = percent_decode_str(parsed.path().trim_start_matches('/')).decode_utf8_lossy().into_owned();
-        let account = host.split('.').next().unwrap_or_default();
+        let account = host.strip_suffix(AZBLOB_PUBLIC).and_then(|name| name.strip_suffix('.')).unwrap_or(host);
         let (container, key) = path.split_once('/').unwrap_or((&path, ""));
         if !container.is_empty() {
             let authority = format!("{account}/{container}");
@@ -213,8 +225,17 @@ fn web(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Result
 }
 
 /// Whether a host is an account of Azure Blob, in any of its clouds.
-fn is_azblob(host: &str) -> bool {
-    host.split_once('.').is_some_and(|(_, rest)| rest.starts_with("blob.core.") || rest.starts_with("blob.storage."))
+pub(super) fn is_azblob(host: &str) -> bool {
+    // An account with a zone in its host: `account.z01.blob.storage.azure.net`.
+    let zoned = |name: &str| name.split_once('.').is_some_and(|(name, zone)| is_label(name) && is_label(zone));
+    AZBLOB_HOSTS.iter().any(|home| {
+        let name = host.strip_suffix(home).and_then(|name| name.strip_suffix('.'));
+        name.is_some_and(|name| is_label(name) || *home == AZBLOB_ZONED && zoned(name))
+    })
+}
+
+fn is_label(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 impl Scheme {
@@ -432,6 +453,21 @@ mod tests {
             ("az://container/k", Scheme::Azblob, "container", "k", None),
             ("azureblob://account/container/d/k", Scheme::Azblob, "account/container", "d/k", None),
             ("https://acc.blob.core.windows.net/c/d%20e?sig=x", Scheme::Azblob, "acc/c", "d e", Some("sig=x")),
+            (
+                "https://acc.blob.core.chinacloudapi.cn/c/d",
+                Scheme::Azblob,
+                "acc.blob.core.chinacloudapi.cn/c",
+                "d",
+                None,
+            ),
+            (
+                "https://acc.z01.blob.storage.azure.net/c/d",
+                Scheme::Azblob,
+                "acc.z01.blob.storage.azure.net/c",
+                "d",
+                None,
+            ),
+            ("https://acc.blob.core.evil.org/c/d", Scheme::Https, "acc.blob.core.evil.org", "/c/d", None),
             ("https://Host:8443/a%20b?c=d#e", Scheme::Https, "host:8443", "/a%20b", Some("c=d")),
             ("http://host", Scheme::Http, "host", "/", None),
             ("ftp://user:p%40ss@Host:21/a%20b", Scheme::Ftp, "host:21", "a b", None),

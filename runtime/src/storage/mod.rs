@@ -17,16 +17,20 @@
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file;
-//! - [`s3`]: one protocol a room or a file;
+//! - [`s3`], [`azblob`], [`gcs`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
+mod azblob;
 pub mod checksum;
 pub mod client;
 pub mod fetch;
+mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod prefix;
 mod room;
 mod s3;
@@ -34,6 +38,8 @@ pub mod secret;
 pub mod settings;
 pub mod source;
 mod stall;
+#[cfg(test)]
+mod stand_in;
 pub mod storages;
 pub mod store;
 pub mod trouble;

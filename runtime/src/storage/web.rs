@@ -46,12 +46,7 @@ impl Web {
         patience: Patience,
     ) -> Result<Self, Trouble> {
         let url = url(&base)?;
-        guard.allows(&url)?;
-        let exempt = match (url.host_str(), url.port_or_known_default()) {
-            (Some(host), Some(port)) => guard.is_exempt(host, port),
-            _ => false,
-        };
-        let guard = if exempt { guard.clone() } else { guard.strict() };
+        let guard = guard.for_host_of(&url)?;
         Ok(Self {
             fetching: guarded(&rule, &guard, Redirects::Follow, stalled_after)?,
             delivering: guarded(&rule, &guard, Redirects::Refuse, stalled_after)?,

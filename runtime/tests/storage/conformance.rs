@@ -44,6 +44,8 @@ pub(crate) struct Features {
     pub(crate) directories: bool,
     /// Names may begin with a slash or hold two in a row.
     pub(crate) slashes: bool,
+    /// Names may hold a backslash; otherwise they are refused, not changed.
+    pub(crate) backslashes: bool,
     /// Files to list: enough for two pages.
     pub(crate) many: usize,
 }
@@ -316,7 +318,6 @@ async fn odd_names_are_just_names(ground: &Ground) {
         "e\u{301}",
         "!$&'()*,;:=@[]^{}|~`<>",
         "quote\"",
-        "back\\slash",
         ".hidden",
         "..also",
         "a..b",
@@ -325,6 +326,12 @@ async fn odd_names_are_just_names(ground: &Ground) {
     ];
     if ground.features.slashes {
         names.extend(["/leading", "two//slashes"]);
+    }
+    if ground.features.backslashes {
+        names.push("back\\slash");
+    } else {
+        let trouble = ground.place("odd/back\\slash").try_put(b"").await.unwrap_err();
+        assert_eq!(trouble.class, FaultClass::Rejected, "{}", trouble.message);
     }
     for name in &names {
         ground.place(&format!("odd/{name}")).put(name.as_bytes()).await;

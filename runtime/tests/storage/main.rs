@@ -10,7 +10,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod azblob;
 mod conformance;
+mod gcs;
 mod proxy;
 mod proxy_tests;
 mod rig;

@@ -77,7 +77,7 @@ async fn s3_is_a_storage() {
         nowhere: Some("s3://there-is-no-such-bucket/x".to_owned()),
         secrets: vec![s3.secret_access_key.clone(), "not-the-secret".to_owned(), "Signature=".to_owned()],
         // Its keys are paths of a file system.
-        features: Features { directories: false, slashes: false, many: 1500 },
+        features: Features { directories: false, slashes: false, backslashes: true, many: 1500 },
     })
     .await;
 }

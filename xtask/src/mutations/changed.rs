@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{program, succeeds};
+use crate::command::{program, said};
 
 pub(crate) struct Changed {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub(crate) struct Changed {
 impl Changed {
     /// Changes it, unless somebody else has: their work would be mistaken for what is to be put back.
     pub(crate) fn new(house: &Path, file: &str, change: impl FnOnce(&str) -> Result<String, String>) -> Result<Self> {
-        if !succeeds(&mut program(&["git", "diff", "--quiet", "HEAD", "--", file])) {
+        if !said(&mut program(&["git", "status", "--porcelain", "--", file]))?.is_empty() {
             bail!("{file} differs from the last commit; commit or take back what was changed there first");
         }
         let path = house.join(file);
