@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{STALLED_AFTER, host_and_port};
+use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
 use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
+use super::sftp::Sftp;
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
+use super::webdav::Webdav;
 use super::{azblob, gcs};
 
 /// All storages of one job, or of one command of the command line.
@@ -139,12 +142,12 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
         Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
         Scheme::Gs => Ok(Arc::new(gcs::Bucket::open(opening)?)),
         Scheme::Azblob => Ok(Arc::new(azblob::Container::open(opening)?)),
-        Scheme::Ftp
-        | Scheme::Ftps
-        | Scheme::Sftp
-        | Scheme::Webdav
-        | Scheme::Webdavs
-        | Scheme::Drs => Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name()))),
+        Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
+        Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
+        Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
+        Scheme::Drs => {
+            Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name())))
+        }
     }
 }
 
