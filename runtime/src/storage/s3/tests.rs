@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt;
 
-use super::stand_in::{Answer, Came, StandIn};
+use super::stand_in::{bucket, bucket_for, error, region, said, service};
 use crate::report::FaultClass;
 use crate::storage::checksum::Algorithm;
 use crate::storage::settings::Rule;
 use crate::storage::source::Source;
+use crate::storage::stand_in::{Answer, Asked, StandIn};
 use crate::storage::store::{Span, Store, Tag};
 use crate::storage::trouble::Why;
 
@@ -30,17 +31,13 @@ const LARGE: u64 = 1700;
 #[tokio::test]
 async fn the_region_is_learnt_once() {
     for sends in ["header", "body"] {
-        let server = StandIn::start(move |came, _| match (came.region(), sends) {
-            (Some("eu-west-3"), _) => Answer::new(200, &[("etag", "\"e\"")], "hello"),
-            (_, "header") => Answer::new(301, &[("x-amz-bucket-region", "eu-west-3")], ""),
-            _ => Answer::new(
-                400,
-                &[],
-                "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>",
-            ),
+        let server = service(move |came, _| match (region(came), sends) {
+            (Some("eu-west-3"), _) => said(200, &[("etag", "\"e\"")], "hello"),
+            (_, "header") => said(301, &[("x-amz-bucket-region", "eu-west-3")], ""),
+            _ => said(400, &[], "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>"),
         })
         .await;
-        let bucket = server.bucket();
+        let bucket = bucket(&server);
         for _ in 0..2 {
             let reading = bucket.read("k", Span::WHOLE, None).await.unwrap();
             let pieces: Vec<_> = reading.body.try_collect().await.unwrap();
@@ -52,13 +49,13 @@ async fn the_region_is_learnt_once() {
 
 #[tokio::test]
 async fn a_region_that_leads_in_circles_is_an_error() {
-    let server = StandIn::start(|came, before| {
+    let server = service(|came, before| {
         let region = format!("r{before}");
         assert!(came.method == "GET");
-        Answer::new(301, &[("x-amz-bucket-region", &region), ("location", "http://169.254.169.254/")], "")
+        said(301, &[("x-amz-bucket-region", &region), ("location", "http://169.254.169.254/")], "")
     })
     .await;
-    let trouble = server.bucket().read("k", Span::WHOLE, None).await.unwrap_err();
+    let trouble = bucket(&server).read("k", Span::WHOLE, None).await.unwrap_err();
     assert_eq!(trouble.class, FaultClass::Rejected);
     assert!(trouble.message.starts_with("cannot fetch `s3://b/k`: the server answered 301"), "{}", trouble.message);
     assert_eq!(server.lines().len(), 2);
@@ -66,28 +63,28 @@ async fn a_region_that_leads_in_circles_is_an_error() {
 
 #[tokio::test]
 async fn what_is_sent_is_signed_or_says_why_not() {
-    let server = StandIn::start(|_, _| Answer::error(403, "AccessDenied")).await;
-    let configured = server.bucket().read("k", Span::WHOLE, None).await.unwrap_err();
-    let anonymous = server.bucket_for(Rule { anonymous: true, ..Rule::default() });
+    let server = service(|_, _| error(403, "AccessDenied")).await;
+    let configured = bucket(&server).read("k", Span::WHOLE, None).await.unwrap_err();
+    let anonymous = bucket_for(&server, Rule { anonymous: true, ..Rule::default() });
     let unsigned = anonymous.read("k", Span::WHOLE, None).await.unwrap_err();
     for trouble in [&configured, &unsigned] {
         assert_eq!(trouble.class, FaultClass::Misconfigured);
         assert!(trouble.message.contains("(AccessDenied: As told)"), "{}", trouble.message);
     }
     assert!(!configured.message.contains("not signed") && unsigned.message.contains("not signed"));
-    let came = server.came.lock().unwrap();
+    let came = server.asked();
     assert!(came[0].headers["authorization"].starts_with("AWS4-HMAC-SHA256 Credential=AKID/"));
     assert!(!came[1].headers.contains_key("authorization"));
 }
 
 #[tokio::test]
 async fn an_empty_object_has_no_range() {
-    let server = StandIn::start(|came, _| match came.headers.get("range") {
-        Some(_) => Answer::error(416, "InvalidRange"),
-        None => Answer::new(200, &[("etag", "\"e\"")], ""),
+    let server = service(|came, _| match came.headers.get("range") {
+        Some(_) => error(416, "InvalidRange"),
+        None => said(200, &[("etag", "\"e\"")], ""),
     })
     .await;
-    let bucket = server.bucket();
+    let bucket = bucket(&server);
     let reading = bucket.read("k", Span { from: 0, length: Some(9) }, None).await.unwrap();
     assert_eq!((reading.from, reading.object.size, reading.object.tag), (0, Some(0), Some(Tag("\"e\"".to_owned()))));
     let trouble = bucket.read("k", Span { from: 5, length: None }, None).await.unwrap_err();
@@ -96,15 +93,15 @@ async fn an_empty_object_has_no_range() {
 
 #[tokio::test]
 async fn versions_and_checksums() {
-    let server = StandIn::start(|came, _| {
+    let server = service(|came, _| {
         assert_eq!(came.headers["x-amz-checksum-mode"], "ENABLED");
         match came.headers.get("if-match").map(String::as_str) {
-            Some("\"old\"") => Answer::error(412, "PreconditionFailed"),
-            _ => Answer::new(200, &[("etag", "\"new\""), ("x-amz-checksum-crc32c", "AAAAAA==")], ""),
+            Some("\"old\"") => error(412, "PreconditionFailed"),
+            _ => said(200, &[("etag", "\"new\""), ("x-amz-checksum-crc32c", "AAAAAA==")], ""),
         }
     })
     .await;
-    let bucket = server.bucket();
+    let bucket = bucket(&server);
     // One service refuses, another does not know the condition.
     for tag in ["\"old\"", "\"other\""] {
         let trouble = bucket.read("k", Span::WHOLE, Some(&Tag(tag.to_owned()))).await.unwrap_err();
@@ -117,7 +114,7 @@ async fn versions_and_checksums() {
 
 #[tokio::test]
 async fn a_hundred_thousand_keys_come_page_by_page() {
-    let server = StandIn::start(|came, _| {
+    let server = service(|came, _| {
         let token = came.target.split('&').find_map(|part| part.strip_prefix("continuation-token=t"));
         let from: usize = token.map_or(0, |token| token.parse().unwrap());
         let mut text = "<ListBucketResult><EncodingType>url</EncodingType>".to_owned();
@@ -128,10 +125,10 @@ async fn a_hundred_thousand_keys_come_page_by_page() {
         if next < 100_000 {
             text += &format!("<IsTruncated>true</IsTruncated><NextContinuationToken>t{next}</NextContinuationToken>");
         }
-        Answer::new(200, &[], &(text + "</ListBucketResult>"))
+        said(200, &[], &(text + "</ListBucketResult>"))
     })
     .await;
-    let bucket = server.bucket();
+    let bucket = bucket(&server);
     let (mut seen, mut next) = (0, None);
     loop {
         let page = bucket.list("d", next.as_deref()).await.unwrap();
@@ -150,61 +147,64 @@ async fn a_hundred_thousand_keys_come_page_by_page() {
 
 #[tokio::test]
 async fn a_busy_service_is_asked_again() {
-    let server = StandIn::start(|_, before| match before {
-        0 => Answer::error(503, "SlowDown"),
-        1 => None,
-        2 => Answer::error(400, "BadDigest"),
-        _ => Answer::new(200, &[], ""),
+    let server = service(|_, before| match before {
+        0 => error(503, "SlowDown"),
+        1 => Answer::Cut,
+        2 => error(400, "BadDigest"),
+        _ => said(200, &[], ""),
     })
     .await;
-    server.bucket().write("k", &source(3)).await.unwrap();
+    bucket(&server).write("k", &source(3)).await.unwrap();
     let sum = source(3).checksum(Algorithm::Crc32c, 0, 3).await.unwrap().base64();
-    let came = server.came.lock().unwrap();
+    let came = server.asked();
     assert_eq!(came.len(), 4);
     assert!(came.iter().all(|came| came.body == [0; 3] && came.headers["x-amz-checksum-crc32c"] == sum));
 }
 
 #[tokio::test]
 async fn a_service_that_knows_no_checksums_gets_none() {
-    let server = StandIn::start(|came, _| match came.headers.contains_key("x-amz-checksum-crc32c") {
-        true => Answer::error(501, "NotImplemented"),
-        false => Answer::new(200, &[], ""),
+    let server = service(|came, _| match came.headers.contains_key("x-amz-checksum-crc32c") {
+        true => error(501, "NotImplemented"),
+        false => said(200, &[], ""),
     })
     .await;
-    let bucket = server.bucket();
+    let bucket = bucket(&server);
     for key in ["first", "second"] {
         bucket.write(key, &source(3)).await.unwrap();
     }
     assert_eq!(server.lines(), ["PUT /b/first", "PUT /b/first", "PUT /b/second"]);
-    // What is refused for another reason says so, and nothing is given up.
-    let server = StandIn::start(|_, _| Answer::error(400, "InvalidArgument")).await;
-    let bucket = server.bucket();
+}
+
+#[tokio::test]
+async fn what_is_refused_for_another_reason_changes_nothing() {
+    let server = service(|_, _| error(400, "InvalidArgument")).await;
+    let bucket = bucket(&server);
     assert_eq!(bucket.write("k", &source(3)).await.unwrap_err().class, FaultClass::Rejected);
     assert!(bucket.gives_sums());
 }
 
-/// An upload in parts, where nothing is special but what `special` says; its inner `None` hangs up.
-fn upload(came: &Came, special: impl Fn(&str) -> Option<Option<Answer>>) -> Option<Answer> {
-    let line = came.line();
+/// An upload in parts, where nothing is special but what `special` says.
+fn upload(came: &Asked, special: impl Fn(&str) -> Option<Answer>) -> Answer {
+    let line = format!("{} {}", came.method, came.target);
     if let Some(answer) = special(&line) {
         return answer;
     }
     match line.as_str() {
         "POST /b/k?uploads=" => {
             let echo = [("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT")];
-            Answer::new(200, &echo, UPLOADED)
+            said(200, &echo, UPLOADED)
         }
-        "POST /b/k?uploadId=u1" => Answer::new(200, &[], COMPLETED),
-        "DELETE /b/k?uploadId=u1" => Answer::new(204, &[], ""),
-        _ => Answer::new(200, &[("etag", "\"part\"")], ""),
+        "POST /b/k?uploadId=u1" => said(200, &[], COMPLETED),
+        "DELETE /b/k?uploadId=u1" => said(204, &[], ""),
+        _ => said(200, &[("etag", "\"part\"")], ""),
     }
 }
 
 #[tokio::test]
 async fn parts_carry_checksums_and_so_does_the_whole() {
-    let server = StandIn::start(|came, _| upload(came, |_| None)).await;
-    server.bucket().write("k", &source(LARGE)).await.unwrap();
-    let mut came = server.came.lock().unwrap().clone();
+    let server = service(|came, _| upload(came, |_| None)).await;
+    bucket(&server).write("k", &source(LARGE)).await.unwrap();
+    let mut came = server.asked();
     came.sort_by_key(|came| came.target.clone());
     let parts: Vec<_> = came[..2].iter().map(|came| (came.target.as_str(), came.body.len() as u64)).collect();
     assert_eq!(parts, [("/b/k?partNumber=1&uploadId=u1", 1000), ("/b/k?partNumber=2&uploadId=u1", 700)]);
@@ -217,11 +217,11 @@ async fn parts_carry_checksums_and_so_does_the_whole() {
 
 #[tokio::test]
 async fn one_part_is_tried_again_and_not_the_others() {
-    let server = StandIn::start(|came, before| {
-        upload(came, |line| (line.contains("partNumber=2&") && before < 4).then(|| Answer::error(500, "InternalError")))
+    let server = service(|came, before| {
+        upload(came, |line| (line.contains("partNumber=2&") && before < 4).then(|| error(500, "InternalError")))
     })
     .await;
-    server.bucket().write("k", &source(LARGE)).await.unwrap();
+    bucket(&server).write("k", &source(LARGE)).await.unwrap();
     let lines = server.lines();
     assert_eq!(lines.iter().filter(|line| line.contains("partNumber=1&")).count(), 1, "{lines:?}");
     assert!(lines.iter().filter(|line| line.contains("partNumber=2&")).count() > 1, "{lines:?}");
@@ -229,11 +229,10 @@ async fn one_part_is_tried_again_and_not_the_others() {
 
 #[tokio::test]
 async fn what_fails_leaves_no_parts() {
-    let server = StandIn::start(|came, _| {
-        upload(came, |line| line.contains("partNumber=2&").then(|| Answer::error(403, "AccessDenied")))
-    })
-    .await;
-    let trouble = server.bucket().write("k", &source(LARGE)).await.unwrap_err();
+    let server =
+        service(|came, _| upload(came, |line| line.contains("partNumber=2&").then(|| error(403, "AccessDenied"))))
+            .await;
+    let trouble = bucket(&server).write("k", &source(LARGE)).await.unwrap_err();
     assert_eq!(trouble.class, FaultClass::Misconfigured);
     let lines = server.lines();
     assert_eq!(lines.last().unwrap(), "DELETE /b/k?uploadId=u1");
@@ -243,12 +242,12 @@ async fn what_fails_leaves_no_parts() {
 #[tokio::test]
 async fn a_success_that_is_none_is_no_success() {
     let late = |code: &'static str| async move {
-        let server = StandIn::start(move |came, _| {
+        let server = service(move |came, _| {
             let body = format!("\n  \n<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code></Error>");
-            upload(came, |line| (line == "POST /b/k?uploadId=u1").then(|| Answer::new(200, &[], &body)))
+            upload(came, |line| (line == "POST /b/k?uploadId=u1").then(|| said(200, &[], &body)))
         })
         .await;
-        let trouble = server.bucket().write("k", &source(LARGE)).await.unwrap_err();
+        let trouble = bucket(&server).write("k", &source(LARGE)).await.unwrap_err();
         let asked = server.lines().iter().filter(|line| *line == "POST /b/k?uploadId=u1").count();
         (trouble.class, asked, server.lines().pop().unwrap())
     };
@@ -270,22 +269,22 @@ async fn a_lost_last_answer_is_asked_for_at_the_object() {
     ] {
         let (size, sum, tag) = (size.clone(), sum.map(str::to_owned), tag.to_owned());
         let completing = AtomicUsize::new(0);
-        let server = StandIn::start(move |came, _| {
+        let server = service(move |came, _| {
             upload(came, |line| match line {
                 "POST /b/k?uploadId=u1" => match completing.fetch_add(1, Ordering::Relaxed) {
-                    0 => Some(None),
-                    _ => Some(Answer::error(404, "NoSuchUpload")),
+                    0 => Some(Answer::Cut),
+                    _ => Some(error(404, "NoSuchUpload")),
                 },
                 "HEAD /b/k" => {
                     let mut headers = vec![("content-length", size.as_str()), ("etag", tag.as_str())];
                     headers.extend(sum.as_deref().map(|sum| ("x-amz-checksum-crc32c", sum)));
-                    Some(Answer::new(200, &headers, ""))
+                    Some(said(200, &headers, ""))
                 }
                 _ => None,
             })
         })
         .await;
-        let done = server.bucket().write("k", &source(LARGE)).await;
+        let done = bucket(&server).write("k", &source(LARGE)).await;
         assert_eq!(done.is_ok(), is_there, "{done:?}");
         let begun = server.lines().iter().filter(|line| *line == "POST /b/k?uploads=").count();
         assert_eq!(begun, if is_there { 1 } else { 3 });
@@ -294,8 +293,8 @@ async fn a_lost_last_answer_is_asked_for_at_the_object() {
 
 #[tokio::test]
 async fn directories_are_no_objects() {
-    let server = StandIn::start(|_, _| Answer::new(200, &[("etag", "\"e\"")], "")).await;
-    let bucket = server.bucket();
+    let server = service(|_, _| said(200, &[("etag", "\"e\"")], "")).await;
+    let bucket = bucket(&server);
     assert_eq!(bucket.stat("d/").await.unwrap(), None);
     assert_eq!(bucket.read("d/", Span::WHOLE, None).await.unwrap_err().why, Why::Directory);
     let asked = server.lines().len();
@@ -308,23 +307,33 @@ async fn directories_are_no_objects() {
 
 #[tokio::test]
 async fn a_stat_that_is_refused_without_a_word_asks_for_one() {
-    let server = StandIn::start(|came, _| match came.method.as_str() {
-        "HEAD" => Answer::new(400, &[], ""),
-        _ => Answer::error(400, "ExpiredToken"),
+    let server = service(|came, _| match came.method.as_str() {
+        "HEAD" => said(400, &[], ""),
+        _ => error(400, "ExpiredToken"),
     })
     .await;
-    let trouble = server.bucket().stat("k").await.unwrap_err();
+    let trouble = bucket(&server).stat("k").await.unwrap_err();
     assert_eq!(trouble.class, FaultClass::Misconfigured);
     assert!(trouble.message.contains("ExpiredToken"), "{}", trouble.message);
 }
 
 #[tokio::test]
 async fn what_was_written_is_what_is_hashed() {
-    let server = StandIn::start(|_, _| Answer::new(200, &[], "")).await;
+    let server = service(|_, _| said(200, &[], "")).await;
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"hello").unwrap();
     let source = Source::new(file).unwrap();
-    server.bucket().write("k", &source).await.unwrap();
-    assert_eq!(server.came.lock().unwrap()[0].body, b"hello");
+    bucket(&server).write("k", &source).await.unwrap();
+    assert_eq!(server.asked()[0].body, b"hello");
     assert_eq!(source.sha256().await.unwrap(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+}
+
+/// The connection is closed while the file is still being sent.
+#[tokio::test]
+async fn a_refusal_that_comes_early_is_heard() {
+    let server = StandIn::reading(|_| 1000, |_| error(403, "AccessDenied")).await;
+    let mut bucket = bucket(&server);
+    bucket.part = 8 << 20;
+    let trouble = bucket.write("k", &source(8 << 20)).await.unwrap_err();
+    assert_eq!(trouble.class, FaultClass::Misconfigured, "{}", trouble.message);
 }
