@@ -63,8 +63,9 @@ impl Server {
 
         let backends = open_backends(&config, &data, &data.join(WORK), store.installation()).await?;
         let clock = Clock::system();
-        let settings = http_settings(&config, &data, &backends)?;
-        let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, &data)?);
+        let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
+        let settings = http_settings(&config, &places, &backends)?;
+        let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, places));
         let router = http::router(doors(store, &engine, backends, clock, settings));
         Ok(Self { config, data, listener, address, router, engine, terminate, interrupt })
     }
@@ -230,7 +231,11 @@ impl Readiness {
     }
 }
 
-fn http_settings(config: &Config, data: &Path, backends: &[Arc<dyn Backend>]) -> anyhow::Result<http::Settings> {
+fn http_settings(
+    config: &Config,
+    places: &config::storage::Places,
+    backends: &[Arc<dyn Backend>],
+) -> anyhow::Result<http::Settings> {
     let facts = |backend: &Arc<dyn Backend>| {
         let profile = backend.profile();
         BackendFacts {
@@ -239,16 +244,21 @@ fn http_settings(config: &Config, data: &Path, backends: &[Arc<dyn Backend>]) ->
             stops_within: profile.stops_within,
         }
     };
-    let files = files(config, data)?;
-    let storage = files.roots.iter().filter_map(|root| url::Url::from_file_path(root).ok()).map(String::from).collect();
     let body_bytes = usize::try_from(config.server.body_limit_bytes).unwrap_or(usize::MAX);
     let bounds = Bounds { body_bytes, time: Duration::from_millis(config.server.request_timeout_ms) };
     Ok(http::Settings {
         access: access(&config.auth)?,
         bounds,
         service: service(&config.service_info),
-        storage,
-        files: Files { roots: files.roots, forbidden: files.forbidden },
+        storage: places.working.clone(),
+        places: http::Places {
+            files: Files {
+                roots: places.everybody.file_roots.clone(),
+                forbidden: places.everybody.file_forbidden.clone(),
+            },
+            lists: lists(&places.everybody),
+            callers: places.callers.iter().map(|(name, storage)| (name.clone(), lists(storage))).collect(),
+        },
         backends: backends.iter().map(facts).collect(),
         show_canceling: config.policy.show_canceling,
         cors_origins: config.server.cors_origins.clone(),
@@ -291,22 +301,12 @@ fn service(info: &config::ServiceInfo) -> Service {
     }
 }
 
-/// The places of this host that tasks may name, once for the doors and once for the runtime.
-struct FilePlaces {
-    roots: Vec<String>,
-    forbidden: Vec<String>,
+/// The doors are told what may be named, and no key.
+fn lists(storage: &plan::Storage) -> http::Lists {
+    http::Lists { allow: storage.allow.clone(), deny: storage.deny.clone() }
 }
 
-fn files(config: &Config, data: &Path) -> anyhow::Result<FilePlaces> {
-    let text = |path: &Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| anyhow!("`{}` is not valid UTF-8", path.display()))
-    };
-    let roots = config.storage.file.roots.iter().map(|root| text(root)).collect::<Result<_, _>>()?;
-    Ok(FilePlaces { roots, forbidden: vec![text(data)?] })
-}
-
-fn engine_settings(config: &Config, data: &Path) -> anyhow::Result<engine::Settings> {
-    let files = files(config, data)?;
+fn engine_settings(config: &Config, places: config::storage::Places) -> engine::Settings {
     let policy = &config.policy;
     let set = &config.engine;
     let allows_host_network = |backend: &config::Backend| match backend {
@@ -323,7 +323,8 @@ fn engine_settings(config: &Config, data: &Path) -> anyhow::Result<engine::Setti
             log_cap_bytes: policy.log_cap_bytes,
             stop_grace_ms: policy.stop_grace_ms,
         },
-        storage: plan::Storage { file_roots: files.roots, file_forbidden: files.forbidden },
+        storage: places.everybody,
+        owners: places.callers,
         // Each container backend has a bound of its own.
         pids: None,
         // Each backend that does not allow it refuses it for itself.
@@ -332,7 +333,7 @@ fn engine_settings(config: &Config, data: &Path) -> anyhow::Result<engine::Setti
         default: amounts(&config.limits.default),
         most: amounts(&config.limits.most),
     };
-    Ok(engine::Settings {
+    engine::Settings {
         poll_period_ms: set.poll_period_ms,
         sweep_period_ms: set.sweep_period_ms,
         call_timeout_ms: set.call_timeout_ms,
@@ -354,7 +355,7 @@ fn engine_settings(config: &Config, data: &Path) -> anyhow::Result<engine::Setti
         default_cpu_milli: set.default_cpu_milli,
         default_ram_bytes: set.default_ram_bytes,
         job,
-    })
+    }
 }
 
 fn amounts(set: &config::Amounts) -> engine::Amounts {
@@ -391,11 +392,13 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_engine_and_the_doors() {
-        let data = Path::new("/data");
-        let mut settings = engine_settings(&Config::default(), data).unwrap();
+        let config = Config::default();
+        let places = config.storage.places(Path::new("/data")).unwrap();
+        let doors = http_settings(&config, &places, &[]).unwrap();
+        let mut settings = engine_settings(&config, places);
         assert_eq!(std::mem::take(&mut settings.job.storage.file_forbidden), ["/data"]);
+        assert_eq!(settings.job.storage.cache.take().unwrap().dir, "/data/cache");
         assert_eq!(settings, engine::Settings::default());
-        let doors = http_settings(&Config::default(), data, &[]).unwrap();
         assert_eq!((doors.bounds, doors.service), (Bounds::default(), Service::default()));
     }
 }

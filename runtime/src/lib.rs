@@ -12,6 +12,7 @@
 //! - `weigh`: how much disk they take;
 //! - [`frames`]: what a command printed;
 //! - [`exec`]: the wrapper of one executor, inside its container;
+//! - [`storage`]: where inputs come from and outputs go to, beyond the disks of this host;
 //! - [`stage`]: inputs in, outputs out;
 //! - [`node`]: a whole attempt on one host.
 
@@ -31,6 +32,7 @@ pub mod remove;
 pub mod report;
 pub mod stage;
 pub mod step;
+pub mod storage;
 pub mod tree;
 pub mod version;
 mod weigh;

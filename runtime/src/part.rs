@@ -54,6 +54,14 @@ pub(crate) enum Failed {
     Writing(io::Error),
 }
 
+/// Whichever side failed, told by the words for that side.
+pub(crate) fn failed<T>(side: Failed, reading: impl Fn(io::Error) -> T, writing: impl Fn(io::Error) -> T) -> T {
+    match side {
+        Failed::Reading(error) => reading(error),
+        Failed::Writing(error) => writing(error),
+    }
+}
+
 /// Copies a whole file: as a reflink, in the kernel, or by hand, whichever works first.
 pub(crate) fn copy_content(
     source: &mut File,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::pattern;
+pub use crate::storage::settings::Storage;
 use crate::version::{self, Unreadable};
 
 /// The version this build writes, and the highest one it reads.
@@ -206,14 +207,4 @@ pub enum MissingOutput {
     Fail,
     /// The task's log says so, nothing more.
     Ignore,
-}
-
-/// Which places the job may read from and write to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Storage {
-    /// Host directories below which `file://` URLs and bare paths are allowed.
-    pub file_roots: Vec<String>,
-    /// Host directories that are refused even below a root: the server's own data.
-    pub file_forbidden: Vec<String>,
 }

@@ -116,7 +116,9 @@ pub(super) fn shape<T: DeserializeOwned>(
 
 /// What serde says, which shows the wrong value; but a secret without its quotes is a secret.
 fn said_of(key: &str, error: &toml::de::Error) -> String {
-    let secret = ["password", "token"].iter().any(|it| key.ends_with(it));
+    const SECRETS: [&str; 7] =
+        ["password", "token", "secret_access_key", "account_key", "service_account", "private_key", "proxy"];
+    let secret = SECRETS.iter().any(|it| key.ends_with(it));
     if secret { "must be a text in quotes".to_owned() } else { error.message().to_owned() }
 }
 
@@ -176,7 +178,7 @@ impl Config {
         self.server.check(problems);
         self.auth.check(&self.server, problems);
         self.store.check(problems);
-        self.storage.check(problems);
+        self.storage.check(&self.auth, problems);
         self.engine.check(&self.backends, problems);
         self.limits.check(problems);
         self.policy.check(problems);

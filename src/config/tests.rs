@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::overrides::from_environment;
 use super::*;
 
-fn parsed(text: &str) -> Result<Config, Problems> {
+pub(super) fn parsed(text: &str) -> Result<Config, Problems> {
     with(text, &[])
 }
 
@@ -22,19 +22,23 @@ fn with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
 }
 
 /// The problems, as `line|key|message`, the file's name left out.
-fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let found = with(text, variables).expect_err("it is wrong").found;
     let place = |it: &Problem| it.line.map_or(it.written.clone().unwrap_or_default(), |line| line.to_string());
     found.into_iter().map(|it| format!("{}|{}|{}", place(&it), it.key, it.message)).collect()
 }
 
 #[track_caller]
-fn assert_names(text: &str, variables: &[(&str, &str)], expected: &[&str]) {
+pub(super) fn assert_names(text: &str, variables: &[(&str, &str)], expected: &[&str]) {
     let found = problems(text, variables);
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(expected), "`{found}` does not begin with `{expected}`");
     }
+}
+
+fn staged(path: &str) -> storage::Root {
+    storage::Root { path: PathBuf::from(path), mode: storage::Mode::Stage }
 }
 
 fn example() -> String {
@@ -71,7 +75,7 @@ fn what_is_written_is_what_runs() {
     assert_eq!(config.server.shutdown_grace_ms, 0);
     assert_eq!((config.policy.log_tail_bytes, config.policy.stop_grace_ms), (0, 0));
     assert_eq!(config.policy.missing_output, MissingOutput::Ignore);
-    assert_eq!(config.storage.file.roots, [PathBuf::from("/usr")]);
+    assert_eq!(config.storage.file.roots, [staged("/usr")]);
     // Backends that are written replace the default one.
     assert_eq!(config.backends.0.keys().collect::<Vec<_>>(), ["fake"]);
 }
@@ -106,7 +110,7 @@ fn variables_win_over_the_file_whatever_they_say() {
     assert_eq!(config.server.listen.port(), 0);
     assert!(!config.policy.show_canceling);
     assert_eq!(config.policy.stop_grace_ms, 0);
-    assert_eq!(config.storage.file.roots, [PathBuf::from("/tmp")]);
+    assert_eq!(config.storage.file.roots, [staged("/tmp")]);
     assert_eq!(config.service_info.name, "2024");
     assert_eq!(config.service_info.environment, "");
     let Backend::Scripted(fake) = &config.backends.0["my-fake"] else { panic!("another kind") };
@@ -214,7 +218,7 @@ fn what_the_example_offers_behind_a_hash_is_valid_too() {
     fs::write(&secret, "s").unwrap();
     let offered = offered.replace("/run/secrets/tessera", secret.to_str().unwrap());
     // The tables offered stand in place of the empty lists.
-    let empty = ["tokens = []", "users = []", "registries = []"];
+    let empty = ["tokens = []", "users = []", "registries = []", "rules = []", "callers = []"];
     let offered: String =
         offered.lines().filter(|line| !empty.contains(line)).map(|line| format!("{line}\n")).collect();
     let config = parsed(&offered).unwrap_or_else(|problems| panic!("{problems}\n{offered}"));

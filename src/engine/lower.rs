@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use tessera_contract::{Honours, Job, JobId, Profile};
 use tessera_runtime::plan::{Executor, Input, Kind, Limits, Network, Output, PLAN_VERSION, Plan, Source};
+use tessera_runtime::storage::location::{Location, Remote};
+use tessera_runtime::storage::settings::Storage;
 
 use super::settings::JobSettings;
 use crate::store::Claimed;
@@ -40,16 +42,19 @@ pub fn lower(claimed: &Claimed, target: Target<'_>, settings: &JobSettings) -> R
     let limits = amounts::settle(asked, settings, &target.profile.capacity)?;
     unhonoured(spec, target, &mut notes);
     let resources = spec.resources.as_ref();
+    let inputs: Vec<Input> = spec.inputs.iter().map(input).collect();
+    let outputs: Vec<Output> = spec.outputs.iter().map(output).collect();
+    let storage = storage(settings.owners.get(&claimed.owner.0).unwrap_or(&settings.storage), &inputs, &outputs);
     let plan = Plan {
         version: PLAN_VERSION,
         job: id.to_string(),
-        inputs: spec.inputs.iter().map(input).collect(),
+        inputs,
         executors: spec.executors.iter().map(executor).collect(),
-        outputs: spec.outputs.iter().map(output).collect(),
+        outputs,
         volumes: spec.volumes.clone(),
         limits,
         policy: settings.policy.clone(),
-        storage: settings.storage.clone(),
+        storage,
     };
     let job = Job {
         id,
@@ -60,6 +65,24 @@ pub fn lower(claimed: &Claimed, target: Target<'_>, settings: &JobSettings) -> R
         parameters,
     };
     Ok(Lowered { job, notes })
+}
+
+/// What the job's own URLs need. Each job is on a host where others may be, so that none holds all keys; the lists go
+/// with it, because where a redirect or an identifier leads to is known only in the job.
+fn storage(whole: &Storage, inputs: &[Input], outputs: &[Output]) -> Storage {
+    let sources = inputs.iter().filter_map(|input| match &input.source {
+        Source::Url(url) => Some(url),
+        Source::Content(_) => None,
+    });
+    let urls = sources.chain(outputs.iter().map(|output| &output.url));
+    let remotes: Vec<Remote> = urls
+        .filter_map(|url| match Location::parse(url) {
+            Ok(Location::Remote(remote)) => Some(remote),
+            // A file needs no key; what cannot be read is refused by the job, in words of its own.
+            Ok(Location::Host(_)) | Err(_) => None,
+        })
+        .collect();
+    whole.only_for(&remotes)
 }
 
 /// 9.1: text that is not empty counts more than a URL, and empty text without a URL is an empty file.

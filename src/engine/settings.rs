@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tessera_runtime::plan::{Policy, Storage};
+use tessera_runtime::plan::Policy;
+use tessera_runtime::storage::settings::Storage;
 
 /// How tasks are moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +63,10 @@ pub struct Settings {
 pub struct JobSettings {
     /// How the runtime behaves where the task does not say.
     pub policy: Policy,
-    /// Which places a job may read from and write to.
+    /// Which places a job may read from and write to, and how they are reached.
     pub storage: Storage,
+    /// The same for single owners, whole. Default none.
+    pub owners: BTreeMap<String, Storage>,
     /// Processes and threads of one executor. Default none.
     pub pids: Option<u32>,
     /// Tasks may ask for the host's own network. Default false.

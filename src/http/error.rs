@@ -195,3 +195,51 @@ impl ApiError {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_17_2_every_refusal_has_its_status_and_headers() {
+        let (ways, later) = (Some("www-authenticate"), Some("retry-after"));
+        let table = [
+            (ApiError::bad_request("m"), 400, None),
+            (ApiError::field("/name", "m"), 400, None),
+            (ApiError::unauthorized("m"), 401, ways),
+            (ApiError::forbidden("m"), 403, None),
+            (ApiError::not_found("m"), 404, None),
+            (ApiError::method_not_allowed("POST"), 405, Some("allow")),
+            (ApiError::not_acceptable(), 406, None),
+            (ApiError::too_slow(), 408, None),
+            (ApiError::too_large(7), 413, None),
+            (ApiError::unsupported_media_type(), 415, None),
+            (ApiError::internal("m"), 500, None),
+            (ApiError::unavailable("m"), 503, later),
+            // A fault of ours, also where a caller could be blamed.
+            (StoreError::Unavailable("the disk is full".to_owned()).into(), 503, later),
+            (StoreError::Corrupt("a row".to_owned()).into(), 500, None),
+        ];
+        for (error, status, header) in table {
+            let response = error.clone().into_response();
+            assert_eq!(response.status(), status, "{error:?}");
+            for name in ["www-authenticate", "retry-after", "allow"] {
+                assert_eq!(response.headers().contains_key(name), header == Some(name), "{error:?}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn rule_17_1_an_error_has_one_shape() {
+        let shown = |error: ApiError| {
+            let (status, message) = (400, error.message());
+            serde_json::to_value(ErrorBody { status, error: "bad_request", message, field: error.blamed() }).unwrap()
+        };
+        let whole = serde_json::json!({ "status": 400, "error": "bad_request", "message": "why" });
+        assert_eq!(shown(ApiError::bad_request("why")), whole);
+        let mut blaming = whole;
+        blaming["field"] = "/executors/0/image".into();
+        assert_eq!(shown(ApiError::field("/executors/0/image", "why")), blaming);
+    }
+}

@@ -37,4 +37,4 @@ pub use auth::{Access, Credentials, Token, User};
 pub use doors::{Clock, Doors, Readiness, Wake};
 pub use error::ApiError;
 pub use router::router;
-pub use settings::{BackendFacts, Bounds, Files, Secret, Service, Settings};
+pub use settings::{BackendFacts, Bounds, Files, Lists, Places, Secret, Service, Settings};

@@ -1,11 +1,13 @@
 //! What the doors are told by the configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::auth::Access;
+use crate::task::Owner;
 
 /// Everything about the doors that an operator decides.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +18,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// How the service introduces itself (TES contract §16).
     pub service: Service,
-    /// Which places of this host a task may name (TES contract 9.7).
-    pub files: Files,
+    /// Which places a task may name (TES contract 9.6, 9.7).
+    pub places: Places,
     /// URL prefixes that really work, such as `file:///shared` (TES contract 16.3).
     pub storage: Vec<String>,
     /// The configured backends, as much of them as a caller is told.
@@ -83,6 +85,33 @@ impl Default for Service {
             updated: None,
         }
     }
+}
+
+/// Which places tasks may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// On this host.
+    pub files: Files,
+    /// Elsewhere.
+    pub lists: Lists,
+    /// Elsewhere, for single callers, whole.
+    pub callers: BTreeMap<String, Lists>,
+}
+
+impl Places {
+    /// The lists that hold for a caller.
+    pub fn lists_of(&self, caller: &Owner) -> &Lists {
+        self.callers.get(&caller.0).unwrap_or(&self.lists)
+    }
+}
+
+/// Prefixes of URLs, in the form that the runtime compares (`tessera_runtime::storage::prefix`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// What may be used; empty is everything.
+    pub allow: Vec<String>,
+    /// What may not be used, even if allowed.
+    pub deny: Vec<String>,
 }
 
 /// Which places of this host `file://` URLs and bare absolute paths may name. Compared as text, component by

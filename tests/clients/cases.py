@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from held import Held
-from speakers import ENDS, create_plainly, get_plainly, poll
+from speakers import ENDS, ask_plainly, create_plainly, get_plainly, poll
 
 BUSYBOX = "tessera-test/busybox:1"
 # A container takes a third of a second here, on a busy machine some seconds.
@@ -134,7 +134,7 @@ def equal(found, wanted, task):
 
 
 @case
-def hello_world(story):
+def rule_15_4_hello_world(story):
     task = story.run("COMPLETE", dict(image=BUSYBOX, command=["echo", "hello"], env={"A": "b"}))
     equal(codes(task), [0], task)
     equal(outs(task), ["hello\n"], task)
@@ -142,14 +142,28 @@ def hello_world(story):
 
 
 @case
-def two_executors_over_a_shared_volume(story):
+def rule_11_3_and_12_1_two_executors_over_a_shared_volume(story):
     task = story.run("COMPLETE", sh("echo one > /shared/a"), sh("cat /shared/a; echo two"), volumes=["/shared"])
     equal(codes(task), [0, 0], task)
     equal(outs(task), ["", "one\ntwo\n"], task)
 
 
 @case
-def file_in_file_out(story):
+def rule_4_10_and_4_11_content_longer_than_an_argument(story):
+    # One argument or variable ends at 128 KiB on Linux.
+    content = "0123456789abcde\n" * 20_000
+    script = """
+        wc -c < /in/long
+        tr '\\0' '\\n' < /proc/1/environ | grep -c 9abcde
+        tr '\\0' '\\n' < /proc/1/cmdline | grep -c 9abcde
+        true
+    """
+    task = story.run("COMPLETE", sh(script), inputs=[dict(content=content, path="/in/long")])
+    equal(outs(task), ["%d\n0\n0\n" % len(content)], task)
+
+
+@case
+def rule_10_1_and_15_6_file_in_file_out(story):
     source = story.write("in.txt", "some text\n")
     task = story.run(
         "COMPLETE",
@@ -163,7 +177,7 @@ def file_in_file_out(story):
 
 
 @case
-def directory_in_directory_out(story):
+def rule_9_5_and_10_6_directory_in_directory_out(story):
     story.write("tree/a", "a\n")
     story.write("tree/below/b", "b\n")
     task = story.run(
@@ -179,7 +193,7 @@ def directory_in_directory_out(story):
 
 
 @case
-def stdin_stdout_and_stderr_files(story):
+def rule_12_9_and_15_4_stdin_stdout_and_stderr_files(story):
     task = story.run(
         "COMPLETE",
         sh("cat; echo problem >&2", stdin="/s/in", stdout="/s/out", stderr="/s/err"),
@@ -193,13 +207,13 @@ def stdin_stdout_and_stderr_files(story):
 
 
 @case
-def ignore_error_goes_on(story):
+def rule_12_3_ignore_error_goes_on(story):
     task = story.run("COMPLETE", sh("exit 3", ignore_error=True), sh("exit 4", ignore_error=True), sh("echo on"))
     equal(codes(task), [3, 4, 0], task)
 
 
 @case
-def failing_executor_ends_the_task(story):
+def rule_10_3_and_12_1_failing_executor_ends_the_task(story):
     task = story.run(
         "EXECUTOR_ERROR",
         sh("echo kept > /o/kept; echo why >&2; exit 3"),
@@ -214,13 +228,13 @@ def failing_executor_ends_the_task(story):
 
 
 @case
-def command_that_does_not_exist(story):
+def rule_12_4_command_that_does_not_exist(story):
     task = story.run("EXECUTOR_ERROR", dict(image=BUSYBOX, command=["/bin/no-such-program"]))
     equal(codes(task), [127], task)
 
 
 @case
-def missing_image(story):
+def rule_12_7_and_15_5_missing_image(story):
     image = story.world["registry"] + "/nosuch:1"
     task = story.run("SYSTEM_ERROR", dict(image=image, command=["true"]))
     equal(codes(task), [], task)
@@ -234,7 +248,7 @@ def image_that_has_to_be_pulled(story):
 
 
 @case
-def missing_output(story):
+def rule_10_2_and_15_5_missing_output(story):
     url = story.url("missing")
     task = story.run("SYSTEM_ERROR", sh("true"), outputs=[dict(url=url, path="/o/missing")])
     equal(codes(task), [0], task)
@@ -242,7 +256,7 @@ def missing_output(story):
 
 
 @case
-def missing_input(story):
+def rule_12_7_and_15_5_missing_input(story):
     url = story.url("missing")
     task = story.run("SYSTEM_ERROR", sh("true"), inputs=[dict(url=url, path="/i/missing")])
     equal(codes(task), [], task)
@@ -250,7 +264,7 @@ def missing_input(story):
 
 
 @case
-def paths_inside_opt_and_root_of_the_image(story):
+def rule_11_2_paths_inside_opt_and_root_of_the_image(story):
     source = story.write("in.txt", "brought\n")
     script = """
         set -e
@@ -272,7 +286,7 @@ def paths_inside_opt_and_root_of_the_image(story):
 
 
 @case
-def image_from_scratch(story):
+def rule_12_2_image_from_scratch(story):
     image = "tessera-test/scratch:1"
     task = story.run(
         "COMPLETE",
@@ -287,7 +301,7 @@ def image_from_scratch(story):
 
 
 @case
-def image_of_another_user(story):
+def rule_11_4_image_of_another_user(story):
     task = story.run(
         "COMPLETE",
         sh("id -u; cat /in/a > /out/b; echo more > /v/c; touch here", image="tessera-test/user:1", workdir="/work"),
@@ -300,7 +314,7 @@ def image_of_another_user(story):
 
 
 @case
-def cancel_while_queued(story):
+def rule_14_6_cancel_while_queued(story):
     # The server takes no more jobs at once than there are of these.
     running = [story.create(sh("sleep 600")) for _ in range(story.world["jobs"])]
     for one in running:
@@ -315,7 +329,7 @@ def cancel_while_queued(story):
 
 
 @case
-def cancel_while_inputs_come(story):
+def rule_14_6_cancel_while_inputs_come(story):
     held = Held()
     task_id = story.create(sh("echo never"), inputs=[dict(url="http://%s/big" % held.address, path="/in/big")])
     assert held.asked(PATIENCE), "nobody asked for the input: %s" % shown(story.full(task_id))
@@ -328,7 +342,7 @@ def cancel_while_inputs_come(story):
 
 
 @case
-def cancel_while_the_image_comes(story):
+def rule_14_6_cancel_while_the_image_comes(story):
     held = Held()
     task_id = story.create(dict(image=held.address + "/held:1", command=["true"]))
     assert held.asked(PATIENCE), "nobody asked for the image: %s" % shown(story.full(task_id))
@@ -340,26 +354,37 @@ def cancel_while_the_image_comes(story):
 
 
 @case
-def cancel_while_running(story):
+def rule_14_6_cancel_while_running(story):
     task_id = story.create(sh("echo started; sleep 600"))
     story.until(task_id, "RUNNING")
     story.cancelled(task_id, 15)
 
 
 @case
-def cancel_of_a_command_that_ignores_sigterm(story):
+def rule_14_6_cancel_of_a_command_that_ignores_sigterm(story):
     task_id = story.create(sh("trap '' TERM; while :; do sleep 1; done"))
     story.until(task_id, "RUNNING")
     story.cancelled(task_id, 20)
 
 
 @case
-def list_and_service_info(story):
+def rule_3_5_list_and_service_info(story):
     task_id = story.create(sh("true"))
     assert task_id in story.client.list(), "%s is not in the list" % task_id
     story.end(task_id, "COMPLETE")
     if hasattr(story.client, "service_info"):
         assert story.client.service_info()["name"], "no name"
+
+
+@case_of("curl")
+def rule_16_3_storage_is_what_works(story):
+    storage = ask_plainly(story.client.url, "/service-info")["storage"]
+    source = story.write("in.txt", "there\n")
+    assert any(source.startswith(prefix) for prefix in storage), "%s is below none of %s" % (source, storage)
+    for prefix in storage:
+        url = "%s/%s/in.txt" % (prefix.rstrip("/"), os.path.relpath(story.folder, story.world["files"]))
+        task = story.run("COMPLETE", sh("cat /in/a"), inputs=[dict(url=url, path="/in/a")])
+        equal(outs(task), ["there\n"], task)
 
 
 @case_of("cli")

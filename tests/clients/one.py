@@ -38,7 +38,7 @@ def main():
             why = str(error) if isinstance(error, AssertionError) and str(error) else traceback.format_exc()
             failed.append(case.__name__)
             release(client, story)
-        print("%s  %-14s %-42s %5.1f s" % (result, arguments.client, case.__name__, time.monotonic() - began), flush=True)
+        print("%s  %-14s %-60s %5.1f s" % (result, arguments.client, case.__name__, time.monotonic() - began), flush=True)
         if why:
             print("      " + why.replace("\n", "\n      "), flush=True)
     return 1 if failed else 0

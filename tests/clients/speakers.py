@@ -141,7 +141,11 @@ def create_plainly(url, task):
 
 
 def get_plainly(url, task):
-    with urllib.request.urlopen("%s/ga4gh/tes/v1/tasks/%s?view=FULL" % (url, task), timeout=20) as answer:
+    return ask_plainly(url, "/tasks/%s?view=FULL" % task)
+
+
+def ask_plainly(url, path):
+    with urllib.request.urlopen(url + "/ga4gh/tes/v1" + path, timeout=20) as answer:
         return json.load(answer)
 
 

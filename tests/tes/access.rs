@@ -1,5 +1,7 @@
 //! §16.4, §17: who may call, and what others see.
 
+use std::sync::{Arc, Mutex};
+
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
@@ -117,4 +119,35 @@ async fn rule_17_6_a_foreign_web_page_starts_nothing() {
     for welcome in [None, Some(known), Some("http://127.0.0.1:8000")] {
         assert_eq!(server.send(post(welcome)).await.status, 200, "{welcome:?}");
     }
+}
+
+/// All that this program logs.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn rule_17_5_keys_in_a_query_are_not_logged() {
+    let told = Told::default();
+    let writer = told.clone();
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    // For the whole program: a log of this thread alone may miss what another thread was the first to say.
+    tracing::subscriber::set_global_default(log.finish()).unwrap();
+    let server = Server::new();
+    for path in ["/v1/tasks/polled", "/v1/never-polled", "/v1/tasks"] {
+        server.get(&format!("{path}?view=c0nfidential&api_key=c0nfidential")).await;
+    }
+    let told = String::from_utf8(told.0.lock().unwrap().clone()).unwrap();
+    assert!(told.contains("/v1/tasks/polled") && told.contains("/v1/never-polled"), "the requests are logged: {told}");
+    assert!(!told.contains("c0nfidential") && !told.contains("api_key="), "{told}");
 }

@@ -12,7 +12,7 @@ use tessera::http::{BackendFacts, Bounds, Files, Settings};
 use crate::server::{Server, json_request, small, small_with};
 
 #[tokio::test]
-async fn rule_4_1_to_4_6_what_clients_really_send() {
+async fn rule_4_1_and_4_2_and_4_3_and_4_5_and_4_6_what_clients_really_send() {
     let server = Server::new();
     for task in [
         // pydantic-tes: every unset member is null.
@@ -33,6 +33,9 @@ async fn rule_4_1_to_4_6_what_clients_really_send() {
     ] {
         server.create(&task).await;
     }
+    // Whatever it was, it is FILE until something else is known.
+    let newest = &server.get("/v1/tasks?view=FULL&page_size=1").await.json()["tasks"][0];
+    assert_eq!(newest["outputs"][0]["type"], "FILE");
 }
 
 #[tokio::test]
@@ -42,7 +45,7 @@ async fn rule_4_4_the_id_is_ours() {
 }
 
 #[tokio::test]
-async fn rule_4_7_a_refusal_names_the_field_and_stores_nothing() {
+async fn rule_4_7_and_17_1_a_refusal_names_the_field_and_stores_nothing() {
     let server = Server::new();
     let mut task = small();
     task["executors"][0]["image"] = json!("");
@@ -134,7 +137,7 @@ async fn rule_9_7_files_outside_the_roots_are_refused() {
 }
 
 #[tokio::test]
-async fn rule_13_3_a_dropped_parameter_is_noted_and_13_4_refused_when_strict() {
+async fn rule_13_3_a_dropped_parameter_is_noted_and_13_4_refused_when_strict_and_13_5_listed() {
     let backends = vec![BackendFacts {
         name: "local".to_owned(),
         parameters: vec!["walltime".to_owned()],

@@ -74,7 +74,7 @@ async fn rule_8_3_no_token_on_the_last_page() {
 }
 
 #[tokio::test]
-async fn rule_8_4_to_8_7_filters() {
+async fn rule_8_4_and_8_5_and_8_6_and_8_7_filters() {
     let server = Server::new();
     let one = server.create(&small_with(json!({ "name": "a%b_c", "tags": { "g": "1", "e": "" } }))).await;
     let two = server.create(&small_with(json!({ "name": "aXbYc", "tags": { "g": "2" } }))).await;

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tessera::http::{BackendFacts, Settings};
 use tessera::store::{ClaimRequest, Fence, Holder, Record, Recorded, Store as _};
-use tessera::task::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, OutputFile, TaskId, Verdict};
+use tessera::task::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, OutputFile, Seen, TaskId, Verdict};
 
 use crate::server::{Server, small, small_with};
 
@@ -70,7 +70,7 @@ async fn rule_7_1_minimal_is_the_default() {
 }
 
 #[tokio::test]
-async fn rule_7_3_a_finished_task_in_every_view() {
+async fn rule_7_2_a_finished_task_in_every_view_and_15_6_its_files() {
     let server = Server::new();
     let id = server.create(&small_with(json!({ "inputs": [{ "path": "/i", "content": "text" }] }))).await;
     let fence = submitted(&server, &id).await;
@@ -132,4 +132,33 @@ async fn rule_14_7_canceling_is_shown_only_where_backends_stop_soon() {
         server.ask("POST", &format!("/v1/tasks/{id}:cancel")).await;
         assert_eq!(server.get(&format!("/v1/tasks/{id}")).await.json()["state"], shown);
     }
+}
+
+#[tokio::test]
+async fn rule_15_1_an_ended_task_that_never_started_has_a_task_log() {
+    let server = Server::new();
+    let id = server.create(&small()).await;
+    server.ask("POST", &format!("/v1/tasks/{id}:cancel")).await;
+    for view in ["BASIC", "FULL"] {
+        let task = server.get(&format!("/v1/tasks/{id}?view={view}")).await.json();
+        assert_eq!(task["state"], "CANCELED");
+        assert_eq!(task["logs"].as_array().map(Vec::len), Some(1), "{task}");
+        let log = &task["logs"][0];
+        assert_eq!((&log["logs"], &log["outputs"]), (&json!([]), &json!([])), "{task}");
+    }
+}
+
+#[tokio::test]
+async fn rule_15_3_a_running_task_tells_when_it_started() {
+    let server = Server::new();
+    let id = server.create(&small()).await;
+    let fence = submitted(&server, &id).await;
+    let log = async || server.get(&format!("/v1/tasks/{id}?view=BASIC")).await.json()["logs"][0].clone();
+    assert_eq!(log().await.get("start_time"), None);
+    let (executors, notes, seen) = (vec![], vec![], Seen::default());
+    record(&server, &id, fence, Event::Advanced { attempt: 1, started: Some(now()), executors, notes, seen }).await;
+    assert_eq!(log().await["start_time"], now().to_string());
+    assert_eq!(log().await.get("end_time"), None);
+    // No executor log without an exit code (15.2).
+    assert_eq!(log().await["logs"], json!([]));
 }

@@ -1,16 +1,18 @@
 //! The commands of the people who work here; `cargo xtask --help` lists them.
 //!
-//! - `demo`, `test`, `ci`, `bench`, `soak`, `openapi`: one file or folder each, named like the command.
+//! - `demo`, `test`, `ci`, `bench`, `soak`, `openapi`, `contract`, `mutations`: one file or folder each, named like the command.
 //! - `machine/`: what this machine needs for them; installed, started, and stopped again.
 //! - `command.rs`: running programs. `house.rs`: where things lie. `server.rs`: a Tessera of our own.
 //!   `http.rs`: a dozen lines of HTTP to talk to it.
 
 mod bench;
 mod command;
+mod contract;
 mod demo;
 mod house;
 mod http;
 mod machine;
+mod mutations;
 mod openapi;
 mod server;
 mod soak;
@@ -41,6 +43,10 @@ enum Verb {
     Soak(soak::Arguments),
     /// Write the documents in openapi/ again, from the code.
     Openapi,
+    /// Write docs/contract.md again: each rule of the TES contract and the tests that show it.
+    Contract,
+    /// Take the code of rules out, and see that their tests fail.
+    Mutations(mutations::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +60,8 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Soak(arguments) => soak::run(&arguments),
         Verb::Openapi => openapi::run(),
+        Verb::Contract => contract::run(),
+        Verb::Mutations(arguments) => mutations::run(&arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,8 @@
 //!   lock                    held while a node lives; its process id
 //!   boot                    which boot of the host the inputs were brought in under
 //!   cancel                  the durable request to stop
-//!   staged                  the inputs lie in the tree
+//!   staged                  the inputs lie in the tree, or where this says
+//!   inputs/<n>              links to inputs that are shared with other tasks, mounted read-only
 //!   progress.json           what has been done so far
 //!   report.json             how it ended; nothing of the job's commands is left when it can be read
 //!   clean                   no container of the job is left either
@@ -45,6 +46,8 @@ pub const CANCEL: &str = "cancel";
 pub const BOOT: &str = "boot";
 /// Name of the mark that the inputs lie in the tree.
 pub const STAGED: &str = "staged";
+/// Links to inputs that are not in the tree.
+pub const INPUTS: &str = "inputs";
 /// Name of the progress.
 pub const PROGRESS: &str = "progress.json";
 /// Name of the report.

@@ -13,6 +13,7 @@ use bollard::models::{
 
 use super::settings::NodeSettings;
 use crate::plan::{Network, Plan};
+use crate::stage::Shared;
 use crate::step::{RUNTIME_PATH, STEP_PATH, TREE_PATH};
 
 /// Label: the installation a container belongs to.
@@ -52,6 +53,8 @@ pub struct Places {
     pub tree: PathBuf,
     /// Host path and container path of each mount of the layout.
     pub mounts: Vec<(PathBuf, String)>,
+    /// Inputs that are not in the tree.
+    pub shared: Vec<Shared>,
     /// The quota of the container's own layer in bytes; only for an engine that has quotas.
     pub quota: Option<u64>,
 }
@@ -91,6 +94,9 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
         bind(&places.tree, TREE_PATH, false),
     ];
     mounts.extend(places.mounts.iter().map(|(host, container)| bind(host, container, false)));
+    mounts.extend(
+        (places.shared.iter()).map(|shared| bind(Path::new(&shared.host), &shared.container, !shared.writable)),
+    );
     HostConfig {
         mounts: Some(mounts),
         network_mode: Some(network(limits.network).to_owned()),
@@ -181,6 +187,7 @@ mod tests {
             step: "/w/t-1/steps/0".into(),
             tree: "/w/t-1/tree".into(),
             mounts: vec![("/w/t-1/tree/a:b".into(), "/a:b".into())],
+            shared: vec![Shared { container: "/in/x".into(), host: "/w/t-1/inputs/0".into(), writable: false }],
             quota: None,
         }
     }
@@ -243,6 +250,7 @@ mod tests {
             ("/w/t-1/steps/0", "/.tessera/step", false),
             ("/w/t-1/tree", "/.tessera/tree", false),
             ("/w/t-1/tree/a:b", "/a:b", false),
+            ("/w/t-1/inputs/0", "/in/x", true),
         ];
         assert_eq!(mounts, expected.map(|(h, c, r)| (h.to_owned(), c.to_owned(), r)));
         assert_eq!(host.binds, None);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
-use super::attempt::{self, Attempt, Mark};
+use super::attempt::{self, Attempt, Keep, Mark};
 use super::boot::{self, Boot};
 use super::disk::Disk;
 use super::engine::Engine;
@@ -187,7 +187,9 @@ impl Node {
         if self.plan.inputs.is_empty() {
             return Ok(Container::BeingMade(self.begin_making(0)));
         }
-        let made_early = self.mounts_are_there();
+        // What is shared is known only when it is there.
+        let shares = stage::may_share(&self.plan);
+        let made_early = self.mounts_are_there() && !shares;
         let mut early = if made_early {
             self.begin_making(0)
         } else {
@@ -197,7 +199,11 @@ impl Node {
             looking
         };
         let mut early_done = false;
-        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree));
+        let links = self.attempt.file(attempt::INPUTS);
+        if shares {
+            std::fs::create_dir_all(&links).map_err(disk)?;
+        }
+        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree, shares.then_some(&links)));
         let brought_in = loop {
             tokio::select! {
                 brought_in = &mut bringing_in => break brought_in,
@@ -208,10 +214,11 @@ impl Node {
                 }
             }
         };
-        for note in brought_in.map_err(|fault| Trouble::new(fault.class, fault.message))? {
+        let brought = brought_in.map_err(|fault| Trouble::new(fault.class, fault.message))?;
+        for note in brought.notes {
             self.journal.note(note);
         }
-        attempt::create_private(&self.attempt.file(attempt::STAGED)).map_err(disk)?;
+        self.attempt.replace(attempt::STAGED, &brought.mounts, Keep::Lightly).map_err(disk)?;
         if early_done {
             return Ok(if made_early { Container::Made } else { Container::Unmade });
         }

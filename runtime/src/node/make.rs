@@ -3,13 +3,16 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::attempt;
 use super::container::{self, Places};
 use super::disk;
 use super::drive::Node;
 use super::engine::EngineError;
 use super::fault::{self, Trouble};
 use super::image;
+use crate::layout::Mount;
 use crate::report::FaultClass;
+use crate::stage::Shared;
 
 /// Tries of a call that the engine failed, before its failure counts.
 const TRIES: u32 = 3;
@@ -62,9 +65,18 @@ impl Node {
         self.layout.mounts.iter().all(|mount| mount.directory)
     }
 
-    /// Host and container path of every mount, with no link on the way.
+    /// The inputs that are mounted from where they lie on this host.
+    fn shared(&self) -> Result<Vec<Shared>, Trouble> {
+        let shared = self.attempt.read_light(attempt::STAGED);
+        let shared = shared.map_err(|e| Trouble::disk("reading", &self.attempt.file(attempt::STAGED), &e))?;
+        Ok(shared.unwrap_or_default())
+    }
+
+    /// Host and container path of every mount from the tree, with no link on the way.
     pub(super) fn mounts(&self) -> Result<Vec<(std::path::PathBuf, String)>, Trouble> {
-        let mounts = self.layout.mounts.iter();
+        let shared = self.shared()?;
+        let in_tree = |mount: &&Mount| !shared.iter().any(|shared| shared.container == mount.container);
+        let mounts = self.layout.mounts.iter().filter(in_tree);
         mounts
             .map(|mount| match self.tree.mount_source(mount) {
                 Ok(source) => Ok((source, mount.container.clone())),
@@ -82,7 +94,13 @@ impl Node {
         let described = self.layout.step_file(&self.plan, step as usize);
         self.attempt.prepare_step(&described).map_err(|e| Trouble::disk("preparing a step", &dir, &e))?;
         let (name, image) = (self.container(step), self.image(step));
-        let mut places = Places { step: dir, tree: self.tree.path().to_owned(), mounts: self.mounts()?, quota: None };
+        let mut places = Places {
+            step: dir,
+            tree: self.tree.path().to_owned(),
+            mounts: self.mounts()?,
+            shared: self.shared()?,
+            quota: None,
+        };
         let mut pulled = false;
         let mut tries = 0;
         loop {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use rustix::fs::Mode;
 
+use super::cache::Cache;
 use super::host::Host;
-use super::location::{HostPath, Location, redacted};
-use super::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
-use super::web::Web;
+use super::remote::{Came, FromRemote, Remotes};
+use super::sharing::Sharing;
 use crate::copy::{Copy, Which};
 use crate::entry::EntryKind;
 use crate::notes::Notes;
@@ -19,28 +19,79 @@ use crate::part::{PART, clear_for_file, create_part};
 use crate::places::{is_within, normal, parent};
 use crate::plan::{Input, Kind, Plan, Source};
 use crate::report::Fault;
+use crate::storage::fetch::Fetcher;
+use crate::storage::location::{HostPath, Location, redacted};
+use crate::storage::storages::Storages;
+use crate::storage::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
 use crate::tree::{Slot, Tree};
 
-/// How many inputs are fetched at once.
-const AT_ONCE: usize = 4;
+/// How many inputs are fetched at once. The requests for all of them together are bounded elsewhere.
+const AT_ONCE: usize = 16;
 
-/// Brings all inputs into the tree; answers sentences for the task's system log. Dropping the future stops it.
-/// Doing it again after a crash is harmless.
-pub async fn bring_in(plan: &Plan, tree: &Tree) -> Result<Vec<String>, Fault> {
+/// What was brought in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Sentences for the task's system log.
+    pub notes: Vec<String>,
+    /// Inputs that are not in the tree, but are mounted from where they are.
+    pub mounts: Vec<Shared>,
+}
+
+/// An input that a container is given as it lies on this host.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Shared {
+    /// Absolute container path.
+    pub container: String,
+    /// Where it is on this host.
+    pub host: String,
+    /// Only for directories that an operator has opened for writing (TES contract 9.9).
+    #[serde(default)]
+    pub writable: bool,
+}
+
+/// Brings all inputs into the tree. Dropping the future stops it, and doing it again after a crash is harmless.
+/// `links` is a directory outside of the tree for inputs that containers may share; without it everything is copied.
+pub async fn bring_in(plan: &Plan, tree: &Tree, links: Option<&Path>) -> Result<Brought, Fault> {
+    let patience = Patience::DOWNLOAD;
+    bring_in_from(plan, tree, links, patience, &Storages::new(&plan.storage, patience)).await
+}
+
+pub(super) async fn bring_in_from(
+    plan: &Plan,
+    tree: &Tree,
+    links: Option<&Path>,
+    patience: Patience,
+    storages: &Storages,
+) -> Result<Brought, Fault> {
     let stop = StopOnDrop::default();
-    let bringing =
-        Bringing { host: Arc::new(Host::new(&plan.storage)), web: Web::new(Patience::DOWNLOAD), tree, stop: &stop };
+    let sharing = Sharing::of(plan, links);
+    let bringing = Bringing {
+        host: Arc::new(Host::new(&plan.storage, plan.limits.container_user.as_deref())),
+        remotes: Remotes {
+            storages,
+            fetcher: Fetcher::new(patience),
+            patience,
+            cache: Cache::open(plan.storage.cache.as_ref()),
+            tree,
+            most: plan.limits.disk_bytes,
+        },
+        sharing: &sharing,
+        tree,
+        stop: &stop,
+    };
     let mut notes = Notes::default();
+    let mut mounts = Vec::new();
     for wave in waves(&plan.inputs) {
         let fetched = stream::iter(wave)
             .map(|(index, input)| bringing.input(index, input))
             .buffered(AT_ONCE)
             .try_collect::<Vec<_>>();
-        for more in fetched.await.map_err(|trouble| trouble.into_fault(false))? {
+        for (more, shared) in fetched.await.map_err(|trouble| trouble.into_fault(false))? {
             notes.append(more);
+            mounts.extend(shared);
         }
     }
-    Ok(notes.into_lines())
+    Ok(Brought { notes: notes.into_lines(), mounts })
 }
 
 /// The inputs in order, those together that do not overlap: where they do, the later one wins.
@@ -76,51 +127,65 @@ fn overlaps(taken: &BTreeSet<String>, path: &str) -> bool {
 
 struct Bringing<'a> {
     host: Arc<Host>,
-    web: Web,
+    remotes: Remotes<'a>,
+    sharing: &'a Sharing,
     tree: &'a Tree,
     stop: &'a StopOnDrop,
 }
 
 impl Bringing<'_> {
-    async fn input(&self, index: usize, input: &Input) -> Result<Notes, Trouble> {
+    async fn input(&self, index: usize, input: &Input) -> Result<(Notes, Option<Shared>), Trouble> {
         let part = format!("{PART}-{index}");
         let path = normal(&input.path)
             .ok_or_else(|| Trouble::rejected(format!("the input path `{}` is not absolute", input.path)))?;
-        match &input.source {
+        let url = match &input.source {
             Source::Content(text) => {
                 let (tree, text) = (self.tree.clone(), text.clone());
                 blocking(move || content(&tree, &path, &text, &part)).await?;
-                Ok(Notes::default())
+                return Ok((Notes::default(), None));
             }
-            Source::Url(url) => match Location::parse(url)? {
-                Location::Host(from) => {
-                    let input = FromHost {
-                        host: Arc::clone(&self.host),
-                        from,
-                        tree: self.tree.clone(),
-                        path,
+            Source::Url(url) => url,
+        };
+        match Location::parse(url)? {
+            Location::Host(from) => {
+                let host = Arc::clone(&self.host);
+                if let Some(there) = self.sharing.in_place(index, &host, &from) {
+                    return Ok((Notes::default(), Some(Shared { container: path, host: there, writable: true })));
+                }
+                let input = FromHost {
+                    host,
+                    from,
+                    tree: self.tree.clone(),
+                    path,
+                    kind: input.kind,
+                    shown: redacted(url),
+                    part,
+                    stop: self.stop.flag(),
+                };
+                Ok((blocking(move || input.copy()).await?, None))
+            }
+            Location::Remote(remote) => {
+                let (shown, share) = (redacted(url), self.sharing.link(index));
+                let Came { notes, shared } = self
+                    .remotes
+                    .bring(FromRemote {
+                        remote: &remote,
+                        shown: &shown,
+                        path: &path,
                         kind: input.kind,
-                        shown: redacted(url),
-                        part,
-                        stop: self.stop.flag(),
-                    };
-                    blocking(move || input.copy()).await
-                }
-                Location::Web(_) if input.kind == Some(Kind::Directory) => Err(Trouble::rejected(format!(
-                    "`{}` cannot be brought in as a directory: HTTP has no listing",
-                    redacted(url)
-                ))),
-                Location::Web(from) => {
-                    let slot = slot(self.tree, &path)?;
-                    self.web.get(&from, &slot, &path, &part).await?;
-                    Ok(Notes::default())
-                }
-            },
+                        part: &part,
+                        share: share.as_deref(),
+                    })
+                    .await?;
+                let host = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+                let shared = shared.map(|there| Shared { container: path, host: host(there), writable: false });
+                Ok((notes, shared))
+            }
         }
     }
 }
 
-fn slot(tree: &Tree, path: &str) -> Result<Slot, Trouble> {
+pub(super) fn slot(tree: &Tree, path: &str) -> Result<Slot, Trouble> {
     tree.slot(Path::new(path)).map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
 }
 

@@ -3,16 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
-
-use super::location::{Location, join, redacted};
-use super::trouble::Trouble;
 use crate::entry::{Entry, EntryKind};
 use crate::expand::expand;
 use crate::notes::Notes;
 use crate::part::PART;
 use crate::places::normal;
 use crate::plan::{Kind, MissingOutput, Output, Plan};
+use crate::storage::location::{Location, Remote, join, redacted};
+use crate::storage::trouble::Trouble;
 use crate::tree::Tree;
 
 /// One thing to deliver. It holds no descriptor: there may be very many.
@@ -37,7 +35,20 @@ pub(super) struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum To {
     Host(PathBuf),
-    Web(Url),
+    Remote(Remote),
+}
+
+impl To {
+    /// A directory without the slash at its end.
+    fn trimmed(self) -> Self {
+        match self {
+            Self::Host(path) => Self::Host(path),
+            Self::Remote(remote) => {
+                let key = remote.key.trim_end_matches('/').to_owned();
+                Self::Remote(Remote { key, ..remote })
+            }
+        }
+    }
 }
 
 impl Target {
@@ -46,7 +57,7 @@ impl Target {
             url: url.to_owned(),
             to: match Location::parse(url)? {
                 Location::Host(path) => To::Host(path.to_write().to_owned()),
-                Location::Web(url) => To::Web(url),
+                Location::Remote(remote) => To::Remote(remote),
             },
         })
     }
@@ -56,7 +67,13 @@ impl Target {
         let url = join(&self.url, path);
         let to = match &self.to {
             To::Host(directory) => To::Host(directory.join(path)),
-            To::Web(_) => return Self::parse(&url),
+            To::Remote(directory) => match path.to_str() {
+                Some(name) => To::Remote(directory.below(name)),
+                None => {
+                    let message = format!("`{}` has a name that is not UTF-8, which no storage takes", path.display());
+                    return Err(Trouble::rejected(message));
+                }
+            },
         };
         Ok(Self { url, to })
     }
@@ -132,7 +149,7 @@ impl Collector<'_> {
         let target = match (entry.kind(), name) {
             // Into the directory that the URL names.
             (EntryKind::File, Some(name)) if output.url.ends_with('/') => target.below(name)?,
-            (EntryKind::Directory, _) => Target { url: trimmed(&target.url), to: target.to },
+            (EntryKind::Directory, _) => Target { url: trimmed(&target.url), to: target.to.trimmed() },
             (EntryKind::File | EntryKind::Link | EntryKind::Special, _) => target,
         };
         if entry.kind() == EntryKind::Special {

@@ -6,20 +6,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::collect::{Collected, Item, To, collect};
 use super::host::{Host, Written};
-use super::location::redacted;
-use super::trouble::{Patience, StopOnDrop, Trouble, blocking};
-use super::web::Web;
 use crate::entry::Entry;
 use crate::part::PART;
 use crate::plan::Plan;
 use crate::report::{DeliveredFile, Fault};
+use crate::storage::location::{Remote, redacted};
+use crate::storage::source::Source;
+use crate::storage::storages::Storages;
+use crate::storage::trouble::{Patience, StopOnDrop, Trouble, blocking};
 use crate::tree::Tree;
 
-/// How many files are delivered at once.
-const AT_ONCE: usize = 4;
+/// How many small files are delivered at once.
+const AT_ONCE: usize = 32;
+/// A file from this size on counts as several: it has requests side by side of its own.
+const LARGE: u64 = 16 << 20;
+const LARGE_COUNTS: u32 = 8;
 
 /// What a delivery came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +40,17 @@ pub struct Delivered {
 /// Delivers all outputs; one that fails does not keep the others back. After a failed executor whatever exists is
 /// delivered, and nothing that goes wrong is a fault (TES contract 10.3). Dropping the future stops it.
 pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered {
+    let patience = Patience::UPLOAD;
+    deliver_to(plan, tree, after_failure, patience, &Storages::new(&plan.storage, patience)).await
+}
+
+pub(super) async fn deliver_to(
+    plan: &Plan,
+    tree: &Tree,
+    after_failure: bool,
+    patience: Patience,
+    storages: &Storages,
+) -> Delivered {
     let stop = StopOnDrop::default();
     let collected = {
         let (plan, tree) = (plan.clone(), tree.clone());
@@ -43,8 +59,10 @@ pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered
     let Collected { items, mut notes, mut troubles } =
         collected.unwrap_or_else(|trouble| Collected { troubles: vec![trouble], ..Collected::default() });
     let delivering = Delivering {
-        host: Arc::new(Host::new(&plan.storage)),
-        web: Web::new(Patience::UPLOAD),
+        host: Arc::new(Host::new(&plan.storage, plan.limits.container_user.as_deref())),
+        storages,
+        patience,
+        turns: Semaphore::new(AT_ONCE),
         tree,
         job: &plan.job,
         stop: &stop,
@@ -91,7 +109,9 @@ fn waves(items: Vec<Item>) -> Vec<Vec<(usize, Item)>> {
 
 struct Delivering<'a> {
     host: Arc<Host>,
-    web: Web,
+    storages: &'a Storages,
+    patience: Patience,
+    turns: Semaphore,
     tree: &'a Tree,
     job: &'a str,
     stop: &'a StopOnDrop,
@@ -118,11 +138,12 @@ impl Delivering<'_> {
 
     async fn send(&self, index: usize, item: &Item) -> Result<Option<Written>, Trouble> {
         match (&item.target.to, item.file) {
-            (To::Web(_), false) => Ok(None),
-            (To::Web(url), true) => {
-                let entry = source(self.tree, &item.path)?;
-                self.web.put(url, &entry).await.map(Some)
+            (To::Remote(remote), false) => {
+                let (store, key) = self.storages.open(remote)?;
+                self.patience.retry(|| store.make_directory(&key)).await?;
+                Ok(None)
             }
+            (To::Remote(remote), true) => self.to_remote(&item.path, remote).await.map(Some),
             (To::Host(path), false) => {
                 let (host, path) = (Arc::clone(&self.host), path.clone());
                 blocking(move || host.make_directory(&path)).await?;
@@ -135,6 +156,24 @@ impl Delivering<'_> {
         }
     }
 
+    async fn to_remote(&self, from: &Path, remote: &Remote) -> Result<Written, Trouble> {
+        let (store, key) = self.storages.open(remote)?;
+        if key.is_empty() {
+            return Err(Trouble::rejected("the URL names no file"));
+        }
+        let (tree, path) = (self.tree.clone(), from.to_owned());
+        let open = move || {
+            let file = source(&tree, &path)?.open_file();
+            file.and_then(Source::new).map_err(|error| Trouble::reading("cannot read it", &error))
+        };
+        let source = blocking(open).await?;
+        let counts = if source.size() < LARGE { 1 } else { LARGE_COUNTS };
+        let turn = self.turns.acquire_many(counts).await;
+        let _turn = turn.map_err(|_| Trouble::unavailable("staging was cut short"))?;
+        store.write(&key, &source).await?;
+        Ok(Written { size_bytes: source.size(), sha256: source.sha256().await? })
+    }
+
     async fn to_host(&self, from: &Path, to: &Path, part: &str) -> Result<Written, Trouble> {
         let mut failed = 0;
         loop {
@@ -145,7 +184,7 @@ impl Delivering<'_> {
                 Ok(written) => return Ok(written),
                 Err(trouble) => {
                     failed += 1;
-                    if Patience::UPLOAD.wait(failed, &trouble).await.is_none() {
+                    if self.patience.wait(failed, &trouble).await.is_none() {
                         return Err(trouble);
                     }
                 }

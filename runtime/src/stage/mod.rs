@@ -6,20 +6,21 @@
 //! - A fault says what may be done about it, and names what it is about, without secrets.
 //!
 //! Parts, in reading order:
-//! - [`location`]: what a URL means;
 //! - [`bring_in()`] and [`deliver()`]: the two directions;
 //! - [`collect`]: which files an output stands for;
 //! - [`host`]: files of the host, confined to configured roots;
-//! - [`web`]: `http` and `https`;
-//! - [`trouble`]: what went wrong, sorted; trying again.
+//! - [`remote`]: inputs from storages; [`names`]: which of their names can be files;
+//! - [`cache`]: inputs that were fetched before; [`sharing`]: which ones containers may share.
 
 mod bring_in;
+mod cache;
 mod collect;
 mod deliver;
 mod host;
-mod location;
-mod trouble;
-mod web;
+mod names;
+mod remote;
+mod sharing;
 
-pub use bring_in::bring_in;
+pub use bring_in::{Brought, Shared, bring_in};
 pub use deliver::{Delivered, deliver};
+pub use sharing::may_share;

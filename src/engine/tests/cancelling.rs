@@ -17,7 +17,7 @@ fn unavailable() -> BackendError {
 }
 
 #[tokio::test]
-async fn cancelled_while_queued_it_never_starts() {
+async fn rule_14_6_cancelled_while_queued_it_never_starts() {
     let stage = Stage::new();
     let id = stage.create(doing(&["count", "ran"])).await;
     assert_eq!(stage.cancel(&id).await, Recorded::Moved(Phase::Canceled));
@@ -34,7 +34,7 @@ async fn claim(stage: &Stage, id: &TaskId) -> Vec<Claimed> {
 }
 
 #[tokio::test]
-async fn cancelled_between_claim_and_submit_it_is_not_submitted() {
+async fn rule_14_6_cancelled_between_claim_and_submit_it_is_not_submitted() {
     let stage = Stage::new();
     let id = stage.create(doing(&["count", "ran"])).await;
     let claimed = claim(&stage, &id).await;
@@ -116,7 +116,7 @@ async fn cancelled_while_it_is_handed_over_it_is_stopped_at_once() {
 }
 
 #[tokio::test]
-async fn cancelled_while_running_it_is_canceled_when_nothing_is_left() {
+async fn rule_14_6_cancelled_while_running_it_is_canceled_when_nothing_is_left() {
     let stage = Stage::new();
     let id = stage.create(doing(&["print", "kept", "stubborn-ms", "3000", "hang"])).await;
     stage.settle().await;
@@ -137,7 +137,7 @@ async fn cancelled_while_running_it_is_canceled_when_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn cancelled_after_its_end_nothing_changes() {
+async fn rule_14_5_cancelled_after_its_end_nothing_changes() {
     let stage = Stage::new();
     let id = stage.create(doing(&["true"])).await;
     stage.settle().await;
@@ -148,7 +148,7 @@ async fn cancelled_after_its_end_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_cancel_wins_over_a_result_that_nobody_has_seen() {
+async fn rule_14_4_a_cancel_wins_over_a_result_that_nobody_has_seen() {
     let stage = Stage::new();
     let id = stage.create(doing(&["print", "done"])).await;
     // The job is over before the cancel, and nobody has looked.
@@ -164,7 +164,7 @@ async fn a_cancel_wins_over_a_result_that_nobody_has_seen() {
 }
 
 #[tokio::test]
-async fn canceled_is_not_said_while_a_finished_job_cannot_be_removed() {
+async fn rule_14_6_canceled_is_not_said_while_a_finished_job_cannot_be_removed() {
     let stage = Stage::new();
     let id = stage.create(doing(&["true"])).await;
     dispatch::tick(&stage.engine).await.unwrap();

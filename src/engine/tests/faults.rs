@@ -327,7 +327,7 @@ async fn spend(stage: &Stage, id: &TaskId, fault: &str) -> Phase {
 }
 
 #[tokio::test]
-async fn every_row_of_the_table_holds() {
+async fn rule_12_7_and_12_10_and_15_5_every_row_of_the_table_holds() {
     let rows = table();
     assert!(rows.len() >= 25, "the table of faults in ARCHITECTURE.md has {} rows", rows.len());
     for row in rows {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::stage::{Stage, doing, staging};
+use crate::engine::dispatch;
 use crate::task::{Phase, TaskState};
 
 #[tokio::test]
-async fn a_short_task_is_two_events_and_complete() {
+async fn rule_14_3_a_short_task_is_two_events_and_complete_and_15_7_its_backend_told() {
     let stage = Stage::new();
     let id = stage.create(doing(&["print", "hello"])).await;
     stage.settle().await;
@@ -22,7 +23,7 @@ async fn a_short_task_is_two_events_and_complete() {
 }
 
 #[tokio::test]
-async fn a_task_of_two_steps_is_told_as_it_goes_on() {
+async fn rule_15_2_and_15_3_a_task_of_two_steps_is_told_as_it_goes_on() {
     let stage = Stage::new();
     let mut spec = staging("scripted:stage-ms/1000", &["run-ms", "1000", "print", "one"]);
     spec.executors.push(doing(&["run-ms", "1000", "note", "nearly done"]).executors.remove(0));
@@ -43,6 +44,17 @@ async fn a_task_of_two_steps_is_told_as_it_goes_on() {
     let notes = task.attempts[0].log.iter().filter(|line| line.text == "nearly done").count();
     assert_eq!(notes, 1);
     stage.assert_clean().await;
+}
+
+/// Pulsar takes QUEUED for a failure.
+#[tokio::test]
+async fn rule_14_9_it_leaves_the_queue_when_it_is_handed_over() {
+    let stage = Stage::new();
+    let id = stage.create(staging("scripted:stage-ms/60000", &["true"])).await;
+    assert_eq!(stage.phase(&id).await, Phase::Queued);
+    // Nobody has looked at the job yet.
+    dispatch::tick(&stage.engine).await.unwrap();
+    assert_eq!(stage.phase(&id).await, Phase::Initializing);
 }
 
 #[tokio::test]

@@ -180,3 +180,22 @@ async fn a_backend_that_only_tells_of_its_jobs_is_not_well() {
     stage.pass(Duration::from_secs(120)).await;
     assert_eq!(stage.engine.troubles().len(), 0);
 }
+
+/// Clients would ask about a PREEMPTED task for ever.
+#[tokio::test]
+async fn rule_14_8_a_preempted_task_is_tried_again_and_ends_when_the_attempts_are_spent() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["hang"])).await;
+    for attempt in 1..=stage.settings.attempts {
+        stage.pass(Duration::from_secs(30)).await;
+        assert_eq!(stage.phase(&id).await, Phase::Running, "attempt {attempt}: {:?}", stage.log(&id).await);
+        stage.outside.preempt(stage.installation(), &Stage::job(&id, attempt)).unwrap();
+        stage.settle().await;
+        let expected = if attempt < stage.settings.attempts { Phase::Queued } else { Phase::SystemError };
+        assert_eq!(stage.phase(&id).await, expected, "attempt {attempt}");
+    }
+    let line = stage.last_line(&id).await;
+    assert!(line.contains("preempted") && line.contains("given up after 3 attempts"), "{line}");
+    assert_eq!(stage.task(&id).await.attempts.len(), 3);
+    stage.assert_clean().await;
+}

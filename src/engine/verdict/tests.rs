@@ -114,7 +114,7 @@ fn rule_12_5_a_log_for_each_that_ran_and_for_no_other() {
 }
 
 #[test]
-fn the_last_line_explains_a_failure() {
+fn rule_15_5_the_last_line_explains_a_failure() {
     let failed = Outcome::ExecutorFailed { step: 0 };
     let full = Outcome::Failed(Fault {
         class: FaultClass::Misconfigured,

@@ -8,15 +8,15 @@ use super::wire::lenient::{Object, StringMap, Text};
 use super::wire::request;
 use super::{places, urls};
 use crate::http::error::ApiError;
-use crate::http::settings::{Files, Settings};
-use crate::task::TaskSpec;
+use crate::http::settings::{Files, Lists, Places, Settings};
 use crate::task::spec::{Executor, FileKind, Input, Output, Resources};
+use crate::task::{Owner, TaskSpec};
 
 /// What a task is judged by.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Which files of this host it may name.
-    pub files: Files,
+    /// Which places it may name.
+    pub places: Places,
     /// Which backend parameters are known.
     pub parameters: Known,
 }
@@ -30,16 +30,30 @@ pub struct Asked {
     pub notes: Vec<String>,
 }
 
-impl Rules {
-    /// The rules of a server.
-    pub fn new(settings: &Settings) -> Self {
-        Self { files: settings.files.clone(), parameters: Known::new(&settings.backends) }
+/// Which places one caller may name.
+#[derive(Clone, Copy)]
+struct May<'a> {
+    files: &'a Files,
+    lists: &'a Lists,
+}
+
+impl May<'_> {
+    fn name(self, url: &str) -> Result<(), String> {
+        urls::allowed(url, self.files, self.lists)
     }
 }
 
-/// Reads a request body.
-pub fn task(body: &[u8], rules: &Rules) -> Result<Asked, ApiError> {
+impl Rules {
+    /// The rules of a server.
+    pub fn new(settings: &Settings) -> Self {
+        Self { places: settings.places.clone(), parameters: Known::new(&settings.backends) }
+    }
+}
+
+/// Reads a request body of a caller.
+pub fn task(body: &[u8], caller: &Owner, rules: &Rules) -> Result<Asked, ApiError> {
     let sent = parse(body)?;
+    let may = May { files: &rules.places.files, lists: rules.places.lists_of(caller) };
     let (resources, notes) = match sent.resources {
         Some(Object(sent)) => resources(sent, rules).map(|(resources, notes)| (Some(resources), notes))?,
         None => (None, Vec::new()),
@@ -47,8 +61,8 @@ pub fn task(body: &[u8], rules: &Rules) -> Result<Asked, ApiError> {
     let spec = TaskSpec {
         name: text(sent.name),
         description: text(sent.description),
-        inputs: each("/inputs", sent.inputs, |at, sent| input(at, sent, rules))?,
-        outputs: each("/outputs", sent.outputs, |at, sent| output(at, sent, rules))?,
+        inputs: each("/inputs", sent.inputs, |at, sent| input(at, sent, may))?,
+        outputs: each("/outputs", sent.outputs, |at, sent| output(at, sent, may))?,
         resources,
         executors: each("/executors", sent.executors, executor)?,
         volumes: each("/volumes", sent.volumes, |at, Text(path)| {
@@ -134,7 +148,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn input(at: &str, Object(sent): Object<request::Input>, rules: &Rules) -> Result<Input, ApiError> {
+fn input(at: &str, Object(sent): Object<request::Input>, may: May<'_>) -> Result<Input, ApiError> {
     let path = required(at, "path", sent.path)?;
     places::below_root(&path).map_err(|wrong| ApiError::field(format!("{at}/path"), wrong))?;
     let url = text(sent.url).filter(|url| !url.is_empty());
@@ -152,7 +166,7 @@ fn input(at: &str, Object(sent): Object<request::Input>, rules: &Rules) -> Resul
         return Err(ApiError::field(format!("{at}/type"), "content makes a FILE, not a DIRECTORY"));
     }
     if let (Some(url), false) = (&url, content_counts) {
-        urls::allowed(url, &rules.files).map_err(|wrong| ApiError::field(format!("{at}/url"), wrong))?;
+        may.name(url).map_err(|wrong| ApiError::field(format!("{at}/url"), wrong))?;
     }
     Ok(Input {
         name: text(sent.name),
@@ -165,11 +179,11 @@ fn input(at: &str, Object(sent): Object<request::Input>, rules: &Rules) -> Resul
     })
 }
 
-fn output(at: &str, Object(sent): Object<request::Output>, rules: &Rules) -> Result<Output, ApiError> {
+fn output(at: &str, Object(sent): Object<request::Output>, may: May<'_>) -> Result<Output, ApiError> {
     let path = required(at, "path", sent.path)?;
     places::below_root(&path).map_err(|wrong| ApiError::field(format!("{at}/path"), wrong))?;
     let url = required(at, "url", sent.url)?;
-    urls::allowed(&url, &rules.files).map_err(|wrong| ApiError::field(format!("{at}/url"), wrong))?;
+    may.name(&url).map_err(|wrong| ApiError::field(format!("{at}/url"), wrong))?;
     let path_prefix = text(sent.path_prefix).filter(|prefix| !prefix.is_empty());
     places::pattern(&path, path_prefix.as_deref())
         .map_err(|wrong| ApiError::field(format!("{at}/path_prefix"), wrong))?;

@@ -113,7 +113,7 @@ impl Tes {
     async fn create(&self, owner: Owner, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
         negotiation::sends_json(headers)?;
         let body = body::receive(headers, body, self.doors.settings.bounds).await?;
-        let asked = self.read(body).await?;
+        let asked = self.read(&owner, body).await?;
         let now = (self.doors.clock)();
         let id = TaskId::new(now);
         // Not timed: an answer that gave up waiting would make the client post a task again that is stored (4.14).
@@ -125,14 +125,14 @@ impl Tes {
         json(&Created { id: id.as_str() })
     }
 
-    async fn read(&self, body: Vec<u8>) -> Result<from_wire::Asked, ApiError> {
+    async fn read(&self, caller: &Owner, body: Vec<u8>) -> Result<from_wire::Asked, ApiError> {
         /// From here on reading takes so long that other requests would wait for it.
         const LONG: usize = 256 * 1024;
         if body.len() < LONG {
-            return from_wire::task(&body, &self.rules);
+            return from_wire::task(&body, caller, &self.rules);
         }
-        let rules = Arc::clone(&self.rules);
-        aside(move || from_wire::task(&body, &rules)).await
+        let (caller, rules) = (caller.clone(), Arc::clone(&self.rules));
+        aside(move || from_wire::task(&body, &caller, &rules)).await
     }
 
     /// The task is stored; what cannot be written beside it is not worth failing it.

@@ -5,7 +5,7 @@ use super::samples::*;
 use crate::store::{Recorded, Store};
 use crate::task::{Event, Phase, TaskState, Verdict};
 
-pub(crate) async fn in_every_phase(subject: &impl Subject) {
+pub(crate) async fn rule_14_4_and_14_5_in_every_phase(subject: &impl Subject) {
     let store = subject.fresh().await;
     for (n, phase) in (0..).zip(PHASES) {
         for shown in [true, false] {
@@ -44,7 +44,7 @@ pub(crate) async fn twice(subject: &impl Subject) {
 }
 
 /// The dispatcher holds it: its answer decides what there is to stop.
-pub(crate) async fn before_the_hand_over_is_known(subject: &impl Subject) {
+pub(crate) async fn rule_14_6_before_the_hand_over_is_known(subject: &impl Subject) {
     let store = subject.fresh().await;
     let id = put_one(&store).await;
     let fence = Some(claim(&store, &id).await);
@@ -69,7 +69,7 @@ pub(crate) async fn before_the_hand_over_is_known(subject: &impl Subject) {
 }
 
 /// The dispatcher died: the task is found with its claim, and nobody can take it to start it.
-pub(crate) async fn while_a_claim_has_expired(subject: &impl Subject) {
+pub(crate) async fn rule_14_6_while_a_claim_has_expired(subject: &impl Subject) {
     let store = subject.fresh().await;
     let id = put_one(&store).await;
     let fence = claim(&store, &id).await;

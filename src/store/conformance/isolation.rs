@@ -10,7 +10,7 @@ fn owners() -> [Owner; 3] {
     ["ann", "Ann", ""].map(|name| Owner(name.to_owned()))
 }
 
-pub(crate) async fn three_owners_and_every_verb(subject: &impl Subject) {
+pub(crate) async fn rule_17_3_three_owners_and_every_verb(subject: &impl Subject) {
     let store = subject.fresh().await;
     let mut tasks = Vec::new();
     for (n, owner) in owners().iter().enumerate() {

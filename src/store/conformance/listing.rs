@@ -93,7 +93,7 @@ async fn walk(store: &impl Store, owner: &Owner, query: &ListQuery) -> Vec<TaskI
     }
 }
 
-pub(crate) async fn filters_agree_with_a_model(subject: &impl Subject) {
+pub(crate) async fn rule_8_7_filters_agree_with_a_model(subject: &impl Subject) {
     let cases = (prop::collection::vec(any_sample(), 0..24), prop::collection::vec(any_query(), 24));
     for_all(24, &cases, async |(samples, queries)| {
         let store = subject.fresh().await;
@@ -114,7 +114,7 @@ pub(crate) async fn filters_agree_with_a_model(subject: &impl Subject) {
     });
 }
 
-pub(crate) async fn prefixes_are_literal(subject: &impl Subject) {
+pub(crate) async fn rule_8_4_prefixes_are_literal(subject: &impl Subject) {
     let store = subject.fresh().await;
     let names =
         ["100% sure", "100 sure", "a_b", "axb", "a*b", "[ab]c", "ac", "Ab", "ab", "é", "e\u{301}", "\u{10ffff}z"];
@@ -135,7 +135,7 @@ pub(crate) async fn prefixes_are_literal(subject: &impl Subject) {
     }
 }
 
-pub(crate) async fn tags_as_the_contract_says(subject: &impl Subject) {
+pub(crate) async fn rule_8_6_tags_as_the_contract_says(subject: &impl Subject) {
     let store = subject.fresh().await;
     let tagged = [
         vec![("a", "x")],
@@ -172,7 +172,7 @@ pub(crate) async fn tags_as_the_contract_says(subject: &impl Subject) {
     }
 }
 
-pub(crate) async fn the_last_page_has_no_next(subject: &impl Subject) {
+pub(crate) async fn rule_8_3_the_last_page_has_no_next(subject: &impl Subject) {
     let store = subject.fresh().await;
     for n in 0..4 {
         put(&store, &ann(), n, spec("n")).await;
@@ -184,7 +184,7 @@ pub(crate) async fn the_last_page_has_no_next(subject: &impl Subject) {
 }
 
 /// New tasks between any two pages: those there at first come once each, in order, and none is skipped.
-pub(crate) async fn pages_partition_the_list(subject: &impl Subject) {
+pub(crate) async fn rule_8_1_pages_partition_the_list(subject: &impl Subject) {
     let cases = (0..20i64, 1..7u32, prop::collection::vec(0..4u8, 20));
     for_all(16, &cases, async |(there, size, arrivals)| {
         let store = subject.fresh().await;
@@ -210,7 +210,7 @@ pub(crate) async fn pages_partition_the_list(subject: &impl Subject) {
 }
 
 /// The same while others really write at the same time.
-pub(crate) async fn pages_stand_while_tasks_arrive(subject: &impl Subject) {
+pub(crate) async fn rule_8_1_pages_stand_while_tasks_arrive(subject: &impl Subject) {
     let store = subject.fresh().await;
     let tag = |spec: &mut crate::task::TaskSpec| spec.tags = Some([("run".to_owned(), "7".to_owned())].into());
     let mut expected = Vec::new();

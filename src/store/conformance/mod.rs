@@ -48,16 +48,18 @@ macro_rules! conformance {
     ($subject:expr) => {
         conformance! { @rooms $subject;
             durability: creation cancel claims records forgetting;
-            isolation: three_owners_and_every_verb;
-            listing: filters_agree_with_a_model prefixes_are_literal tags_as_the_contract_says
-                pages_partition_the_list pages_stand_while_tasks_arrive the_last_page_has_no_next;
+            isolation: rule_17_3_three_owners_and_every_verb;
+            listing: rule_8_7_filters_agree_with_a_model rule_8_4_prefixes_are_literal rule_8_6_tags_as_the_contract_says
+                rule_8_1_pages_partition_the_list rule_8_1_pages_stand_while_tasks_arrive
+                rule_8_3_the_last_page_has_no_next;
             claims: a_claim_is_exclusive_until_it_expires fences_rise_for_ever two_claimers_never_both_win
                 only_what_waits_is_claimed a_postponed_task_waits_for_its_time answers_in_the_order_asked;
-            recording: the_life_of_a_task an_older_claim_is_fenced repeats_change_nothing late_words_change_nothing
-                nonsense_is_refused_and_spares_its_neighbours nobody_is_unknown sentences_are_kept_until_the_end
-                a_retry_is_a_new_attempt what_is_over_leaves_something_behind a_claim_is_no_event
-                many_writers_lose_nothing;
-            canceling: in_every_phase twice before_the_hand_over_is_known while_a_claim_has_expired;
+            recording: the_life_of_a_task rule_14_2_an_older_claim_is_fenced repeats_change_nothing
+                rule_14_1_and_14_2_late_words_change_nothing rule_14_2_nonsense_is_refused_and_spares_its_neighbours
+                nobody_is_unknown sentences_are_kept_until_the_end rule_15_1_a_retry_is_a_new_attempt
+                what_is_over_leaves_something_behind a_claim_is_no_event many_writers_lose_nothing;
+            canceling: rule_14_4_and_14_5_in_every_phase twice rule_14_6_before_the_hand_over_is_known
+                rule_14_6_while_a_claim_has_expired;
             queue: oldest_first_after_a_cursor many_that_fit_nowhere_hide_nobody candidates_say_what_they_need
                 load_is_what_was_claimed active_is_what_may_be_outside standing_whoever_owns_it check_says_yes;
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;

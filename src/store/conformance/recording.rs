@@ -36,7 +36,7 @@ pub(crate) async fn the_life_of_a_task(subject: &impl Subject) {
     assert_eq!(log, [handed.as_str(), "fetched one file", "the end", "complete"]);
 }
 
-pub(crate) async fn an_older_claim_is_fenced(subject: &impl Subject) {
+pub(crate) async fn rule_14_2_an_older_claim_is_fenced(subject: &impl Subject) {
     let store = subject.fresh().await;
     let id = put_one(&store).await;
     let old = claim(&store, &id).await;
@@ -69,7 +69,7 @@ pub(crate) async fn repeats_change_nothing(subject: &impl Subject) {
     assert_eq!(answers, [Recorded::Moved(Phase::Initializing), Recorded::Unchanged(Phase::Initializing)]);
 }
 
-pub(crate) async fn late_words_change_nothing(subject: &impl Subject) {
+pub(crate) async fn rule_14_1_and_14_2_late_words_change_nothing(subject: &impl Subject) {
     let store = subject.fresh().await;
     for (n, phase) in (0..).zip(PHASES) {
         let id = put(&store, &ann(), n, spec("late")).await;
@@ -85,7 +85,7 @@ pub(crate) async fn late_words_change_nothing(subject: &impl Subject) {
     }
 }
 
-pub(crate) async fn nonsense_is_refused_and_spares_its_neighbours(subject: &impl Subject) {
+pub(crate) async fn rule_14_2_nonsense_is_refused_and_spares_its_neighbours(subject: &impl Subject) {
     let store = subject.fresh().await;
     let (a, b) = (put(&store, &ann(), 1, spec("a")).await, put(&store, &ann(), 2, spec("b")).await);
     let fence = Some(claim(&store, &a).await);
@@ -132,7 +132,7 @@ pub(crate) async fn sentences_are_kept_until_the_end(subject: &impl Subject) {
     assert_eq!((log[0], log[1], log[log.len() - 1]), ("waits for room", "still waits", "the end"));
 }
 
-pub(crate) async fn a_retry_is_a_new_attempt(subject: &impl Subject) {
+pub(crate) async fn rule_15_1_a_retry_is_a_new_attempt(subject: &impl Subject) {
     let store = subject.fresh().await;
     let id = put_one(&store).await;
     bring(&store, &ann(), &id, Phase::Running).await;

@@ -187,7 +187,7 @@ fn cell(step: &Step) -> &'static str {
 }
 
 #[test]
-fn every_state_and_every_event() {
+fn rule_14_1_every_state_and_every_event() {
     let mut lines = TABLE.lines().filter(|line| !line.trim().is_empty());
     let columns: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
     assert_eq!(columns, events(2).iter().map(|(name, _)| *name).collect::<Vec<_>>());
@@ -201,7 +201,7 @@ fn every_state_and_every_event() {
 }
 
 #[test]
-fn what_an_earlier_attempt_still_says_changes_nothing() {
+fn rule_14_1_what_an_earlier_attempt_still_says_changes_nothing() {
     for (name, state) in states() {
         for (event, late) in events(1).iter().filter(|(_, event)| event.attempt().is_some()) {
             assert_eq!(state.after(late), Unchanged, "{name} × {event}");
@@ -219,7 +219,7 @@ fn an_attempt_that_has_not_begun_says_nothing() {
 }
 
 #[test]
-fn a_cancel_goes_on_showing_the_former_phase_unless_told_otherwise() {
+fn rule_14_7_a_cancel_goes_on_showing_the_former_phase_unless_told_otherwise() {
     for (name, state) in states().into_iter().filter(|(_, state)| !state.is_terminal()) {
         let Moves(hidden) = state.after(&Event::CancelRequested { shown: false }) else { continue };
         if !hidden.is_terminal() {
@@ -308,14 +308,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_terminal_state_never_changes(events in prop::collection::vec(any_event(), 0..40)) {
+    fn rule_14_1_a_terminal_state_never_changes(events in prop::collection::vec(any_event(), 0..40)) {
         for pair in walk(&events).windows(2).filter(|pair| pair[0].is_terminal()) {
             prop_assert_eq!(&pair[0], &pair[1]);
         }
     }
 
     #[test]
-    fn a_requested_cancel_ends_canceled_or_not_yet(events in prop::collection::vec(any_event(), 0..40)) {
+    fn rule_14_4_a_requested_cancel_ends_canceled_or_not_yet(events in prop::collection::vec(any_event(), 0..40)) {
         let states = walk(&events);
         let asked = events.iter().enumerate().find(|(i, event)| {
             matches!(event, Event::CancelRequested { .. }) && !states[*i].is_terminal()
@@ -335,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn only_arrows_of_the_contract_are_taken(events in prop::collection::vec(any_event(), 0..40)) {
+    fn rule_14_1_and_14_3_only_arrows_of_the_contract_are_taken(events in prop::collection::vec(any_event(), 0..40)) {
         for pair in walk(&events).windows(2) {
             let (from, to) = (pair[0].phase(), pair[1].phase());
             prop_assert!(legal(from, to), "{from:?} → {to:?}");
@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn a_new_attempt_keeps_the_former_ones_log(events in prop::collection::vec(any_event(), 0..40)) {
+    fn rule_15_1_a_new_attempt_keeps_the_former_ones_log(events in prop::collection::vec(any_event(), 0..40)) {
         let states = walk(&events);
         let mut stored: Vec<(Timestamp, Event)> = Vec::new();
         let mut before = attempts([]);

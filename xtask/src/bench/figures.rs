@@ -16,10 +16,19 @@ pub(crate) const MARK: &str = "{\"figures\"";
 pub(crate) struct Measurement {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// The file in `benches/`, without `.rs`.
+    /// The file or folder in `benches/`, without `.rs`.
     pub(crate) bench: &'static str,
-    pub(crate) on_docker: bool,
+    pub(crate) needs: Needs,
     pub(crate) aims: &'static [Aim],
+}
+
+/// What has to run meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    Docker,
+    /// The servers of `tests/engines/storage`, and the programs to compare with.
+    Storages,
 }
 
 /// What a figure should be.
@@ -81,7 +90,7 @@ pub(crate) fn read(measurement: &'static Measurement, said: &str) -> Result<Meas
     }
     for aim in measurement.aims {
         if !figures.contains_key(aim.figure) {
-            bail!("benches/{}.rs printed no figure `{}`", measurement.bench, aim.figure);
+            bail!("benches/{} printed no figure `{}`", measurement.bench, aim.figure);
         }
     }
     Ok(Measured { measurement, figures })

@@ -9,6 +9,7 @@
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
 //! - `verbs.rs`: the store's verbs.
+//! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
 //! them against the aims.
@@ -19,6 +20,7 @@ mod docker;
 mod figures;
 mod footprint;
 mod noop;
+mod storage;
 mod verbs;
 
 use std::process::Stdio;
@@ -28,8 +30,8 @@ use anyhow::{Context, Result, bail};
 use crate::command::{program, stopped};
 use crate::house;
 use crate::machine::engine::{self, Engine};
-use crate::machine::{packages, rust};
-use figures::{Measured, Measurement};
+use crate::machine::{packages, rust, storage as storages};
+use figures::{Measured, Measurement, Needs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -44,6 +46,7 @@ const ALL: &[&Measurement] = &[
     &cancel::MEASUREMENT,
     &footprint::MEASUREMENT,
     &verbs::MEASUREMENT,
+    &storage::MEASUREMENT,
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -56,20 +59,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wanted = |one: &Measurement| arguments.names.is_empty() || arguments.names.iter().any(|name| name == one.name);
     let chosen: Vec<&Measurement> = ALL.iter().copied().filter(|one| wanted(one)).collect();
 
-    let on_docker = chosen.iter().any(|one| one.on_docker);
-    packages::ensure(if on_docker {
+    let needed = |needs: Needs| chosen.iter().any(|one| one.needs == needs);
+    packages::ensure(if needed(Needs::Docker) {
         &[packages::BUILD, packages::DOCKER, packages::SUITES]
     } else {
         &[packages::BUILD]
     })?;
     rust::ensure_musl()?;
-    let _docker = if on_docker {
+    let _docker = if needed(Needs::Docker) {
         let docker = Engine::up("docker", "bench")?;
         engine::images(&["busybox"])?;
         Some(docker)
     } else {
         None
     };
+    let (mut variables, mut rig) = (Vec::new(), None);
+    if needed(Needs::Storages) {
+        // Nothing is measured while something else is built.
+        storages::install().join()?;
+        variables = storages::contenders()?;
+        let up = Engine::up("storage", "bench")?;
+        variables.extend(up.variables.clone());
+        rig = Some(up);
+    }
 
     let mut measured = Vec::new();
     for measurement in chosen {
@@ -77,14 +89,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             bail!("stopped");
         }
         println!("{}: {}", measurement.name, measurement.what);
-        measured.push(measure(measurement)?);
+        measured.push(measure(measurement, &variables)?);
     }
+    drop(rig);
     figures::report(&measured, &house::target().join("bench.json"))
 }
 
-fn measure(measurement: &'static Measurement) -> Result<Measured> {
+fn measure(measurement: &'static Measurement, variables: &[(String, String)]) -> Result<Measured> {
     let mut command = program(&["cargo", "bench", "--quiet", "--package", "tessera", "--bench", measurement.bench]);
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.envs(variables.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().context("cannot start cargo")?;
     let said = String::from_utf8_lossy(&output.stdout);
     for line in said.lines().filter(|line| !line.starts_with(figures::MARK)) {

@@ -1,12 +1,12 @@
 //! Tasks through store and engine alone, on the scripted backend.
 
-use super::figures::{Aim, Better, Measurement};
+use super::figures::{Aim, Better, Measurement, Needs};
 
 pub(crate) const MEASUREMENT: Measurement = Measurement {
     name: "noop",
     what: "tasks that do nothing, through store and engine, on the scripted backend",
     bench: "engine",
-    on_docker: false,
+    needs: Needs::Nothing,
     aims: &[
         Aim { figure: "engine_noop_tasks_per_second", value: 3_000.0, better: Better::Higher },
         Aim { figure: "engine_events_per_task", value: 3.0, better: Better::Lower },

@@ -1,11 +1,11 @@
 //! The store's verbs.
 
-use super::figures::Measurement;
+use super::figures::{Measurement, Needs};
 
 pub(crate) const MEASUREMENT: Measurement = Measurement {
     name: "verbs",
     what: "the store's verbs, next to the disk's fdatasync",
     bench: "store",
-    on_docker: false,
+    needs: Needs::Nothing,
     aims: &[],
 };

@@ -1,4 +1,4 @@
-//! Docker, Podman, a registry, through the scripts of `tests/engines`; and the test images.
+//! Docker, Podman, a registry, the storages, through the scripts of `tests/engines`; and the test images.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ impl Engine {
         let script = match name {
             "docker" => "tests/engines/docker",
             "podman" => "tests/engines/podman",
+            "storage" => "tests/engines/storage",
             _ => "tests/engines/registry",
         };
         // Left over from a run that was killed: stop that one first.

@@ -2,7 +2,8 @@
 //!
 //! - `packages.rs`: programs, and the Debian packages that bring them.
 //! - `rust.rs`: the static target.
-//! - `engine.rs`: Docker, Podman, a registry, through the scripts of `tests/engines`; the test images.
+//! - `engine.rs`: Docker, Podman, a registry, the storages, through the scripts of `tests/engines`; the test images.
+//! - `storage.rs`: the programs behind the storages; some are compiled for minutes.
 //! - `python.rs`: virtual environments below the target folder.
 //!
 //! Nothing is installed that is there already. What cannot be installed here is one sentence that says what to do.
@@ -11,3 +12,4 @@ pub(crate) mod engine;
 pub(crate) mod packages;
 pub(crate) mod python;
 pub(crate) mod rust;
+pub(crate) mod storage;

@@ -11,7 +11,8 @@ use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
 use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
-use crate::machine::{packages, rust};
+use crate::machine::storage::Installing;
+use crate::machine::{packages, rust, storage};
 use crate::server::Server;
 
 #[derive(clap::Args)]
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// Only steps whose name holds one of these words.
     only: Vec<String>,
 }
+
+/// The suites that run against the storages of `tests/engines/storage`.
+const ON_STORAGES: &[&str] = &["storage"];
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -42,6 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             rust::ensure_musl()
         })
         .ok_or_else(|| anyhow!("the tests need what could not be installed"))?;
+    let (on_storages, suites): (Vec<_>, Vec<_>) =
+        suites::all()?.into_iter().partition(|suite| ON_STORAGES.contains(&suite.name.as_str()));
+    let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
+    // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
+    let storages = (!on_storages.is_empty()).then(storage::install);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let clients = thread::spawn(|| -> Result<()> {
         python::ensure(PY_TES_NEW)?;
@@ -67,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ledger.step("dependencies", |log| deny::check(log));
     }
 
-    let mut on_engines: Vec<Step> = suites::all()?.into_iter().map(suite).collect();
+    let mut on_engines: Vec<Step> = suites.into_iter().map(suite).collect();
     on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
     on_engines.push(Step { name: "schemathesis".to_owned(), work: Box::new(schemathesis) });
     on_engines.retain(|step| wanted(&step.name));
@@ -85,7 +94,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             });
         }
     }
+    if let Some(storages) = storages {
+        run_on_storages(&mut ledger, storages, on_storages);
+    }
     ledger.close()
+}
+
+fn run_on_storages(ledger: &mut Ledger, storages: Installing, steps: Vec<Step>) {
+    if ledger.step("install storages", |_| storages.join()).is_none() {
+        return;
+    }
+    let Some(rig) = ledger.step("start storages", |_| Engine::up("storage", "test")) else { return };
+    let mut variables = rig.variables.clone();
+    variables.push(("TESSERA_REQUIRE_STORAGES".to_owned(), "1".to_owned()));
+    for step in steps {
+        ledger.step(&step.name, |log| (step.work)(&variables, log));
+    }
+    ledger.step("stop storages", |_| {
+        drop(rig);
+        Ok(())
+    });
 }
 
 /// What is quick and needs no service.

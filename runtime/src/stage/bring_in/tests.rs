@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::plan::Storage;
 use crate::report::FaultClass;
+use crate::storage::settings::Storage;
 
 /// A shared directory of the host, and a tree.
 struct House {
@@ -42,6 +42,7 @@ impl House {
             storage: Storage {
                 file_roots: vec![text(self.shared.clone())],
                 file_forbidden: vec![text(self.shared.join("private"))],
+                ..Storage::default()
             },
             ..Plan::read(plan).unwrap()
         }
@@ -49,7 +50,7 @@ impl House {
 
     fn bring(&self, inputs: Vec<Input>) -> Result<Vec<String>, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.unwrap().block_on(bring_in(&self.plan(inputs), &self.tree))
+        runtime.unwrap().block_on(bring_in(&self.plan(inputs), &self.tree, None)).map(|brought| brought.notes)
     }
 
     fn in_tree(&self, path: &str) -> PathBuf {
@@ -84,7 +85,7 @@ fn file_url(path: &Path) -> String {
 }
 
 #[test]
-fn content_and_files() {
+fn rule_9_1_and_9_11_and_9_9_content_and_private_copies_with_their_times() {
     let house = house();
     let source = house.write("a/in.txt", "hello");
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -112,7 +113,7 @@ fn content_and_files() {
 }
 
 #[test]
-fn a_directory_whatever_it_was_called() {
+fn rule_9_4_and_9_5_a_directory_whatever_it_was_called() {
     let house = house();
     house.write("d/a", "a");
     house.write("d/sub/b", "b");
@@ -141,7 +142,7 @@ fn a_directory_whatever_it_was_called() {
 }
 
 #[test]
-fn what_may_not_be_read_is_refused() {
+fn rule_9_7_what_may_not_be_read_is_refused() {
     let house = house();
     symlink(house.shared.join("../other/key"), house.shared.join("link")).unwrap();
     symlink("private", house.shared.join("hidden")).unwrap();
@@ -157,7 +158,7 @@ fn what_may_not_be_read_is_refused() {
         ("/proc/self/environ".into(), "outside"),
         (format!("{shared}2"), "No such file"),
         (format!("{shared}/missing"), "No such file"),
-        ("s3://bucket/key".into(), "no storage is configured for `s3:`"),
+        ("gopher://bucket/key".into(), "there is no storage for `gopher:`"),
     ] {
         let fault = house.bring(vec![url("/in", path.clone())]).unwrap_err();
         assert_eq!(fault.class, FaultClass::Rejected, "{path}");
@@ -168,7 +169,7 @@ fn what_may_not_be_read_is_refused() {
 }
 
 #[test]
-fn a_forbidden_directory_is_left_out_of_what_surrounds_it() {
+fn rule_9_7_a_forbidden_directory_is_left_out_of_what_surrounds_it() {
     let house = house();
     house.write("open", "open");
     symlink("private", house.shared.join("hidden")).unwrap();
@@ -196,7 +197,7 @@ fn a_file_is_no_directory_and_a_fifo_is_neither() {
 }
 
 #[test]
-fn an_empty_directory_is_made_and_noted() {
+fn rule_9_5_an_empty_directory_is_made_and_noted() {
     let house = house();
     std::fs::create_dir(house.shared.join("empty")).unwrap();
     let notes = house.bring(vec![url("/in", file_url(&house.shared.join("empty")))]).unwrap();
@@ -243,10 +244,10 @@ fn a_dropped_future_stops_the_copy() {
     let house = house();
     let source = house.write("x", "x");
     let stopped = FromHost {
-        host: Arc::new(Host::new(&house.plan(vec![]).storage)),
+        host: Arc::new(Host::new(&house.plan(vec![]).storage, None)),
         from: match Location::parse(&file_url(&source)).unwrap() {
             Location::Host(path) => path,
-            Location::Web(url) => panic!("{url}"),
+            Location::Remote(remote) => panic!("{remote:?}"),
         },
         tree: house.tree.clone(),
         path: "/in".into(),

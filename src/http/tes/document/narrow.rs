@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::settings::Settings;
+use crate::http::settings::{Places, Settings};
 use crate::http::tes::parameters::Known;
 
 /// A string that can be stored: without NUL.
@@ -47,7 +47,7 @@ pub fn requests(schemas: &mut Value, settings: &Settings) {
         set("tesResources", amount, "minimum", json!(0));
     }
     set("tesResources", "cpu_cores", "maximum", json!(MOST_CORES));
-    let url = url(&settings.files.roots);
+    let url = url(&settings.places);
     set("tesOutput", "url", "pattern", json!(url));
     // What the alternatives below say in full.
     for (schema, member) in
@@ -161,18 +161,33 @@ fn parameters(resources: &mut Value, known: &Known) {
     ]);
 }
 
-/// Any storage, known or not (9.6), and the files of the host below the roots (9.7).
-fn url(roots: &[String]) -> String {
+/// Any storage, known or not (9.6), unless there is a list of those that may be used, and the files of the host below
+/// the roots (9.7). What is denied, and what only some callers may use, is not told to everybody.
+fn url(places: &Places) -> String {
     const NAME: &str = r"(?:/(?!\.\.(?:/|$))[^/\x00]*)";
     const URL_NAME: &str = r"(?:/(?!\.\.(?:/|$))[^/%\x00-\x1f\x7f]*)";
-    let mut forms = vec![r"[A-Za-z][A-Za-z0-9+.\-]*://[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*".to_owned()];
-    for root in roots {
+    let mut forms = match places.lists.allow.is_empty() {
+        true => vec![r"[A-Za-z][A-Za-z0-9+.\-]*://[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*".to_owned()],
+        false => places.lists.allow.iter().map(|prefix| below(prefix)).collect(),
+    };
+    for root in &places.files.roots {
         let root = literal(root.trim_end_matches('/'));
         let some = if root.is_empty() { "+" } else { "*" };
         forms.push(format!("{root}{NAME}{some}"));
         forms.push(format!("file://{root}{URL_NAME}{some}"));
     }
     format!("^(?:{})$", forms.join("|"))
+}
+
+/// What lies below a prefix. Canonical forms only: what else means the same is taken as well.
+fn below(prefix: &str) -> String {
+    // Encoded or climbing names, queries and checksums might lead elsewhere; they are left out.
+    const NAME: &str = r"(?!\.{1,2}(?:/|$))[^/%?#\x00-\x20\x7f]+";
+    match prefix.strip_suffix('*') {
+        Some(open) => format!("{}{NAME}(?:/{NAME})*", literal(open)),
+        None if prefix.ends_with('/') => format!("{}{NAME}(?:/{NAME})*", literal(prefix)),
+        None => format!("{}(?:/{NAME})*", literal(prefix)),
+    }
 }
 
 /// A text as a regular expression that matches it alone.

@@ -6,11 +6,19 @@ use serde_json::{Value, json};
 use super::*;
 
 fn rules() -> Rules {
-    Rules { files: Files { roots: vec!["/shared".to_owned()], forbidden: vec![] }, ..Rules::default() }
+    let files = Files { roots: vec!["/shared".to_owned()], forbidden: vec![] };
+    let lists = Lists { allow: vec![], deny: vec!["s3://secret/".to_owned()] };
+    let narrow = Lists { allow: vec!["s3://ada/".to_owned()], ..lists.clone() };
+    let callers = [("ada".to_owned(), narrow)].into();
+    Rules { places: Places { files, lists, callers }, ..Rules::default() }
+}
+
+fn anybodys(body: &[u8]) -> Result<Asked, ApiError> {
+    task(body, &Owner::anonymous(), &rules())
 }
 
 fn read(body: &Value) -> Result<Asked, ApiError> {
-    task(body.to_string().as_bytes(), &rules())
+    anybodys(body.to_string().as_bytes())
 }
 
 /// A small task with one member set.
@@ -226,6 +234,33 @@ fn rule_9_6_any_storage_is_taken_and_9_7_files_are_confined() {
 }
 
 #[test]
+fn rule_9_6_what_a_caller_may_not_use_is_named() {
+    let ada = Owner("ada".to_owned());
+    for (url, anybody, adas) in [
+        ("s3://open/a", true, false),
+        ("s3://ada/a", true, true),
+        ("s3://secret/a", false, false),
+        ("S3://secret", false, false),
+    ] {
+        for field in ["/inputs/0/url", "/outputs/0/url"] {
+            let mut body = with("/inputs", json!([{ "url": "s3://ada/in", "path": "/in" }]));
+            body["outputs"] = json!([{ "url": "s3://ada/out", "path": "/out" }]);
+            *body.pointer_mut(field).unwrap() = json!(url);
+            for (caller, fits) in [(&Owner::anonymous(), anybody), (&ada, adas)] {
+                let asked = task(body.to_string().as_bytes(), caller, &rules());
+                assert_eq!(asked.is_ok(), fits, "{url} in {field} of {caller:?}");
+                if let Err(error) = asked {
+                    assert_eq!(error.blamed(), Some(field));
+                }
+            }
+        }
+    }
+    // 9.1: a URL that is not read is not judged either.
+    let unread = with("/inputs/0", json!({ "path": "/a", "content": "x", "url": "s3://secret/a" }));
+    assert!(read(&unread).is_ok());
+}
+
+#[test]
 fn rule_10_10_wildcards_need_their_prefix() {
     let output = |value: Value| with("/outputs/0", value);
     let without = output(json!({ "url": "s3://b/", "path": "/out/*.txt" }));
@@ -254,31 +289,31 @@ fn rule_3_11_texts_that_cannot_be_stored() {
 
     let around = |name: &str| format!(r#"{{"executors":[{{"image":"a","command":["b"]}}],"name":{name}}}"#);
     for name in [r#""\ud800""#, r#""\udc00\ud800""#, "\"\u{1}\"", "\"x"] {
-        assert!(task(around(name).as_bytes(), &rules()).is_err(), "{name}");
+        assert!(anybodys(around(name).as_bytes()).is_err(), "{name}");
         let dropped = around(name).replace("\"name\"", "\"vendor\"");
-        assert!(task(dropped.as_bytes(), &rules()).is_err(), "{dropped}");
+        assert!(anybodys(dropped.as_bytes()).is_err(), "{dropped}");
     }
-    assert_eq!(task(around(r#""\ud83d\ude00""#).as_bytes(), &rules()).unwrap().spec.name.as_deref(), Some("😀"));
+    assert_eq!(anybodys(around(r#""\ud83d\ude00""#).as_bytes()).unwrap().spec.name.as_deref(), Some("😀"));
     let mut broken = around("\"x\"").into_bytes();
     let at = broken.iter().position(|byte| *byte == b'x').unwrap();
     broken[at] = 0xff;
-    assert!(task(&broken, &rules()).unwrap_err().message().contains("UTF-8"));
+    assert!(anybodys(&broken).unwrap_err().message().contains("UTF-8"));
 }
 
 #[test]
 fn bodies_that_are_no_json() {
     for body in ["", " ", "{", "nul", "{}}", "executors", "[[[[", r#"{"executors":[{"image":"a","command":["b"]}]} x"#]
     {
-        assert_eq!(task(body.as_bytes(), &rules()).expect_err(body).blamed().unwrap_or_default(), "", "{body}");
+        assert_eq!(anybodys(body.as_bytes()).expect_err(body).blamed().unwrap_or_default(), "", "{body}");
     }
     let deep = format!(r#"{{"executors":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    assert!(task(deep.as_bytes(), &rules()).is_err());
+    assert!(anybodys(deep.as_bytes()).is_err());
     let deep = format!(r#"{{"x":{}{},"executors":5}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    assert!(task(deep.as_bytes(), &rules()).is_err());
+    assert!(anybodys(deep.as_bytes()).is_err());
     let huge = r#"{"executors":[{"image":"a","command":["b"]}],"resources":{"ram_gb":1e999}}"#;
-    assert!(task(huge.as_bytes(), &rules()).is_err());
+    assert!(anybodys(huge.as_bytes()).is_err());
     let twice = r#"{"executors":[{"image":"a","image":"b","command":["c"]}]}"#;
-    assert!(task(twice.as_bytes(), &rules()).is_err());
+    assert!(anybodys(twice.as_bytes()).is_err());
 }
 
 #[test]
@@ -296,7 +331,7 @@ fn rule_13_4_strict_is_refused_and_13_3_lenient_is_noted() {
 proptest! {
     #[test]
     fn no_body_panics(body in any::<Vec<u8>>()) {
-        let _ = task(&body, &rules());
+        let _ = anybodys(&body);
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn rule_8_6_tags_are_zipped_by_position() {
 }
 
 #[test]
-fn rule_8_1_a_token_is_bound_to_its_listing() {
+fn rule_8_1_a_token_is_bound_to_its_listing_and_3_10_fits_into_a_url() {
     let (ada, bob) = (Owner("ada".to_owned()), Owner("bob".to_owned()));
     let (here, there) = (InstallationId("here".to_owned()), InstallationId("there".to_owned()));
     let bound = Bound { owner: &ada, installation: &here };
@@ -82,6 +82,11 @@ fn rule_8_1_a_token_is_bound_to_its_listing() {
         "name_prefix=x",
         "name_prefix=x&tag_key=a&state=QUEUED",
         "name_prefix=xa&tag_value=b&tag_key=&state=QUEUED",
+        // One filter at a time.
+        "name_prefix=y&tag_key=a&tag_value=b&state=QUEUED",
+        "name_prefix=x&tag_key=b&tag_value=b&state=QUEUED",
+        "name_prefix=x&tag_key=a&tag_value=c&state=QUEUED",
+        "name_prefix=x&tag_key=a&tag_value=b&state=RUNNING",
     ] {
         assert_eq!(again(other, &token, bound).expect_err(other).blamed(), Some("page_token"));
     }

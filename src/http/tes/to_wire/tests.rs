@@ -114,7 +114,7 @@ fn shown(task: &task::Task, detail: Detail) -> Value {
 }
 
 #[test]
-fn rule_7_full_shows_everything() {
+fn rule_7_2_full_shows_everything() {
     let expected = json!({
         "id": "01hf7yat00000000000000000z",
         "state": "COMPLETE",
@@ -160,7 +160,7 @@ fn rule_7_full_shows_everything() {
 }
 
 #[test]
-fn rule_7_basic_leaves_out_contents_logs_and_prints() {
+fn rule_7_2_basic_leaves_out_contents_logs_and_prints() {
     let mut expected = shown(&whole(), Detail::Full);
     expected["inputs"][0].as_object_mut().unwrap().remove("content");
     for log in expected["logs"].as_array_mut().unwrap() {
@@ -241,7 +241,7 @@ mod parsers {
     }
 
     #[test]
-    fn nothing_is_null_and_no_time_is_empty() {
+    fn rule_6_2_nothing_is_null_and_6_5_no_time_is_empty() {
         for answer in every_answer() {
             walk(&answer, "", &mut |at, value| {
                 assert!(!value.is_null(), "{at}");
@@ -253,7 +253,7 @@ mod parsers {
     }
 
     #[test]
-    fn sizes_are_strings_exit_codes_integers_metadata_flat() {
+    fn rule_6_4_sizes_are_strings_exit_codes_integers_metadata_flat() {
         for answer in every_answer() {
             walk(&answer, "", &mut |at, value| match at.rsplit('/').next() {
                 Some("size_bytes") => assert!(value.is_string()),
@@ -267,7 +267,7 @@ mod parsers {
     }
 
     #[test]
-    fn every_task_log_has_both_arrays_and_every_file_its_type() {
+    fn rule_6_3_every_task_log_has_both_arrays_and_every_file_its_type() {
         for answer in every_answer() {
             walk(&answer, "", &mut |at, value| {
                 if at == "/logs/*" {
@@ -283,7 +283,7 @@ mod parsers {
     /// py-tes refuses unknown keys: these are the keys of its classes, of 0.4.2 without and of 1.1.4 with the
     /// members that 1.1 added.
     #[test]
-    fn py_tes_knows_every_key() {
+    fn rule_6_1_and_6_2_py_tes_knows_every_key() {
         let old: &[(&str, &[&str])] = &[
             (
                 "",

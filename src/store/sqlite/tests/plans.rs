@@ -13,7 +13,7 @@ fn plan(connection: &Connection, query: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_read_goes_by_an_index_and_in_its_order() {
+fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate(&mut connection).unwrap();
     let table = [

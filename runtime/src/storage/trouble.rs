@@ -12,29 +12,59 @@ use crate::report::{Fault, FaultClass};
 
 /// Something that went wrong with one input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) class: FaultClass,
-    /// What was attempted, on what, and what happened.
-    pub(super) message: String,
+pub struct Trouble {
+    /// What may be done about it.
+    pub class: FaultClass,
+    /// What was attempted, on what, and what happened. Without secrets.
+    pub message: String,
     /// How long whoever was asked wants to be left alone.
-    pub(super) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
+    /// What the one who asked may act on.
+    pub why: Why,
+}
+
+/// Troubles that whoever asked may act on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing is there.
+    Absent,
+    /// A directory is there, not a file.
+    Directory,
+    /// It is another version than the one asked for.
+    Changed,
+    /// Anything else.
+    #[default]
+    Other,
 }
 
 impl Trouble {
-    pub(super) fn rejected(message: impl Into<String>) -> Self {
+    /// It will never work.
+    pub fn rejected(message: impl Into<String>) -> Self {
         Self::new(FaultClass::Rejected, message)
     }
 
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+    /// It may work later.
+    pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(FaultClass::Unavailable, message)
     }
 
-    pub(super) fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retry_after: None }
+    /// An operator must act.
+    pub fn misconfigured(message: impl Into<String>) -> Self {
+        Self::new(FaultClass::Misconfigured, message)
+    }
+
+    /// Nothing is there.
+    pub fn absent(message: impl Into<String>) -> Self {
+        Self { why: Why::Absent, ..Self::rejected(message) }
+    }
+
+    /// A trouble of a class.
+    pub fn new(class: FaultClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), retry_after: None, why: Why::Other }
     }
 
     /// A file that could not be read.
-    pub(super) fn reading(message: impl Into<String>, error: &io::Error) -> Self {
+    pub fn reading(message: impl Into<String>, error: &io::Error) -> Self {
         let for_good = matches!(
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
@@ -46,11 +76,12 @@ impl Trouble {
         } else {
             FaultClass::Unavailable
         };
-        Self::new(class, format!("{}: {error}", message.into()))
+        let why = if error.kind() == io::ErrorKind::NotFound { Why::Absent } else { Why::Other };
+        Self { why, ..Self::new(class, format!("{}: {error}", message.into())) }
     }
 
     /// A file that could not be written.
-    pub(super) fn writing(message: impl Into<String>, error: &io::Error) -> Self {
+    pub fn writing(message: impl Into<String>, error: &io::Error) -> Self {
         let passes = [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::BUSY];
         // Something else stands where it was to be put.
         let in_the_way = matches!(
@@ -73,7 +104,7 @@ impl Trouble {
     }
 
     /// A copy that failed on either side.
-    pub(super) fn copying(what: &str, error: &CopyError) -> Self {
+    pub(crate) fn copying(what: &str, error: &CopyError) -> Self {
         let message = format!("{what}: `{}`", error.path.display());
         match error.writing {
             true => Self::writing(message, &error.error),
@@ -81,31 +112,51 @@ impl Trouble {
         }
     }
 
-    pub(super) fn into_fault(self, user_code_started: bool) -> Fault {
+    /// The fault of a report.
+    pub fn into_fault(self, user_code_started: bool) -> Fault {
         Fault { class: self.class, message: self.message, user_code_started }
     }
 }
 
 /// How often something that may pass is tried, and how long between.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub struct Patience {
     /// Tries without any progress.
-    pub(super) tries: u32,
+    pub tries: u32,
     /// The first wait; it doubles.
-    pub(super) first: Duration,
+    pub first: Duration,
     /// The longest wait.
-    pub(super) most: Duration,
+    pub most: Duration,
 }
 
 impl Patience {
     /// For inputs: about half a minute.
-    pub(super) const DOWNLOAD: Self = Self { tries: 6, first: Duration::from_secs(1), most: Duration::from_secs(30) };
+    pub const DOWNLOAD: Self = Self { tries: 6, first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// For outputs: about twenty minutes, since days of computing may hang on them (TES contract 10.7).
-    pub(super) const UPLOAD: Self = Self { tries: 24, first: Duration::from_secs(1), most: Duration::from_secs(60) };
+    pub const UPLOAD: Self = Self { tries: 24, first: Duration::from_secs(1), most: Duration::from_secs(60) };
+
+    /// Tries until it works, or will never work, or was tried often enough.
+    pub async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let mut failed = 0;
+        loop {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(trouble) => {
+                    failed += 1;
+                    if self.wait(failed, &trouble).await.is_none() {
+                        return Err(trouble);
+                    }
+                }
+            }
+        }
+    }
 
     /// Waits before trying again; `None` when it was tried often enough. `failed` counts from one.
-    pub(super) async fn wait(&self, failed: u32, trouble: &Trouble) -> Option<()> {
+    pub async fn wait(&self, failed: u32, trouble: &Trouble) -> Option<()> {
         if failed >= self.tries || trouble.class != FaultClass::Unavailable {
             return None;
         }
@@ -118,10 +169,11 @@ impl Patience {
 
 /// Tells work on other threads to stop when the future that wants it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct StopOnDrop(Arc<AtomicBool>);
+pub struct StopOnDrop(Arc<AtomicBool>);
 
 impl StopOnDrop {
-    pub(super) fn flag(&self) -> Stop {
+    /// The other end.
+    pub fn flag(&self) -> Stop {
         Stop(Arc::clone(&self.0))
     }
 }
@@ -134,16 +186,17 @@ impl Drop for StopOnDrop {
 
 /// The other end of [`StopOnDrop`].
 #[derive(Debug, Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    pub(super) fn asked(&self) -> bool {
+    /// Whether to stop.
+    pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Runs blocking work on another thread.
-pub(super) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
     match tokio::task::spawn_blocking(work).await {

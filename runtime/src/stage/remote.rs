@@ -1,0 +1,329 @@
+//! Inputs from storages: one object, or everything below a directory.
+//!
+//! The exact key is asked for first; a listing follows only for a directory, so that no sibling is ever touched
+//! (TES contract 9.5).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use rustix::fs::Timespec;
+
+use super::bring_in::{put, slot};
+use super::cache::{Cache, Kept, Place, SMALLEST};
+use super::names::as_path;
+use crate::notes::Notes;
+use crate::part::{copy_content, create_part, failed, set_modified};
+use crate::plan::Kind;
+use crate::remove;
+use crate::storage::fetch::{Fetcher, Wanted};
+use crate::storage::location::Remote;
+use crate::storage::storages::Storages;
+use crate::storage::store::{Listed, Object, Page, Store};
+use crate::storage::trouble::{Patience, Trouble, Why, blocking};
+use crate::tree::Tree;
+
+/// Files of one directory that are fetched at once.
+const AT_ONCE: usize = 32;
+/// More files than this are not an input but a mistake.
+const MOST: usize = 1_000_000;
+
+/// Brings inputs in from storages.
+pub(super) struct Remotes<'a> {
+    pub(super) storages: &'a Storages,
+    pub(super) fetcher: Fetcher,
+    pub(super) patience: Patience,
+    pub(super) cache: Option<Cache>,
+    pub(super) tree: &'a Tree,
+    /// No file may have more bytes than this.
+    pub(super) most: Option<u64>,
+}
+
+/// One input from a storage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromRemote<'a> {
+    pub(super) remote: &'a Remote,
+    /// Its URL, without secrets.
+    pub(super) shown: &'a str,
+    /// Normal container path.
+    pub(super) path: &'a str,
+    pub(super) kind: Option<Kind>,
+    /// Temporary name.
+    pub(super) part: &'a str,
+    /// Where a link to a kept object may stand for the input; the container is given it read-only.
+    pub(super) share: Option<&'a Path>,
+}
+
+/// What came of an input.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    pub(super) notes: Notes,
+    /// It is not in the tree but here, to be mounted read-only.
+    pub(super) shared: Option<PathBuf>,
+}
+
+/// One object that is wanted.
+#[derive(Clone, Copy)]
+struct From<'a> {
+    store: &'a dyn Store,
+    key: &'a str,
+    remote: &'a Remote,
+    shown: &'a str,
+    known: Option<&'a Object>,
+}
+
+impl Remotes<'_> {
+    /// Brings one input in.
+    pub(super) async fn bring(&self, input: FromRemote<'_>) -> Result<Came, Trouble> {
+        let remote = self.storages.resolve(input.remote, self.patience).await?;
+        let (store, key) = self.storages.open(&remote)?;
+        let lists = store.abilities().lists;
+        if input.kind == Some(Kind::Directory) || key.ends_with('/') && lists {
+            let notes = self.directory(&*store, &key, &remote, input).await?;
+            return Ok(Came { notes, shared: None });
+        }
+        let from = From { store: &*store, key: &key, remote: &remote, shown: input.shown, known: None };
+        match self.file(from, input.path, input.part, input.share).await {
+            // Called a file, or nothing, and a directory (TES contract 9.4).
+            Err(trouble) if lists && matches!(trouble.why, Why::Absent | Why::Directory) && !key.is_empty() => {
+                let what = format!("`{}`", input.shown);
+                let first = self.patience.retry(|| store.list(&key, None)).await;
+                match first {
+                    Ok(page) if !page.entries.is_empty() || trouble.why == Why::Directory => {
+                        let notes = self.directory(&*store, &key, &remote, input).await?;
+                        Ok(Came { notes, shared: None })
+                    }
+                    Ok(_) => Err(trouble),
+                    Err(other) if other.why == Why::Absent => Err(trouble),
+                    Err(other) => Err(Trouble { message: format!("{what}: {}", other.message), ..other }),
+                }
+            }
+            brought => brought.map(|shared| Came { shared, ..Came::default() }),
+        }
+    }
+
+    /// Brings one object in; answers where it is when it is not in the tree.
+    async fn file(
+        &self,
+        from: From<'_>,
+        path: &str,
+        part: &str,
+        share: Option<&Path>,
+    ) -> Result<Option<PathBuf>, Trouble> {
+        let known_small = from.known.and_then(|known| known.size).is_some_and(|size| size < SMALLEST);
+        let place = self.cache.as_ref().filter(|_| !known_small).map(|cache| cache.place(from.remote));
+        let Some((cache, place)) = self.cache.as_ref().zip(place) else {
+            self.into_tree(from, path, part).await?;
+            return Ok(None);
+        };
+        let _turn = place.turn().await;
+        if let Some(shared) = self.from_cache(&place, from, path, part, share).await? {
+            return Ok(shared);
+        }
+        let Ok((file, fetched)) = cache.begin() else {
+            // A cache without room is no reason to fail.
+            self.into_tree(from, path, part).await?;
+            return Ok(None);
+        };
+        let outcome = self.fetch(from, &file).await;
+        let moved = match outcome {
+            Ok(object) => {
+                let (tree, path, part) = (self.tree.clone(), path.to_owned(), part.to_owned());
+                let (share, fetched) = (share.map(Path::to_owned), fetched.clone());
+                let settle = move || match place.keep(&fetched, &object) {
+                    Some(kept) => hand_out(&kept, &tree, &path, &part, share.as_deref()),
+                    None => copy_in(&file, object.modified, &tree, &path, &part).map(|()| None),
+                };
+                blocking(settle).await
+            }
+            Err(trouble) => Err(trouble),
+        };
+        // Gone already when it was kept.
+        let _gone = std::fs::remove_file(&fetched);
+        moved
+    }
+
+    /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
+    async fn from_cache(
+        &self,
+        place: &Place,
+        from: From<'_>,
+        path: &str,
+        part: &str,
+        share: Option<&Path>,
+    ) -> Result<Option<Option<PathBuf>>, Trouble> {
+        // Only what was kept before is worth asking about; the first time, one request is enough.
+        let Some(kept) = place.last() else { return Ok(None) };
+        let now = match from.known {
+            Some(known) => Some(known.clone()),
+            None => self.patience.retry(|| from.store.stat(from.key)).await?,
+        };
+        if !now.is_some_and(|object| kept.is(&object)) || !from.remote.expected.is_empty() {
+            return Ok(None);
+        }
+        let (tree, path, part) = (self.tree.clone(), path.to_owned(), part.to_owned());
+        let share = share.map(Path::to_owned);
+        // Removed meanwhile: it is fetched again.
+        let handed = blocking(move || Ok(hand_out(&kept, &tree, &path, &part, share.as_deref()).ok())).await?;
+        Ok(handed)
+    }
+
+    async fn into_tree(&self, from: From<'_>, path: &str, part: &str) -> Result<(), Trouble> {
+        let (tree, at, name) = (self.tree.clone(), path.to_owned(), part.to_owned());
+        let make = move || {
+            let slot = slot(&tree, &at)?;
+            let file = create_part(&slot.directory, &name);
+            let file = file.map_err(|error| Trouble::writing(format!("cannot bring in `{at}`"), &error))?;
+            Ok((slot, file))
+        };
+        let (slot, file) = blocking(make).await?;
+        let fetched = self.fetch(from, &file).await;
+        let (at, name) = (path.to_owned(), part.to_owned());
+        blocking(move || {
+            let done = fetched.and_then(|object| {
+                let put = || -> std::io::Result<()> {
+                    object.modified.map_or(Ok(()), |modified| set_modified(&file, timespec(modified)))?;
+                    put(&slot, &name, &file)
+                };
+                put().map_err(|error| Trouble::writing(format!("cannot bring in `{at}`"), &error))
+            });
+            if done.is_err() {
+                // A full disk is not to stay full of something that is of no use.
+                use std::os::fd::AsFd;
+                let _left = remove::child(slot.directory.as_fd(), name.as_ref());
+            }
+            done
+        })
+        .await
+    }
+
+    async fn fetch(&self, from: From<'_>, file: &File) -> Result<Object, Trouble> {
+        let wanted = Wanted {
+            store: from.store,
+            key: from.key,
+            shown: from.shown,
+            expected: &from.remote.expected,
+            known: from.known,
+            most: self.most,
+        };
+        match self.fetcher.fetch(wanted, file).await {
+            // Another version than the one that was listed is as good.
+            Err(trouble) if trouble.why == Why::Changed && from.known.is_some() => {
+                file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;
+                self.fetcher.fetch(Wanted { known: None, ..wanted }, file).await
+            }
+            fetched => fetched,
+        }
+    }
+
+    /// Everything below a key.
+    async fn directory(
+        &self,
+        store: &dyn Store,
+        key: &str,
+        remote: &Remote,
+        input: FromRemote<'_>,
+    ) -> Result<Notes, Trouble> {
+        let mut notes = Notes::default();
+        let (tree, path) = (self.tree.clone(), input.path.to_owned());
+        let made = blocking(move || {
+            let made = tree.make_directory(Path::new(&path)).map(drop);
+            made.map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
+        });
+        made.await?;
+        let mut files = 0;
+        let mut next: Option<String> = None;
+        loop {
+            let page = self.patience.retry(|| store.list(key, next.as_deref())).await?;
+            let Page { entries, next: more } = page;
+            files += entries.len();
+            if files > MOST {
+                let message = format!("`{}` holds more than {MOST} files", input.shown);
+                return Err(Trouble::rejected(message));
+            }
+            let brought = stream::iter(entries.iter().enumerate())
+                .map(|(index, listed)| self.listed(store, remote, input, listed, index))
+                .buffer_unordered(AT_ONCE)
+                .try_collect::<Vec<()>>();
+            brought.await?;
+            match more {
+                Some(more) if next.as_ref() != Some(&more) => next = Some(more),
+                Some(_) => return Err(Trouble::unavailable(format!("the listing of `{}` does not end", input.shown))),
+                None => break,
+            }
+        }
+        if files == 0 {
+            notes.add(format!("the input directory `{}` is empty", input.shown));
+        }
+        Ok(notes)
+    }
+
+    async fn listed(
+        &self,
+        store: &dyn Store,
+        remote: &Remote,
+        input: FromRemote<'_>,
+        listed: &Listed,
+        index: usize,
+    ) -> Result<(), Trouble> {
+        let below = as_path(&listed.name).ok_or_else(|| {
+            let message = format!("`{}` below `{}` cannot be the name of a file", listed.name, input.shown);
+            Trouble::rejected(message)
+        })?;
+        let path = format!("{}/{below}", input.path);
+        if listed.object.directory {
+            let (tree, path) = (self.tree.clone(), path);
+            return blocking(move || {
+                let made = tree.make_directory(Path::new(&path)).map(drop);
+                made.map_err(|error| Trouble::writing(format!("cannot bring in `{path}`"), &error))
+            })
+            .await;
+        }
+        let remote = remote.below(&listed.name);
+        let shown = format!("{}/{}", input.shown.trim_end_matches('/'), listed.name);
+        let key = remote.key.clone();
+        let from = From { store, key: &key, remote: &remote, shown: &shown, known: Some(&listed.object) };
+        let part = format!("{}-{index}", input.part);
+        self.file(from, &path, &part, None).await.map(drop)
+    }
+}
+
+/// Gives a kept object to a task: a link to be mounted read-only, or a copy in the tree.
+fn hand_out(
+    kept: &Kept,
+    tree: &Tree,
+    path: &str,
+    part: &str,
+    share: Option<&Path>,
+) -> Result<Option<PathBuf>, Trouble> {
+    // On another disk there are no links to it.
+    if let Some(share) = share
+        && kept.link(share).is_ok()
+    {
+        return Ok(Some(share.to_owned()));
+    }
+    let file = kept.open().map_err(|error| Trouble::reading("cannot read a kept input", &error))?;
+    copy_in(&file, kept.modified(), tree, path, part).map(|()| None)
+}
+
+fn copy_in(from: &File, modified: Option<Timestamp>, tree: &Tree, path: &str, part: &str) -> Result<(), Trouble> {
+    use std::io::{Seek, SeekFrom};
+    let slot = slot(tree, path)?;
+    let writing = |error: std::io::Error| Trouble::writing(format!("cannot bring in `{path}`"), &error);
+    let reading = |error: std::io::Error| Trouble::reading(format!("cannot bring in `{path}`"), &error);
+    let mut from = from.try_clone().map_err(reading)?;
+    from.seek(SeekFrom::Start(0)).map_err(reading)?;
+    let size = from.metadata().map_err(reading)?.len();
+    let mut file = create_part(&slot.directory, part).map_err(writing)?;
+    copy_content(&mut from, &mut file, size, &|| false).map_err(|side| failed(side, reading, writing))?;
+    modified.map_or(Ok(()), |modified| set_modified(&file, timespec(modified))).map_err(writing)?;
+    put(&slot, part, &file).map_err(writing)
+}
+
+fn timespec(at: Timestamp) -> Timespec {
+    Timespec { tv_sec: at.as_second(), tv_nsec: at.subsec_nanosecond().max(0).into() }
+}
+
+#[cfg(test)]
+mod tests;
