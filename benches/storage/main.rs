@@ -45,8 +45,8 @@ const LARGE: Shape = Shape { name: "one_of_4_gib", files: 1, bytes: 4 << 30 };
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if let [verb, plan, tree] = &words[..] {
-        return ours::child(verb, Path::new(plan), Path::new(tree));
+    if let [verb, plan, tree, links] = &words[..] {
+        return ours::child(verb, Path::new(plan), Path::new(tree), Path::new(links));
     }
     let rounds = words.first().map_or(Ok(ROUNDS), |word| word.parse()).context("not a number of rounds")?;
     let rig = Rig::find().context("the measurement needs the storages: `cargo xtask bench storage` starts them")?;

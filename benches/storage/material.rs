@@ -1,5 +1,6 @@
 //! The files, and that they have arrived.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -64,6 +65,12 @@ impl Material {
             ensure!(same(&self.folder.join(&name), &folder.join(&name))?, "`{name}` is not what it was");
         }
         rustix::fs::sync();
+        Ok(())
+    }
+
+    /// An error unless this is the file of that name.
+    pub(crate) fn is(&self, name: &OsStr, file: &Path) -> Result<()> {
+        ensure!(same(&self.folder.join(name), file)?, "{} is not `{}`", file.display(), name.display());
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tessera_runtime::plan::{PLAN_VERSION, Plan};
@@ -41,6 +41,8 @@ pub(crate) struct Measured {
     pub(crate) wall_s: f64,
     pub(crate) processor_s: f64,
     pub(crate) peak_rss_mb: f64,
+    /// Inputs that containers are given from where they are kept: their container paths, and where that is.
+    shared: Vec<(String, PathBuf)>,
 }
 
 impl Ours<'_> {
@@ -87,9 +89,17 @@ impl Ours<'_> {
     fn bring_in(&self, material: &Material, files: usize, inputs: &Value) -> Result<Measured> {
         let tree = self.scratch.join("tree");
         fs::create_dir(&tree)?;
+        fs::create_dir(self.links())?;
         let measured = self.run("bring-in", &self.plan(inputs, &json!([])), &tree)?;
-        material.arrived(&tree.join("in"), files)?;
+        if measured.shared.is_empty() {
+            material.arrived(&tree.join("in"), files)?;
+        }
+        for (container, host) in &measured.shared {
+            ensure!(measured.shared.len() == files, "{} of {files} inputs are shared", measured.shared.len());
+            material.is(Path::new(container).file_name().context("a name")?, host)?;
+        }
         fs::remove_dir_all(tree)?;
+        fs::remove_dir_all(self.links())?;
         Ok(measured)
     }
 
@@ -104,7 +114,7 @@ impl Ours<'_> {
         });
         let mut storage = json!({"file_roots": [self.scratch], "rules": [rule]});
         if let Some(cache) = self.cache {
-            storage["cache"] = json!({"directory": cache, "max_bytes": 8_u64 << 30});
+            storage["cache"] = json!({"dir": cache, "max_bytes": 8_u64 << 30});
         }
         json!({
             "version": PLAN_VERSION,
@@ -116,11 +126,16 @@ impl Ours<'_> {
         })
     }
 
+    /// Beside the tree, as in an attempt's directory.
+    fn links(&self) -> PathBuf {
+        self.scratch.join("links")
+    }
+
     fn run(&self, verb: &str, plan: &Value, tree: &Path) -> Result<Measured> {
         let file = self.scratch.join("plan.json");
         fs::write(&file, plan.to_string())?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(verb).args([&file, tree]).stdin(Stdio::null()).stderr(Stdio::inherit());
+        command.arg(verb).args([&file, tree, &self.links()]).stdin(Stdio::null()).stderr(Stdio::inherit());
         let began = Instant::now();
         let output = command.output().context("cannot start ourselves")?;
         let wall_s = began.elapsed().as_secs_f64();
@@ -132,14 +147,18 @@ impl Ours<'_> {
 }
 
 /// What runs in the child, on one thread as the node does it. What it took goes to standard output.
-pub(crate) fn child(verb: &str, plan: &Path, tree: &Path) -> Result<()> {
+pub(crate) fn child(verb: &str, plan: &Path, tree: &Path, links: &Path) -> Result<()> {
     let plan = Plan::read(&fs::read(plan)?)?;
     let tree = Tree::open(tree)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut shared = Vec::new();
     runtime.block_on(async {
         match verb {
-            "bring-in" => match stage::bring_in(&plan, &tree, None).await {
-                Ok(_notes) => Ok(()),
+            "bring-in" => match stage::bring_in(&plan, &tree, Some(links)).await {
+                Ok(brought) => {
+                    shared.extend(brought.mounts.into_iter().map(|mount| (mount.container, mount.host.into())));
+                    Ok(())
+                }
                 Err(fault) => bail!("{}", fault.message),
             },
             "deliver" => match stage::deliver(&plan, &tree, false).await.fault {
@@ -149,7 +168,7 @@ pub(crate) fn child(verb: &str, plan: &Path, tree: &Path) -> Result<()> {
             other => bail!("`{other}` is neither bring-in nor deliver"),
         }
     })?;
-    let measured = Measured { wall_s: 0.0, processor_s: processor_s()?, peak_rss_mb: peak_rss_mb()? };
+    let measured = Measured { wall_s: 0.0, processor_s: processor_s()?, peak_rss_mb: peak_rss_mb()?, shared };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }

@@ -12,11 +12,12 @@ use super::failure::Failure;
 use super::printer::Printer;
 use super::run::Run;
 use super::serve::Serve;
+use super::storage::StorageCommand;
 use super::task::TaskCommand;
 
 /// A GA4GH TES server: tasks in, container jobs out, nothing lost
 ///
-/// Exit codes: 0 all is well; 1 failure; 2 wrong command line or configuration; 3 the server does not answer;
+/// Exit codes: 0 all is well; 1 failure; 2 wrong command line or configuration; 3 the server or storage does not answer;
 /// 4 EXECUTOR_ERROR, 5 SYSTEM_ERROR, 6 CANCELED, 7 out of time (`task wait`); `run` exits with the command's own code.
 #[derive(Debug, Parser)]
 #[command(name = "tessera", version)]
@@ -39,6 +40,8 @@ enum Command {
     Task(TaskCommand),
     #[command(subcommand)]
     Backend(BackendCommand),
+    #[command(subcommand)]
+    Storage(StorageCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
 }
@@ -73,6 +76,10 @@ impl Command {
             Self::Task(TaskCommand::Logs(logs)) => one_thread()?.block_on(logs.run(printer)),
             Self::Backend(BackendCommand::List(list)) => one_thread()?.block_on(list.run(printer)),
             Self::Backend(BackendCommand::Check(check)) => one_thread()?.block_on(check.run(printer)),
+            Self::Storage(StorageCommand::Ls(ls)) => one_thread()?.block_on(ls.run(printer)),
+            Self::Storage(StorageCommand::Stat(stat)) => one_thread()?.block_on(stat.run(printer)),
+            Self::Storage(StorageCommand::Get(get)) => one_thread()?.block_on(get.run(printer)),
+            Self::Storage(StorageCommand::Put(put)) => one_thread()?.block_on(put.run(printer)),
             Self::Config(ConfigCommand::Check(check)) => check.run(printer),
         }
     }

@@ -4,13 +4,13 @@
 pub const OK: u8 = 0;
 
 /// Something failed, and standard error says what: the server refused, a backend check found a problem, the server
-/// could not start.
+/// could not start, a storage refused or holds no such file.
 pub const FAILURE: u8 = 1;
 
 /// The command line or the configuration is wrong. Nothing was done.
 pub const USAGE: u8 = 2;
 
-/// The server does not answer.
+/// The server, or the storage that a `storage` command asks, does not answer.
 pub const UNREACHABLE: u8 = 3;
 
 /// `task wait`: a task ended EXECUTOR_ERROR. `run` exits with the executor's own code instead (1 to 255), which may

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use tessera_runtime::report::FaultClass;
+use tessera_runtime::storage::trouble::Trouble;
+
 use super::exit;
 use crate::client::ClientError;
 use crate::config::Problems;
@@ -46,6 +49,16 @@ impl From<ClientError> for Failure {
             ClientError::Unusable(_) => exit::USAGE,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let code = match trouble.class {
+            FaultClass::Unavailable => exit::UNREACHABLE,
+            FaultClass::Rejected | FaultClass::Misconfigured | FaultClass::Lost => exit::FAILURE,
+        };
+        Self::new(code, trouble.message)
     }
 }
 

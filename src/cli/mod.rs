@@ -11,7 +11,7 @@
 //! - [`exit`], [`failure`]: how a command ends;
 //! - [`connection`], [`settings`], [`printer`], [`watch`], [`pair`]: what commands share;
 //! - [`run`], [`task`]: talk to a server;
-//! - [`serve`], [`backend`], [`config`]: work with the configuration.
+//! - [`serve`], [`backend`], [`config`], [`storage`]: work with the configuration.
 
 pub mod arguments;
 pub mod backend;
@@ -24,5 +24,6 @@ pub mod printer;
 pub mod run;
 pub mod serve;
 pub mod settings;
+pub mod storage;
 pub mod task;
 pub mod watch;

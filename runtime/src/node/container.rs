@@ -31,6 +31,11 @@ pub const BACKEND: &str = "tessera.backend";
 /// writing to the kernel's audit log, and giving capabilities away.
 const DROPPED: [&str; 5] = ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SETPCAP"];
 
+/// The least memory of a container: below 6 MiB the engine refuses, and its own start and the wrapper need some.
+const LEAST_MEMORY: u64 = 16 << 20;
+/// The least thousandths of a core that the kernel takes.
+const LEAST_CPU_MILLI: u64 = 10;
+
 /// The container's name: the same for the same step of the same attempt, so that creating it twice is noticed.
 pub fn name(installation: &str, job: &str, step: u32) -> String {
     let safe: String = installation.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -80,7 +85,9 @@ pub fn body(plan: &Plan, settings: &NodeSettings, step: u32, places: &Places) ->
 
 fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostConfig {
     let limits = &plan.limits;
-    let memory = limits.ram_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    // A limit may be more than what was asked, and never less (TES contract 13.1).
+    let memory = limits.ram_bytes.map(|bytes| i64::try_from(bytes.max(LEAST_MEMORY)).unwrap_or(i64::MAX));
+    let nano_cpus = |milli: u64| i64::try_from(milli.max(LEAST_CPU_MILLI).saturating_mul(1_000_000));
     let mut mounts = vec![
         bind(&settings.runtime_binary, RUNTIME_PATH, true),
         bind(&places.step, STEP_PATH, false),
@@ -93,7 +100,7 @@ fn host_config(plan: &Plan, settings: &NodeSettings, places: &Places) -> HostCon
     HostConfig {
         mounts: Some(mounts),
         network_mode: Some(network(limits.network).to_owned()),
-        nano_cpus: limits.cpu_milli.map(|milli| i64::try_from(milli.saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
+        nano_cpus: limits.cpu_milli.map(|milli| nano_cpus(milli).unwrap_or(i64::MAX)),
         memory,
         // The same bound for memory and swap together is no swap.
         memory_swap: memory,
@@ -210,6 +217,16 @@ mod tests {
         let places = Places { quota: Some(1 << 20), ..places() };
         let quota = super::body(&plan(), &settings(), 0, &places).host_config.unwrap().storage_opt.unwrap();
         assert_eq!(quota["size"], (1 << 20).to_string());
+    }
+
+    #[test]
+    fn rule_13_1_what_is_too_little_for_any_container_is_raised() {
+        let mut plan = plan();
+        plan.limits.cpu_milli = Some(1);
+        plan.limits.ram_bytes = Some(1 << 20);
+        let host = body(&plan, &settings(), 0, &places()).host_config.unwrap();
+        assert_eq!((host.nano_cpus, host.memory), (Some(10_000_000), Some(16 << 20)));
+        assert_eq!(host.memory_swap, host.memory);
     }
 
     #[test]

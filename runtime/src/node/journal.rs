@@ -44,8 +44,9 @@ impl Pages {
             let took = report.ended.duration_since(report.started);
             // One that ended at once still counts a little: there may be no other.
             let nanos = u128::try_from(took.as_nanos()).unwrap_or(0).max(1);
-            area += u128::from(used.avg_memory_bytes?) * nanos;
-            whole += nanos;
+            // What a command wrote in its wrapper's name may say anything.
+            area = area.saturating_add(u128::from(used.avg_memory_bytes?).saturating_mul(nanos));
+            whole = whole.saturating_add(nanos);
         }
         u64::try_from(area.checked_div(whole)?).ok()
     }
@@ -288,6 +289,10 @@ mod tests {
             ("user_cpu_time_ms", "30"),
         ];
         assert_eq!(said.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
+        let forged = StepReport { started: Timestamp::MIN, ended: Timestamp::MAX, ..step(3, 0) };
+        journal.ended(forged.clone(), used(u64::MAX, Some(u64::MAX), u64::MAX));
+        journal.ended(StepReport { step: 4, ..forged }, used(u64::MAX, Some(u64::MAX), u64::MAX));
+        assert_eq!(metadata()["cpu_time_ms"], u64::MAX.to_string());
         journal.ended(took(2, 1), used(1, None, 0));
         assert!(!metadata().contains_key("avg_memory_bytes"), "an average of some of them would be wrong");
     }

@@ -52,22 +52,23 @@ pub struct Shared {
 /// Brings all inputs into the tree. Dropping the future stops it, and doing it again after a crash is harmless.
 /// `links` is a directory outside of the tree for inputs that containers may share; without it everything is copied.
 pub async fn bring_in(plan: &Plan, tree: &Tree, links: Option<&Path>) -> Result<Brought, Fault> {
-    bring_in_with(plan, tree, links, Patience::DOWNLOAD).await
+    let patience = Patience::DOWNLOAD;
+    bring_in_from(plan, tree, links, patience, &Storages::new(&plan.storage, patience)).await
 }
 
-pub(super) async fn bring_in_with(
+pub(super) async fn bring_in_from(
     plan: &Plan,
     tree: &Tree,
     links: Option<&Path>,
     patience: Patience,
+    storages: &Storages,
 ) -> Result<Brought, Fault> {
     let stop = StopOnDrop::default();
-    let storages = Storages::new(&plan.storage, patience);
     let sharing = Sharing::of(plan, links);
     let bringing = Bringing {
-        host: Arc::new(Host::new(&plan.storage)),
+        host: Arc::new(Host::new(&plan.storage, plan.limits.container_user.as_deref())),
         remotes: Remotes {
-            storages: &storages,
+            storages,
             fetcher: Fetcher::new(patience),
             patience,
             cache: Cache::open(plan.storage.cache.as_ref()),

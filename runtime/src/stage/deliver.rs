@@ -40,10 +40,17 @@ pub struct Delivered {
 /// Delivers all outputs; one that fails does not keep the others back. After a failed executor whatever exists is
 /// delivered, and nothing that goes wrong is a fault (TES contract 10.3). Dropping the future stops it.
 pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered {
-    deliver_with(plan, tree, after_failure, Patience::UPLOAD).await
+    let patience = Patience::UPLOAD;
+    deliver_to(plan, tree, after_failure, patience, &Storages::new(&plan.storage, patience)).await
 }
 
-pub(super) async fn deliver_with(plan: &Plan, tree: &Tree, after_failure: bool, patience: Patience) -> Delivered {
+pub(super) async fn deliver_to(
+    plan: &Plan,
+    tree: &Tree,
+    after_failure: bool,
+    patience: Patience,
+    storages: &Storages,
+) -> Delivered {
     let stop = StopOnDrop::default();
     let collected = {
         let (plan, tree) = (plan.clone(), tree.clone());
@@ -52,8 +59,8 @@ pub(super) async fn deliver_with(plan: &Plan, tree: &Tree, after_failure: bool, 
     let Collected { items, mut notes, mut troubles } =
         collected.unwrap_or_else(|trouble| Collected { troubles: vec![trouble], ..Collected::default() });
     let delivering = Delivering {
-        host: Arc::new(Host::new(&plan.storage)),
-        storages: Storages::new(&plan.storage, patience),
+        host: Arc::new(Host::new(&plan.storage, plan.limits.container_user.as_deref())),
+        storages,
         patience,
         turns: Semaphore::new(AT_ONCE),
         tree,
@@ -102,7 +109,7 @@ fn waves(items: Vec<Item>) -> Vec<Vec<(usize, Item)>> {
 
 struct Delivering<'a> {
     host: Arc<Host>,
-    storages: Storages,
+    storages: &'a Storages,
     patience: Patience,
     turns: Semaphore,
     tree: &'a Tree,

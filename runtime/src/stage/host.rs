@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
 use sha2::{Digest, Sha256};
 
 use crate::copy::Place;
@@ -26,6 +26,18 @@ pub(super) struct Host {
     forbidden: Vec<PathBuf>,
     /// The forbidden directories themselves, however they are reached.
     forbidden_identities: Vec<(u64, u64)>,
+    owner: Option<Owner>,
+    mode: u32,
+    directory_mode: u32,
+}
+
+/// Whose delivered files are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    user: u32,
+    group: Option<u32>,
+    /// An operator asked for it, so it has to be.
+    demanded: bool,
 }
 
 /// What was written to the host.
@@ -36,7 +48,8 @@ pub(super) struct Written {
 }
 
 impl Host {
-    pub(super) fn new(storage: &Storage) -> Self {
+    /// What a plan's settings allow; `container_user` counts where they do not say whose delivered files are.
+    pub(super) fn new(storage: &Storage, container_user: Option<&str>) -> Self {
         // A root that does not exist holds nothing; a forbidden one may come into being.
         let canonical = |path: &String| Path::new(path).canonicalize();
         let forbidden: Vec<PathBuf> = (storage.file_forbidden.iter())
@@ -48,6 +61,9 @@ impl Host {
             roots: storage.file_roots.iter().filter_map(|root| canonical(root).ok()).collect(),
             forbidden,
             forbidden_identities,
+            owner: owner(storage.ownership.owner, container_user),
+            mode: storage.ownership.mode.unwrap_or(0o644),
+            directory_mode: storage.ownership.directory_mode.unwrap_or(0o755),
         }
     }
 
@@ -91,14 +107,20 @@ impl Host {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let mut directory = open_beneath(root, &canonical, flags)?;
             for name in missing.components() {
-                match rustix::fs::mkdirat(&directory, name.as_os_str(), Mode::from_raw_mode(0o755)) {
-                    Ok(()) => rustix::fs::fsync(&directory)?,
-                    // Made by someone else at the same time.
-                    Err(rustix::io::Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                let made = rustix::fs::mkdirat(&directory, name.as_os_str(), Mode::from_raw_mode(0o700));
                 let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                directory = rustix::fs::openat(&directory, name.as_os_str(), flags, Mode::empty())?;
+                let open = || rustix::fs::openat(&directory, name.as_os_str(), flags, Mode::empty());
+                directory = match made {
+                    Ok(()) => {
+                        let made = open()?;
+                        self.give_away(&made, self.directory_mode)?;
+                        rustix::fs::fsync(&directory)?;
+                        made
+                    }
+                    // Made by someone else at the same time.
+                    Err(rustix::io::Errno::EXIST) => open()?,
+                    Err(error) => return Err(error.into()),
+                };
             }
             Ok(directory)
         };
@@ -121,8 +143,9 @@ impl Host {
             Failed::Writing(error) => writing(error),
         });
         let finish = || -> io::Result<()> {
-            let executable = source.stat().st_mode & 0o111;
-            rustix::fs::fchmod(&to, Mode::from_raw_mode(0o644 | executable))?;
+            // Those who may read it may run it, if anyone may.
+            let executable = if source.stat().st_mode & 0o111 == 0 { 0 } else { (self.mode & 0o444) >> 2 };
+            self.give_away(&to, self.mode | executable)?;
             rustix::fs::fsync(&to)?;
             clear_for_file(directory.as_fd(), name)?;
             rustix::fs::renameat(&directory, part, &directory, name)?;
@@ -135,6 +158,31 @@ impl Host {
         }
         finished
     }
+}
+
+impl Host {
+    /// Sets whose something new is, and who may do what with it: the owner first, since giving away takes rights away.
+    fn give_away(&self, new: impl AsFd, mode: u32) -> io::Result<()> {
+        if let Some(owner) = self.owner {
+            let (user, group) = (Uid::from_raw(owner.user), owner.group.map(Gid::from_raw));
+            match rustix::fs::fchown(&new, Some(user), group) {
+                // A file system without owners, or one where we are nobody: the content counts more.
+                Err(_) if !owner.demanded => {}
+                given => given?,
+            }
+        }
+        Ok(rustix::fs::fchmod(&new, Mode::from_raw_mode(mode))?)
+    }
+}
+
+/// Whose delivered files are: as configured, or the task's user where that is a number and we may give files away.
+fn owner(configured: Option<(u32, u32)>, container_user: Option<&str>) -> Option<Owner> {
+    if let Some((user, group)) = configured {
+        return Some(Owner { user, group: Some(group), demanded: true });
+    }
+    let text = container_user.filter(|_| rustix::process::geteuid().is_root())?;
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    Some(Owner { user: user.parse().ok()?, group: group.and_then(|group| group.parse().ok()), demanded: false })
 }
 
 impl Place for Host {

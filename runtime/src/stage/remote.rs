@@ -324,3 +324,6 @@ fn copy_in(from: &File, modified: Option<Timestamp>, tree: &Tree, path: &str, pa
 fn timespec(at: Timestamp) -> Timespec {
     Timespec { tv_sec: at.as_second(), tv_nsec: at.subsec_nanosecond().max(0).into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ pub(super) fn object(status: StatusCode, headers: &HeaderMap) -> Object {
         StatusCode::PARTIAL_CONTENT => content_range(headers).and_then(|(_, size)| size),
         _ => headers.get(CONTENT_LENGTH).and_then(number).filter(|_| plain),
     };
-    let modified = headers.get(LAST_MODIFIED).and_then(date);
+    let modified = headers.get(LAST_MODIFIED).and_then(|value| date(value.to_str().ok()?));
     Object { directory: false, size, tag: tag(headers), modified, checksums: Vec::new() }
 }
 
@@ -122,13 +122,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Some(seconds) = value.to_str().ok().and_then(|text| text.parse().ok()) {
         return Some(Duration::from_secs(seconds));
     }
-    let until = date(value)?.duration_since(Timestamp::now());
+    let until = date(value.to_str().ok()?)?.duration_since(Timestamp::now());
     Duration::try_from(until).ok()
 }
 
-pub(super) fn date(value: &HeaderValue) -> Option<Timestamp> {
+/// A date as HTTP writes it.
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-    parser.parse_timestamp(value.to_str().ok()?).ok()
+    parser.parse_timestamp(text).ok()
 }
 
 /// A bounded body, for answers that are documents.

@@ -381,3 +381,6 @@ fn of_file(file: &File, algorithm: Algorithm) -> Result<Checksum, Trouble> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

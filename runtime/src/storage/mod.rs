@@ -17,7 +17,8 @@
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file;
-//! - [`s3`], [`azblob`], [`gcs`]: one protocol a room or a file;
+//! - [`tree`]: what storages with directories share;
+//! - [`s3`], [`azblob`], [`gcs`], [`web`], [`webdav`], [`ftp`], [`sftp`], [`drs`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
 
 mod answer;
@@ -25,20 +26,26 @@ mod azblob;
 pub mod checksum;
 pub mod client;
 pub mod fetch;
+mod ftp;
 mod gcs;
 pub mod guard;
 mod identity;
 pub mod location;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod prefix;
 mod room;
 mod s3;
 pub mod secret;
 pub mod settings;
+mod sftp;
 pub mod source;
 mod stall;
 #[cfg(test)]
 mod stand_in;
 pub mod storages;
 pub mod store;
+mod tree;
 pub mod trouble;
 mod web;
+mod webdav;

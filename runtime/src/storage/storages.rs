@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{STALLED_AFTER, host_and_port};
+use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
 use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
+use super::sftp::Sftp;
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
+use super::webdav::Webdav;
 use super::{azblob, gcs};
 
 /// All storages of one job, or of one command of the command line.
@@ -76,19 +79,30 @@ impl Storages {
         Ok(remote.clone())
     }
 
+    /// Puts a store where another would be opened.
+    #[cfg(test)]
+    pub(crate) fn put(&self, remote: &Remote, store: Arc<dyn Store>) {
+        let id = self.id(remote);
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id, store);
+    }
+
+    fn id(&self, remote: &Remote) -> Id {
+        Id {
+            rule: self.settings.rule(&remote.canonical()).map(|rule| rule.prefix.clone()),
+            scheme: remote.scheme,
+            authority: remote.authority.clone(),
+            login: remote.login.clone(),
+            query: remote.query.clone().filter(|_| remote.scheme == Scheme::Azblob),
+        }
+    }
+
     /// The storage of a place, and the place's key in it. Refuses what lies outside the lists of what may be used.
     pub fn open(&self, remote: &Remote) -> Result<(Arc<dyn Store>, String), Trouble> {
         if let Some(refusal) = self.settings.refusal(remote) {
             return Err(Trouble::rejected(refusal));
         }
         let rule = self.settings.rule(&remote.canonical());
-        let id = Id {
-            rule: rule.map(|rule| rule.prefix.clone()),
-            scheme: remote.scheme,
-            authority: remote.authority.clone(),
-            login: remote.login.clone(),
-            query: remote.query.clone().filter(|_| remote.scheme == Scheme::Azblob),
-        };
+        let id = self.id(remote);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let store = match opened.get(&id) {
             Some(store) => Arc::clone(store),
@@ -128,12 +142,12 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
         Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
         Scheme::Gs => Ok(Arc::new(gcs::Bucket::open(opening)?)),
         Scheme::Azblob => Ok(Arc::new(azblob::Container::open(opening)?)),
-        Scheme::Ftp
-        | Scheme::Ftps
-        | Scheme::Sftp
-        | Scheme::Webdav
-        | Scheme::Webdavs
-        | Scheme::Drs => Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name()))),
+        Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
+        Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
+        Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
+        Scheme::Drs => {
+            Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name())))
+        }
     }
 }
 

@@ -22,8 +22,8 @@ use super::trouble::{Patience, Trouble, Why};
 pub(super) struct Web {
     base: String,
     guard: Guard,
-    fetching: Client,
-    delivering: Client,
+    pub(super) fetching: Client,
+    pub(super) delivering: Client,
     login: Option<Login>,
     rule: Rule,
     patience: Patience,
@@ -58,7 +58,8 @@ impl Web {
         })
     }
 
-    fn url(&self, key: &str) -> Result<Url, Trouble> {
+    /// The URL of a key, if it may be asked.
+    pub(super) fn url(&self, key: &str) -> Result<Url, Trouble> {
         let url = url(&format!("{}{key}", self.base))?;
         self.guard.allows(&url)?;
         Ok(url)

@@ -84,6 +84,24 @@ fn remote(url: &str) -> Remote {
     }
 }
 
+/// The storage of a URL, and the URL's key in it.
+pub(crate) fn opened(storages: &Storages, url: &str) -> (Arc<dyn Store>, String) {
+    storages.open(&remote(url)).unwrap()
+}
+
+/// The names of all files below a directory.
+pub(crate) async fn files(store: &dyn Store, directory: &str) -> Result<Vec<String>, Trouble> {
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let page = store.list(directory, next.as_deref()).await?;
+        found.extend(page.entries.into_iter().filter(|entry| !entry.object.directory).map(|entry| entry.name));
+        next = page.next;
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
 impl Place {
     async fn put(&self, content: &[u8]) {
         self.try_put(content).await.unwrap_or_else(|trouble| panic!("{}: {trouble:?}", self.url));
@@ -138,7 +156,8 @@ impl Place {
     }
 }
 
-fn source(content: &[u8]) -> Source {
+/// A file to write.
+pub(crate) fn source(content: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
     Source::new(file).unwrap()

@@ -12,9 +12,12 @@
 
 mod azblob;
 mod conformance;
+mod ftp;
 mod gcs;
 mod proxy;
 mod proxy_tests;
 mod rig;
 mod s3;
 mod services;
+mod sftp;
+mod webdav;

@@ -192,3 +192,43 @@ async fn a_wrong_region_is_put_right() {
     store.write(&key("region"), &source(b"x")).await.unwrap();
     assert_eq!(content(&store, &key("region")).await, b"x");
 }
+
+/// Run by the next one, each time in surroundings of its own.
+#[tokio::test]
+#[ignore = "only in surroundings that the_surroundings_say_who_we_are makes"]
+async fn whoever_the_surroundings_say() {
+    let rig = Rig::find().unwrap();
+    let store = bucket(Rule::default(), &rig.s3.bucket);
+    let (key, known) = (std::env::var("RIG_KEY").unwrap(), std::env::var("RIG_KNOWN").is_ok());
+    match store.write(&key, &source(key.as_bytes())).await {
+        Ok(()) => assert!(known && content(&store, &key).await == key.as_bytes()),
+        Err(trouble) => {
+            assert!(!known && trouble.class == FaultClass::Misconfigured, "{}", trouble.message);
+            assert!(trouble.message.contains("no credentials are configured or were found"), "{}", trouble.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_surroundings_say_who_we_are() {
+    let Some(rig) = Rig::find() else { return };
+    let (s3, home) = (&rig.s3, tempfile::tempdir().unwrap());
+    let file = home.path().join("credentials");
+    let (id, secret) = (s3.access_key_id.as_str(), s3.secret_access_key.as_str());
+    fs::write(&file, format!("[lab]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    for (name, variables) in [
+        ("variables", vec![("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("RIG_KNOWN", "")]),
+        ("profile", vec![("AWS_SHARED_CREDENTIALS_FILE", file), ("AWS_PROFILE", "lab"), ("RIG_KNOWN", "")]),
+        ("nobody", vec![]),
+    ] {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["s3::whoever_the_surroundings_say", "--exact", "--ignored", "--nocapture"]);
+        again.env_clear().env("HOME", home.path()).env("RIG_KEY", key(&format!("surroundings/{name}")));
+        again.env("TESSERA_STORAGE_RIG", std::env::var_os("TESSERA_STORAGE_RIG").unwrap());
+        again.env("AWS_ENDPOINT_URL_S3", &s3.endpoint).env("AWS_REGION", &s3.region).envs(variables);
+        let ran = again.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && said.contains("1 passed"), "{name}: {said}");
+    }
+}

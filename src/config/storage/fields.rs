@@ -29,7 +29,7 @@ fn known(scheme: Scheme) -> &'static [&'static str] {
             "ca",
             "proxy",
         ],
-        Scheme::Gs => &["endpoint", "anonymous", "service_account", "ca", "proxy"],
+        Scheme::Gs => &["endpoint", "anonymous", "service_account", "token", "ca", "proxy"],
         Scheme::Azblob => &["endpoint", "anonymous", "account", "account_key", "sas_token", "ca", "proxy"],
         Scheme::Ftp => &["username", "password", "internal"],
         Scheme::Ftps => &["username", "password", "ca", "internal"],
@@ -71,9 +71,11 @@ pub(super) fn check(rules: &[super::Rule], problems: &mut Problems) {
         let at = format!("storage.rules[{index}]");
         let (rule, wrong) = written.read();
         let of_protocol = Prefix::read(&written.prefix).map(|prefix| of_protocol(prefix.scheme, &rule));
-        let found = wrong.into_iter().chain(of_protocol.unwrap_or_default()).chain(pairs(&rule)).chain(forms(&rule));
+        // Half a pair is only half when the other half is not the one that could not be read.
+        let pairs = if wrong.is_empty() { pairs(&rule) } else { Vec::new() };
+        let found = wrong.into_iter().chain(of_protocol.unwrap_or_default()).chain(pairs).chain(forms(&rule));
         for (key, reason) in found {
-            problems.add(&format!("{at}.{key}"), reason);
+            problems.add(&format!("{at}.{}", written.as_written(key)), reason);
         }
         let same = rule.prefix.trim_end_matches('/');
         if !same.is_empty() && seen.iter().any(|earlier| earlier == same) {
@@ -112,12 +114,12 @@ fn pairs(rule: &Rule) -> Vec<Wrong> {
         let key = if is_set("account_key") { "account_key" } else { "sas_token" };
         wrong.push((key, "says nothing without `account`".to_owned()));
     }
-    for (key, other) in [("account_key", "sas_token"), ("token", "username")] {
+    for (key, other) in [("account_key", "sas_token"), ("token", "username"), ("token", "service_account")] {
         if is_set(key) && is_set(other) {
             wrong.push((key, format!("contradicts `{other}`; keep one of them")));
         }
     }
-    let credentials = ["access_key_id", "account_key", "sas_token", "service_account"];
+    let credentials = ["access_key_id", "account_key", "sas_token", "service_account", "token"];
     if let Some(other) = credentials.into_iter().find(|key| is_set("anonymous") && is_set(key)) {
         wrong.push(("anonymous", format!("contradicts `{other}`; keep one of them")));
     }

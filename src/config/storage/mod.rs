@@ -14,6 +14,8 @@
 //! - [`plan`]: all of it in the words of the plan.
 
 pub mod cache;
+#[cfg(test)]
+mod documented;
 mod fields;
 pub mod file;
 pub mod lists;

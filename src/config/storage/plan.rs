@@ -35,14 +35,7 @@ impl Storage {
     /// What a server with this data folder lets tasks use. Reads the files that rules name, so that a changed one
     /// counts from the next start on; the error is a sentence that names the key.
     pub fn places(&self, data: &Path) -> Result<Places, String> {
-        let mut rules = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let (rule, wrong) = rule.read();
-            if let Some((key, reason)) = wrong.into_iter().next() {
-                return Err(format!("storage.rules[{index}].{key}: {reason}"));
-            }
-            rules.push(rule);
-        }
+        let rules = self.read_rules()?;
         let text = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| format!("`{}` is not valid UTF-8", path.display()))
         };
@@ -70,6 +63,23 @@ impl Storage {
             callers.insert(caller.name.clone(), within(&whole, general.narrowed(caller)));
         }
         Ok(Places { working: self.working(&whole.rules), everybody: within(&whole, general), callers })
+    }
+
+    /// How storages are reached, whatever tasks may use: for people who may read the configuration.
+    pub fn reached(&self) -> Result<settings::Storage, String> {
+        Ok(settings::Storage { rules: self.read_rules()?, ..settings::Storage::default() })
+    }
+
+    fn read_rules(&self) -> Result<Vec<settings::Rule>, String> {
+        let mut rules = Vec::new();
+        for (index, written) in self.rules.iter().enumerate() {
+            let (rule, wrong) = written.read();
+            if let Some((key, reason)) = wrong.into_iter().next() {
+                return Err(format!("storage.rules[{index}].{}: {reason}", written.as_written(key)));
+            }
+            rules.push(rule);
+        }
+        Ok(rules)
     }
 
     /// What this server can reach, as prefixes of URLs; folders of this host come first.
@@ -123,7 +133,7 @@ fn named(text: &str, rules: &[settings::Rule]) -> Option<String> {
     let works = match prefix.scheme {
         Scheme::Sftp => rule.is_some_and(|rule| rule.known_hosts.is_some()),
         // These do not say whose container it is.
-        Scheme::Azblob if short => rule.is_some_and(|rule| rule.account.is_some()),
+        Scheme::Azblob if short => rule.is_some_and(|rule| rule.account.is_some()) || ambient_account(),
         Scheme::Azblob
         | Scheme::Http
         | Scheme::Https
@@ -136,6 +146,12 @@ fn named(text: &str, rules: &[settings::Rule]) -> Option<String> {
         | Scheme::Drs => true,
     };
     works.then(|| as_start(text))
+}
+
+/// Whether the surroundings say whose those containers are.
+fn ambient_account() -> bool {
+    let names = ["AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"];
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|account| !account.is_empty()))
 }
 
 /// A prefix as the beginning of every URL below it: a caller compares texts, and `s3://b` begins `s3://b2` too.

@@ -74,7 +74,7 @@ fn canonical(name: &str, rest: &str) -> Result<(Remote, String), String> {
     let host = rest.trim_end_matches('/');
     if !host.contains('/') && name != "az" && name != "azure" {
         let remote = remote(&format!("{name}://{host}/c"))?;
-        if let Some(account) = remote.canonical().strip_suffix('c')
+        if let Some(account) = remote.canonical().strip_suffix("c/")
             && remote.scheme == Scheme::Azblob
         {
             return Ok((remote.clone(), account.to_owned()));

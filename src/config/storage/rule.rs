@@ -64,7 +64,7 @@ pub struct Rule {
     #[allow(missing_docs)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_file: Option<PathBuf>,
-    /// `http`, `webdav`, `drs`: a bearer token.
+    /// `http`, `webdav`, `drs`: a bearer token. `gs`: an access token that somebody else renews.
     #[serde(skip_serializing_if = "Secret::is_empty")]
     pub token: Secret,
     #[allow(missing_docs)]
@@ -111,6 +111,24 @@ pub struct Rule {
 pub(super) type Wrong = (&'static str, String);
 
 impl Rule {
+    /// A key under the name by which it was given.
+    pub(super) fn as_written(&self, key: &str) -> String {
+        let files = [
+            ("secret_access_key", &self.secret_access_key_file),
+            ("session_token", &self.session_token_file),
+            ("account_key", &self.account_key_file),
+            ("sas_token", &self.sas_token_file),
+            ("service_account", &self.service_account_file),
+            ("token", &self.token_file),
+            ("password", &self.password_file),
+            ("private_key", &self.private_key_file),
+            ("known_hosts", &self.known_hosts_file),
+            ("ca", &self.ca_file),
+        ];
+        let by_file = files.iter().any(|(of, file)| *of == key && file.is_some());
+        if by_file { format!("{key}_file") } else { key.to_owned() }
+    }
+
     /// The rule in the words of the plan, its files read, and everything that was wrong with them.
     pub(super) fn read(&self) -> (settings::Rule, Vec<Wrong>) {
         let mut wrong = Vec::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tessera_contract::Capacity;
+use tessera_runtime::storage::settings::Rule;
 
 use super::*;
 use crate::store::{Claim, Fence};
@@ -207,4 +208,63 @@ fn rule_13_2_wishes_are_passed_on_and_noted_where_nobody_honours_them() {
     assert_eq!(none.job.plan.limits.disk_bytes, Some(1 << 30));
     let all = honouring(Honours { disk: true, preemptible: true, zones: true });
     assert_eq!(all.notes, Vec::<String>::new());
+}
+
+fn prefixes(storage: &Storage) -> Vec<&str> {
+    storage.rules.iter().map(|rule| rule.prefix.as_str()).collect()
+}
+
+#[test]
+fn a_job_holds_the_keys_of_its_own_urls_and_no_others() {
+    let rule = |prefix: &str| Rule { prefix: prefix.to_owned(), ..Rule::default() };
+    let all = ["s3://", "s3://lab/", "gs://", "https://h/", "drs://d/"];
+    let whole = Storage {
+        rules: all.map(rule).to_vec(),
+        deny: vec!["s3://secret/".to_owned()],
+        file_roots: vec!["/shared".to_owned()],
+        ..Storage::default()
+    };
+    let settings = JobSettings { storage: whole.clone(), ..JobSettings::default() };
+    let storage_of = |inputs: &[&str], outputs: &[&str]| {
+        let input = |url: &&str| spec::Input { url: Some((*url).to_owned()), ..spec::Input::default() };
+        let output = |url: &&str| spec::Output { url: (*url).to_owned(), ..spec::Output::default() };
+        let spec = TaskSpec {
+            inputs: inputs.iter().map(input).collect(),
+            outputs: outputs.iter().map(output).collect(),
+            ..TaskSpec::default()
+        };
+        lower_with(spec, &settings).unwrap().job.plan.storage
+    };
+    let rows: [(&[&str], &[&str], &[&str]); 6] = [
+        (&[], &[], &[]),
+        (&["/shared/a", "unheard-of://x/y"], &["file:///shared/b"], &[]),
+        (&["s3://lab/a", "S3://lab/b"], &[], &["s3://lab/"]),
+        (&["s3://other/a"], &["s3://lab/out/"], &["s3://", "s3://lab/"]),
+        (&["HTTPS://u:p@H:443/x?sig=1"], &["gs://b/x"], &["gs://", "https://h/"]),
+        // What an identifier leads to is known only in the job.
+        (&["drs://d/id"], &[], &all),
+    ];
+    for (inputs, outputs, kept) in rows {
+        let storage = storage_of(inputs, outputs);
+        assert_eq!(prefixes(&storage), kept, "{inputs:?} {outputs:?}");
+        assert_eq!((&storage.deny, &storage.file_roots), (&whole.deny, &whole.file_roots));
+    }
+    // A text that counts more than its URL needs no key for it.
+    let input =
+        spec::Input { content: Some("x".to_owned()), url: Some("s3://lab/a".to_owned()), ..spec::Input::default() };
+    let lowered = lower_with(TaskSpec { inputs: vec![input], ..TaskSpec::default() }, &settings).unwrap();
+    assert!(prefixes(&lowered.job.plan.storage).is_empty());
+}
+
+#[test]
+fn a_job_is_held_to_the_lists_of_its_owner() {
+    let lists = |allow: &str| Storage { allow: vec![allow.to_owned()], ..Storage::default() };
+    for (owner, allow) in [("ada", "s3://ada/"), ("bob", "s3://")] {
+        let owners = [(owner.to_owned(), lists(allow))].into();
+        let settings = JobSettings { storage: lists("gs://"), owners, ..JobSettings::default() };
+        let lowered = lower_with(TaskSpec::default(), &settings).unwrap();
+        // The tasks of these tests are ada's.
+        let expected = if owner == "ada" { allow } else { "gs://" };
+        assert_eq!(lowered.job.plan.storage.allow, [expected]);
+    }
 }

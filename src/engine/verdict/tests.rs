@@ -90,6 +90,30 @@ fn a_report_that_is_not_ours_or_of_a_newer_runtime_is_not_acted_on() {
 }
 
 #[test]
+fn rule_15_7_what_the_job_used_stands_in_the_log() {
+    let figures: BTreeMap<String, String> =
+        [("peak_memory_bytes", "4096"), ("disk_used_bytes", "512")].map(|(k, v)| (k.into(), v.into())).into();
+    for outcome in [Outcome::Complete, Outcome::ExecutorFailed { step: 0 }] {
+        let report = Report { metadata: figures.clone(), ..report(outcome, vec![step(0, 1)], vec![]) };
+        let Means::Event(Event::Ended { result, .. }) = seen(&running(Seen::default()), &Observation::Ended(report))
+        else {
+            panic!("it has ended");
+        };
+        assert_eq!(result.metadata, figures);
+    }
+}
+
+#[test]
+fn rule_12_5_a_log_for_each_that_ran_and_for_no_other() {
+    let failed = report(Outcome::ExecutorFailed { step: 1 }, vec![step(0, 0), step(1, 3)], vec![]);
+    let Means::Event(Event::Ended { result, .. }) = seen(&running(Seen::default()), &Observation::Ended(failed)) else {
+        panic!("it has ended");
+    };
+    let logs: Vec<_> = result.executors.iter().map(|log| (log.index, log.exit_code)).collect();
+    assert_eq!((result.verdict, logs), (Verdict::ExecutorError, vec![(0, 0), (1, 3)]));
+}
+
+#[test]
 fn rule_15_5_the_last_line_explains_a_failure() {
     let failed = Outcome::ExecutorFailed { step: 0 };
     let full = Outcome::Failed(Fault {

@@ -23,7 +23,11 @@ all_alive() {
 
 stop_all() {
     local name
-    for name in "${services[@]}"; do stop "$dir" "$name" 10; done
+    # All are asked at once: some take seconds to end.
+    for name in "${services[@]}"; do
+        if alive "$dir" "$name"; then kill "$(cut -d ' ' -f 1 "$dir/$name.pid")" 2>/dev/null || true; fi
+    done
+    for name in "${services[@]}"; do stop "$dir" "$name" 5; done
     rm -rf "$dir/files" "$dir/ssh" "$dir"/*.pem "$dir/nginx" "$dir/rig.json"
 }
 

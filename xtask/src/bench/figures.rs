@@ -16,7 +16,7 @@ pub(crate) const MARK: &str = "{\"figures\"";
 pub(crate) struct Measurement {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// The file in `benches/`, without `.rs`.
+    /// The file or folder in `benches/`, without `.rs`.
     pub(crate) bench: &'static str,
     pub(crate) needs: Needs,
     pub(crate) aims: &'static [Aim],
@@ -90,7 +90,7 @@ pub(crate) fn read(measurement: &'static Measurement, said: &str) -> Result<Meas
     }
     for aim in measurement.aims {
         if !figures.contains_key(aim.figure) {
-            bail!("benches/{}.rs printed no figure `{}`", measurement.bench, aim.figure);
+            bail!("benches/{} printed no figure `{}`", measurement.bench, aim.figure);
         }
     }
     Ok(Measured { measurement, figures })

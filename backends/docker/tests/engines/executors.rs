@@ -37,12 +37,15 @@ fn exact(command: &[&str]) -> Executor {
     executor
 }
 
+/// How each executor ends and whether that is ignored; the exit codes told; the outcome.
+type Row = (&'static [(&'static str, bool)], &'static [i32], Outcome);
+
 /// What follows what, in every mix: executors that go well, fail, or fail with leave to.
 #[tokio::test]
 async fn rule_12_1_and_12_3_and_12_5_failures_stop_or_are_passed_over() {
     let ground = docker!();
     let failed = |step| Outcome::ExecutorFailed { step };
-    let table: [(&[(&str, bool)], &[i32], Outcome); 12] = [
+    let table: [Row; 12] = [
         (&[("0", FAILED), ("0", FAILED), ("0", FAILED)], &[0, 0, 0], Outcome::Complete),
         (&[("3", FAILED), ("0", FAILED)], &[3], failed(0)),
         (&[("0", FAILED), ("4", FAILED), ("0", IGNORED)], &[0, 4], failed(1)),

@@ -40,6 +40,19 @@ async fn rule_13_2_requests_are_limits_of_the_container() {
 }
 
 #[tokio::test]
+async fn rule_13_1_a_request_too_small_for_any_container_is_raised() {
+    let ground = docker!();
+    let backend = ground.open().await;
+    let mut job = job(&["echo ran"]);
+    job.plan.limits.cpu_milli = Some(1);
+    job.plan.limits.ram_bytes = Some(1);
+    let handle = backend.submit(&job).await.unwrap();
+    let report = ground.ended(&backend, &handle).await;
+    assert_eq!(report.steps[0].stdout_tail, "ran\n", "{report:#?}");
+    ground.put_away(&backend, &handle).await;
+}
+
+#[tokio::test]
 async fn rule_13_2_who_writes_more_than_the_disk_allowed_is_stopped() {
     let ground = docker!();
     let backend = ground.open().await;

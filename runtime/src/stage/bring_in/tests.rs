@@ -85,7 +85,7 @@ fn file_url(path: &Path) -> String {
 }
 
 #[test]
-fn content_and_files() {
+fn rule_9_1_and_9_11_and_9_9_content_and_private_copies_with_their_times() {
     let house = house();
     let source = house.write("a/in.txt", "hello");
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -113,7 +113,7 @@ fn content_and_files() {
 }
 
 #[test]
-fn a_directory_whatever_it_was_called() {
+fn rule_9_4_and_9_5_a_directory_whatever_it_was_called() {
     let house = house();
     house.write("d/a", "a");
     house.write("d/sub/b", "b");
@@ -142,7 +142,7 @@ fn a_directory_whatever_it_was_called() {
 }
 
 #[test]
-fn what_may_not_be_read_is_refused() {
+fn rule_9_7_what_may_not_be_read_is_refused() {
     let house = house();
     symlink(house.shared.join("../other/key"), house.shared.join("link")).unwrap();
     symlink("private", house.shared.join("hidden")).unwrap();
@@ -169,7 +169,7 @@ fn what_may_not_be_read_is_refused() {
 }
 
 #[test]
-fn a_forbidden_directory_is_left_out_of_what_surrounds_it() {
+fn rule_9_7_a_forbidden_directory_is_left_out_of_what_surrounds_it() {
     let house = house();
     house.write("open", "open");
     symlink("private", house.shared.join("hidden")).unwrap();
@@ -197,7 +197,7 @@ fn a_file_is_no_directory_and_a_fifo_is_neither() {
 }
 
 #[test]
-fn an_empty_directory_is_made_and_noted() {
+fn rule_9_5_an_empty_directory_is_made_and_noted() {
     let house = house();
     std::fs::create_dir(house.shared.join("empty")).unwrap();
     let notes = house.bring(vec![url("/in", file_url(&house.shared.join("empty")))]).unwrap();
@@ -244,7 +244,7 @@ fn a_dropped_future_stops_the_copy() {
     let house = house();
     let source = house.write("x", "x");
     let stopped = FromHost {
-        host: Arc::new(Host::new(&house.plan(vec![]).storage)),
+        host: Arc::new(Host::new(&house.plan(vec![]).storage, None)),
         from: match Location::parse(&file_url(&source)).unwrap() {
             Location::Host(path) => path,
             Location::Remote(remote) => panic!("{remote:?}"),

@@ -74,7 +74,7 @@ fn paths(delivered: &Delivered) -> Vec<&str> {
 }
 
 #[test]
-fn a_file_with_its_size_and_digest() {
+fn rule_10_1_and_10_4_a_file_lies_there_with_its_parents_under_its_name() {
     let house = house(&[("/w/out.txt", "abc")]);
     let delivered = house.delivered(vec![output("/w/out.txt", house.url("new/dir/o.txt"), None)]);
     assert_eq!(house.read("new/dir/o.txt"), "abc");
@@ -91,7 +91,7 @@ fn a_file_with_its_size_and_digest() {
 }
 
 #[test]
-fn a_bare_path_and_a_directory_to_put_a_file_into() {
+fn rule_10_4_a_bare_path_and_a_directory_to_put_a_file_into() {
     let house = house(&[("/w/a b", "x")]);
     let bare = house.shared.join("bare").to_string_lossy().into_owned();
     let delivered = house
@@ -102,7 +102,7 @@ fn a_bare_path_and_a_directory_to_put_a_file_into() {
 }
 
 #[test]
-fn a_directory_is_flattened_in_the_list() {
+fn rule_10_6_a_directory_is_flattened_in_the_list() {
     let house = house(&[("/o/a", "a"), ("/o/s/b", "b"), ("/o/.tessera-part-3", "half")]);
     std::fs::create_dir(house.tree.path().join("o/empty")).unwrap();
     for (name, kind) in [("x", Some(Kind::Directory)), ("y/", Some(Kind::File)), ("z", None)] {
@@ -115,7 +115,7 @@ fn a_directory_is_flattened_in_the_list() {
 }
 
 #[test]
-fn links_are_followed_in_the_tree_only() {
+fn rule_10_5_links_are_followed_in_the_tree_only() {
     let house = house(&[("/o/a", "a"), ("/e/b", "b")]);
     let link = |target: &str, name: &str| symlink(target, house.tree.path().join(name)).unwrap();
     link("/e/b", "o/absolute");
@@ -147,7 +147,7 @@ fn special_files_are_never_opened() {
 }
 
 #[test]
-fn patterns_lose_their_prefix() {
+fn rule_10_8_and_10_9_and_10_11_and_10_12_patterns_lose_their_prefix() {
     let house = house(&[("/w/a.txt", "a"), ("/w/s/b.txt", "b"), ("/w/s/.h.txt", "h"), ("/w/d/x", "x")]);
     let pattern =
         |path: &str| Output { path_prefix: Some("/w/".into()), ..output(path, house.url("out"), Some(Kind::File)) };
@@ -161,7 +161,7 @@ fn patterns_lose_their_prefix() {
 }
 
 #[test]
-fn what_is_missing() {
+fn rule_10_2_and_10_3_what_is_missing() {
     let house = house(&[("/w/there", "x")]);
     let outputs = vec![
         output("/w/none", house.url("none"), Some(Kind::File)),
@@ -188,7 +188,7 @@ fn what_is_missing() {
 }
 
 #[test]
-fn the_same_target_twice_and_again() {
+fn rule_10_4_the_same_target_twice_and_again() {
     let house = house(&[("/o/log", "first"), ("/stdout", "second")]);
     let outputs = vec![
         output("/o", house.url("out"), Some(Kind::Directory)),
@@ -203,7 +203,7 @@ fn the_same_target_twice_and_again() {
 }
 
 #[test]
-fn nothing_is_written_outside_the_roots() {
+fn rule_9_7_nothing_is_written_outside_the_roots() {
     let house = house(&[("/w/o", "x")]);
     symlink("..", house.shared.join("up")).unwrap();
     symlink("/nowhere/at/all", house.shared.join("dangling")).unwrap();
@@ -217,7 +217,7 @@ fn nothing_is_written_outside_the_roots() {
         house.url("file/stolen"),
         "file:///".into(),
         "file:///etc/stolen".into(),
-        "gs://bucket/stolen".into(),
+        "gopher://bucket/stolen".into(),
     ] {
         let plan = house.plan(vec![output("/w/o", url.clone(), None)]);
         let fault = house.deliver(&plan, false).fault.unwrap_or_else(|| panic!("{url}"));

@@ -3,7 +3,6 @@
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use reqwest::header::HeaderValue;
 
 use crate::storage::answer::date;
 use crate::storage::checksum::{Algorithm, Checksum};
@@ -77,7 +76,7 @@ impl Blob {
         let object = &mut self.object;
         match name {
             "Content-Length" => object.size = text.parse().ok(),
-            "Last-Modified" => object.modified = HeaderValue::from_str(text).ok().as_ref().and_then(date),
+            "Last-Modified" => object.modified = date(text),
             // Headers have it with quotes, listings without.
             "Etag" => object.tag = Some(Tag(format!("\"{}\"", text.trim_matches('"')))),
             "Content-MD5" => object.checksums.extend(Checksum::from_base64(Algorithm::Md5, text)),

@@ -207,7 +207,8 @@ impl Upload<'_> {
             headers.insert(sums::TYPE, sums::FULL_OBJECT);
         }
         let query = vec![("uploadId", self.id.clone())];
-        let ask = Ask { method: Method::POST, key: self.key, query, headers, body: Content::Document(document.clone()) };
+        let ask =
+            Ask { method: Method::POST, key: self.key, query, headers, body: Content::Document(document.clone()) };
         let again = asked_before.swap(true, Ordering::Relaxed);
         match self.completed(&ask).await {
             Ok(()) => Ok(()),
@@ -255,9 +256,10 @@ impl Upload<'_> {
         let ask = Ask { method: Method::DELETE, key: self.key, query, ..Ask::default() };
         let once = || async { self.bucket.requests.send(self.what, &ask).await.map(drop).map_err(Trouble::from) };
         // The trouble that led here is the one to tell.
-        let _gone = Patience { tries: Patience::DOWNLOAD.tries.min(self.bucket.patience.tries), ..self.bucket.patience }
-            .retry(once)
-            .await;
+        let _gone =
+            Patience { tries: Patience::DOWNLOAD.tries.min(self.bucket.patience.tries), ..self.bucket.patience }
+                .retry(once)
+                .await;
     }
 }
 

@@ -124,8 +124,16 @@ fn meaning(code: &str) -> Meaning {
         }
         // The clock of this machine, not the right to anything.
         "RequestTimeTooSkewed" => Meaning::Misconfigured,
-        "BadDigest" | "IncompleteBody" | "InternalError" | "OperationAborted" | "RequestTimeout" | "SlowDown"
-        | "ServiceUnavailable" | "Throttling" | "ThrottlingException" | "ConditionalRequestConflict"
+        "BadDigest"
+        | "IncompleteBody"
+        | "InternalError"
+        | "OperationAborted"
+        | "RequestTimeout"
+        | "SlowDown"
+        | "ServiceUnavailable"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ConditionalRequestConflict"
         | "XAmzContentChecksumMismatch" => Meaning::Passes,
         _ => Meaning::Status,
     }
@@ -178,7 +186,8 @@ mod tests {
             (500, "InternalError", Unavailable, Why::Other),
             (503, "SlowDown", Unavailable, Why::Other),
         ] {
-            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>So &amp; so</Message></Error>");
+            let body =
+                format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>So &amp; so</Message></Error>");
             let Refusal { trouble, code: read, .. } = refusal(status, &body);
             assert_eq!((trouble.class, trouble.why, &*read), (class, why, code), "{status} {code}");
             assert!(trouble.message.contains(&format!("({code}: So & so)")), "{}", trouble.message);

@@ -178,12 +178,8 @@ pub(super) fn about(what: &str, trouble: Trouble) -> Trouble {
 
 /// The region that an answer sends us to.
 fn elsewhere(status: StatusCode, headers: &HeaderMap, words: &Words) -> Option<String> {
-    let sends = [
-        StatusCode::MOVED_PERMANENTLY,
-        StatusCode::TEMPORARY_REDIRECT,
-        StatusCode::BAD_REQUEST,
-        StatusCode::FORBIDDEN,
-    ];
+    let sends =
+        [StatusCode::MOVED_PERMANENTLY, StatusCode::TEMPORARY_REDIRECT, StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN];
     let header = headers.get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
     let region = header.or(words.region.as_deref()).filter(|region| is_region(region))?;
     sends.contains(&status).then(|| region.to_owned())

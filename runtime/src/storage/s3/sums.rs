@@ -34,9 +34,8 @@ pub(super) fn promised(status: StatusCode, headers: &HeaderMap, object: &Object)
         return Vec::new();
     }
     // One of the checksums of parts ends in `-` and their number, and so is not a value.
-    let read = |(name, algorithm): &(&str, Algorithm)| {
-        Checksum::from_base64(*algorithm, headers.get(*name)?.to_str().ok()?)
-    };
+    let read =
+        |(name, algorithm): &(&str, Algorithm)| Checksum::from_base64(*algorithm, headers.get(*name)?.to_str().ok()?);
     KNOWN.iter().filter_map(read).collect()
 }
 

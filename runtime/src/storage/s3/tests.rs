@@ -207,10 +207,7 @@ async fn parts_carry_checksums_and_so_does_the_whole() {
     let mut came = server.came.lock().unwrap().clone();
     came.sort_by_key(|came| came.target.clone());
     let parts: Vec<_> = came[..2].iter().map(|came| (came.target.as_str(), came.body.len() as u64)).collect();
-    assert_eq!(parts, [
-        ("/b/k?partNumber=1&uploadId=u1", 1000),
-        ("/b/k?partNumber=2&uploadId=u1", 700)
-    ]);
+    assert_eq!(parts, [("/b/k?partNumber=1&uploadId=u1", 1000), ("/b/k?partNumber=2&uploadId=u1", 700)]);
     let whole = source(LARGE).checksum(Algorithm::Crc32c, 0, LARGE).await.unwrap();
     assert_eq!(came[2].headers["x-amz-checksum-crc32c"], whole.base64());
     assert_eq!(came[2].headers["x-amz-checksum-type"], "FULL_OBJECT");
@@ -329,8 +326,5 @@ async fn what_was_written_is_what_is_hashed() {
     let source = Source::new(file).unwrap();
     server.bucket().write("k", &source).await.unwrap();
     assert_eq!(server.came.lock().unwrap()[0].body, b"hello");
-    assert_eq!(
-        source.sha256().await.unwrap(),
-        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-    );
+    assert_eq!(source.sha256().await.unwrap(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }

@@ -1,0 +1,177 @@
+//! Storages where directories exist of their own: walking through them, parents, names of what is not complete yet.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::store::{Listed, Object, Page};
+use super::trouble::{Trouble, Why};
+use crate::part::PART;
+
+/// Directories below one another. Links that lead in circles end here.
+const DEEPEST: usize = 64;
+/// Directories that are remembered.
+const REMEMBERED: usize = 4096;
+
+/// The directory that a key lies in; `None` at the top.
+pub(super) fn parent(key: &str) -> Option<&str> {
+    let (parent, _) = key.trim_end_matches('/').rsplit_once('/')?;
+    let parent = parent.trim_end_matches('/');
+    (!parent.is_empty()).then_some(parent)
+}
+
+/// A name beside a key, for what is not complete yet; another one each time.
+pub(super) fn part_beside(key: &str) -> String {
+    // Seeded by the operating system, so that writers on other hosts have other names.
+    let unique = RandomState::new().build_hasher().finish();
+    let (directory, _) = key.rsplit_once('/').map_or(("", key), |(directory, name)| (&key[..=directory.len()], name));
+    format!("{directory}{PART}-{unique:016x}")
+}
+
+/// A walk through a tree: a page holds one directory, its token the directories that are still to be visited.
+pub(super) struct Walk {
+    pending: Vec<String>,
+}
+
+impl Walk {
+    /// Where the last page ended.
+    pub(super) fn at(page: Option<&str>) -> Self {
+        let pending = page.map_or_else(|| vec![String::new()], |page| page.split('\0').map(str::to_owned).collect());
+        Self { pending }
+    }
+
+    /// The directory of this page, relative to where the walk began; empty for that one itself.
+    pub(super) fn here(&mut self) -> String {
+        self.pending.pop().unwrap_or_default()
+    }
+
+    /// The page of a directory, from what it holds itself. `shown` names it in messages.
+    pub(super) fn page(mut self, here: &str, found: Vec<(String, Object)>, shown: &str) -> Result<Page, Trouble> {
+        let (mut entries, mut below) = (Vec::with_capacity(found.len()), Vec::new());
+        for (name, object) in found {
+            let path = if here.is_empty() { name.clone() } else { format!("{here}/{name}") };
+            if object.directory {
+                // What would be visited next is asked for by this name.
+                if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0', '\r', '\n']) {
+                    let message = format!("`{shown}` holds a directory with the name {name:?}, which cannot be used");
+                    return Err(Trouble::rejected(message));
+                }
+                if path.split('/').count() > DEEPEST {
+                    let message = format!("`{shown}` goes deeper than {DEEPEST} directories: links in circles?");
+                    return Err(Trouble::rejected(message));
+                }
+                below.push(path.clone());
+            }
+            entries.push(Listed { name: path, object });
+        }
+        // The first is visited first; and depth first, so that circles are noticed soon.
+        self.pending.extend(below.into_iter().rev());
+        let next = (!self.pending.is_empty()).then(|| self.pending.join("\0"));
+        Ok(Page { entries, next })
+    }
+}
+
+/// The trouble with a directory of a walk: one that was seen a moment ago and is gone has changed.
+pub(super) fn on_the_way(here: &str, trouble: Trouble) -> Trouble {
+    match trouble.why {
+        Why::Absent if !here.is_empty() => Trouble { why: Why::Changed, ..Trouble::unavailable(trouble.message) },
+        Why::Absent | Why::Directory | Why::Changed | Why::Other => trouble,
+    }
+}
+
+/// The key of something below a directory's key, which may end in `/` or not.
+pub(super) fn below(directory: &str, name: &str) -> String {
+    match (directory.trim_end_matches('/'), name) {
+        (_, "") => directory.trim_end_matches('/').to_owned(),
+        ("", name) => format!("{}{name}", if directory.is_empty() { "" } else { "/" }),
+        (directory, name) => format!("{directory}/{name}"),
+    }
+}
+
+/// Directories that are known to be there, so that not every file asks again.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<HashSet<String>>);
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has(&self, directory: &str) -> bool {
+        self.lock().contains(directory)
+    }
+
+    pub(super) fn add(&self, directory: &str) {
+        let mut known = self.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(directory.to_owned());
+    }
+
+    /// One of them is not there any more.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn directory() -> Object {
+        Object { directory: true, ..Object::default() }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(parent("a/b/c"), Some("a/b"));
+        assert_eq!(parent("a/b/"), Some("a"));
+        assert_eq!(parent("a"), None);
+        assert_eq!(parent("/a"), None);
+        assert!(part_beside("a/b").starts_with("a/.tessera-part-"));
+        assert!(part_beside("b").starts_with(".tessera-part-"));
+        assert!(part_beside("/b").starts_with("/.tessera-part-"));
+        assert_ne!(part_beside("b"), part_beside("b"));
+        assert_eq!(below("a/", "b"), "a/b");
+        assert_eq!(below("a/", ""), "a");
+        assert_eq!(below("", "b"), "b");
+        assert_eq!(below("/", "b"), "/b");
+    }
+
+    #[test]
+    fn a_walk_visits_every_directory_once() {
+        let held = |here: &str| match here {
+            "" => vec![("x", false), ("d", true), ("e", true)],
+            "d" => vec![("y", false), ("deep", true)],
+            _ => vec![("z", false)],
+        };
+        let (mut seen, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let mut walk = Walk::at(token.as_deref());
+            let here = walk.here();
+            let found = held(&here).into_iter().map(|(name, is_directory)| {
+                (name.to_owned(), if is_directory { directory() } else { Object::default() })
+            });
+            let page = walk.page(&here, found.collect(), "ftp://h/d").unwrap();
+            seen.extend(page.entries.into_iter().map(|entry| entry.name));
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, ["x", "d", "e", "d/y", "d/deep", "d/deep/z", "e/z"]);
+    }
+
+    #[test]
+    fn a_walk_does_not_leave_its_tree_nor_go_in_circles() {
+        for name in ["..", ".", "", "a/b", "a\nb"] {
+            let page = Walk::at(None).page("", vec![(name.to_owned(), directory())], "ftp://h/d");
+            assert!(page.unwrap_err().message.contains("`ftp://h/d`"));
+        }
+        let deep = vec!["d"; DEEPEST].join("/");
+        assert!(Walk::at(None).page(&deep, vec![("d".to_owned(), directory())], "ftp://h/d").is_err());
+    }
+}
