@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::stand_in::{Answer, Came, StandIn};
 use crate::report::FaultClass;
@@ -327,4 +330,23 @@ async fn what_was_written_is_what_is_hashed() {
     server.bucket().write("k", &source).await.unwrap();
     assert_eq!(server.came.lock().unwrap()[0].body, b"hello");
     assert_eq!(source.sha256().await.unwrap(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+}
+
+/// The connection is closed while the file is still being sent.
+#[tokio::test]
+async fn a_refusal_that_comes_early_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = StandIn { endpoint: format!("http://{}", listener.local_addr().unwrap()), came: Arc::default() };
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _some = stream.read(&mut [0; 1000]).await;
+            let body = "<Error><Code>AccessDenied</Code></Error>";
+            let head = format!("HTTP/1.1 403 No\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _gone = stream.write_all((head + body).as_bytes()).await;
+        }
+    });
+    let mut bucket = server.bucket();
+    bucket.part = 8 << 20;
+    let trouble = bucket.write("k", &source(8 << 20)).await.unwrap_err();
+    assert_eq!(trouble.class, FaultClass::Misconfigured, "{}", trouble.message);
 }
