@@ -240,7 +240,7 @@ pub(super) mod tests {
             let tag = Tag("\"1\"".to_owned());
             let reading = container.read("k", span, Some(&tag)).await.unwrap();
             assert_eq!((reading.from, reading.object.size), (from, Some(5)));
-            assert_eq!(reading.object.checksums, [sum.clone()]);
+            assert_eq!(reading.object.checksums, std::slice::from_ref(&sum));
         }
         assert!(server.asked().iter().all(|asked| asked.header("if-match") == "\"1\""));
     }
