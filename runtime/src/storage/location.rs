@@ -89,13 +89,8 @@ pub enum Scheme {
 /// Where the accounts of Azure's public cloud are.
 pub(super) const AZBLOB_PUBLIC: &str = "blob.core.windows.net";
 const AZBLOB_ZONED: &str = "blob.storage.azure.net";
-const AZBLOB_HOSTS: [&str; 5] = [
-    AZBLOB_PUBLIC,
-    "blob.core.chinacloudapi.cn",
-    "blob.core.usgovcloudapi.net",
-    "blob.core.cloudapi.de",
-    AZBLOB_ZONED,
-];
+const AZBLOB_HOSTS: [&str; 5] =
+    [AZBLOB_PUBLIC, "blob.core.chinacloudapi.cn", "blob.core.usgovcloudapi.net", "blob.core.cloudapi.de", AZBLOB_ZONED];
 
 /// What is encoded in a path that becomes part of a URL.
 const IN_PATH: &AsciiSet =

@@ -136,7 +136,8 @@ async fn say(stream: &mut BufReader<TcpStream>, answer: Answer, without_body: bo
         Answer::Never => std::future::pending().await,
     };
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = if headers.contains("content-length") { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let length =
+        if headers.contains("content-length") { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let head = format!("HTTP/1.1 {status} Said\r\nconnection: close\r\n{length}{headers}\r\n");
     let _gone = stream.write_all(head.as_bytes()).await;
     if !without_body {

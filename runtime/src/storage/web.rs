@@ -15,6 +15,7 @@ use super::guard::Guard;
 use super::location::{Login, redacted};
 use super::settings::Rule;
 use super::source::Source;
+use super::stall::{NEVER, Pulse, with_body};
 use super::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use super::trouble::{Patience, Trouble, Why};
 
@@ -23,7 +24,10 @@ pub(super) struct Web {
     base: String,
     guard: Guard,
     pub(super) fetching: Client,
+    /// For what is short; files go with `sending`.
     pub(super) delivering: Client,
+    sending: Client,
+    stalled_after: Duration,
     login: Option<Login>,
     rule: Rule,
     patience: Patience,
@@ -50,6 +54,8 @@ impl Web {
         Ok(Self {
             fetching: guarded(&rule, &guard, Redirects::Follow, stalled_after)?,
             delivering: guarded(&rule, &guard, Redirects::Refuse, stalled_after)?,
+            sending: guarded(&rule, &guard, Redirects::Refuse, NEVER)?,
+            stalled_after,
             base,
             guard,
             login,
@@ -80,10 +86,17 @@ impl Web {
         }
     }
 
+    /// Puts a file, however long it takes, as long as it moves. The answer is short, and is here when this returns.
+    pub(super) async fn send(&self, what: &str, url: Url, source: &Source) -> Result<Response, Trouble> {
+        let pulse = Pulse::default();
+        let request = self.request(&self.sending, Method::PUT, url).header(CONTENT_LENGTH, source.size());
+        let request = request.body(pulse.body(source, 0, source.size()));
+        let response = pulse.watch(what, self.stalled_after, request.send()).await?;
+        with_body(response, what, self.stalled_after).await
+    }
+
     async fn put(&self, url: &Url, source: &Source) -> Result<(), Trouble> {
-        let request = self.request(&self.delivering, Method::PUT, url.clone());
-        let request = request.header(CONTENT_LENGTH, source.size()).body(source.body(0, source.size()));
-        let response = request.send().await.map_err(|error| broken("cannot deliver", error))?;
+        let response = self.send("cannot deliver", url.clone(), source).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             _ => Err(refused("cannot deliver", response).await),

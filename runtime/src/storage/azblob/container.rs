@@ -183,3 +183,86 @@ impl Store for Container {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::storage::location::Location;
+    use crate::storage::secret::Secret;
+    use crate::storage::settings::Rule;
+    use crate::storage::stand_in::{Answer, StandIn};
+
+    /// A container that a server of the test's own stands in for.
+    pub(in crate::storage::azblob) fn container(server: &StandIn) -> Container {
+        let Location::Remote(remote) = Location::parse("az://data/x").unwrap() else { panic!() };
+        let rule = Rule {
+            endpoint: Some(server.url("/tes")),
+            account: Some("tes".to_owned()),
+            sas_token: Some(Secret::new("sig=SECRET")),
+            ..Rule::default()
+        };
+        let patience = Patience { tries: 3, first: Duration::from_millis(1), most: Duration::from_millis(1) };
+        let (guard, stalled_after) = (server.guard(), Duration::from_secs(20));
+        Container::open(&Opening { remote: &remote, rule, guard, patience, stalled_after }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_stands_for_a_directory_is_one() {
+        let server = StandIn::new(|asked| match asked.target.contains("hierarchical") {
+            true => Answer::status(200).header("x-ms-resource-type", "directory"),
+            false => Answer::status(200).header("x-ms-meta-hdi_isfolder", "true"),
+        })
+        .await;
+        let container = container(&server);
+        for key in ["hierarchical", "marked"] {
+            assert!(container.stat(key).await.unwrap().unwrap().directory);
+            let trouble = container.read(key, Span::WHOLE, None).await.unwrap_err();
+            assert_eq!(trouble.why, Why::Directory, "{}", trouble.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_a_stretch_is_told_of_the_whole() {
+        let md5 = "XUFAKrxLKna5cZ2REBfFkg==";
+        let server = StandIn::new(move |asked| match asked.header("range") {
+            "" => Answer::body(200, "hello").header("content-md5", md5).header("content-encoding", "gzip"),
+            _ => Answer::body(206, "el")
+                .header("content-range", "bytes 1-2/5")
+                .header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")
+                .header("x-ms-blob-content-md5", md5),
+        })
+        .await;
+        let container = container(&server);
+        let sum = Checksum::from_base64(Algorithm::Md5, md5).unwrap();
+        for (span, from) in [(Span::WHOLE, 0), (Span { from: 1, length: Some(2) }, 1)] {
+            let tag = Tag("\"1\"".to_owned());
+            let reading = container.read("k", span, Some(&tag)).await.unwrap();
+            assert_eq!((reading.from, reading.object.size), (from, Some(5)));
+            assert_eq!(reading.object.checksums, std::slice::from_ref(&sum));
+        }
+        assert!(server.asked().iter().all(|asked| asked.header("if-match") == "\"1\""));
+    }
+
+    #[tokio::test]
+    async fn pages_follow_their_marker() {
+        let server = StandIn::new(|asked| {
+            let (name, next) = if asked.target.contains("marker=2%21b") { ("d/b", "") } else { ("d/a", "2!b") };
+            Answer::body(
+                200,
+                format!(
+                    "<EnumerationResults><Blobs><Blob><Name>{name}</Name></Blob></Blobs>\
+                     <NextMarker>{next}</NextMarker></EnumerationResults>"
+                ),
+            )
+        })
+        .await;
+        let container = container(&server);
+        let first = container.list("d", None).await.unwrap();
+        let second = container.list("d", first.next.as_deref()).await.unwrap();
+        let names: Vec<_> = first.entries.iter().chain(&second.entries).map(|entry| entry.name.as_str()).collect();
+        assert_eq!((names.as_slice(), second.next), (["a", "b"].as_slice(), None));
+        assert!(server.lines().iter().all(|line| line.contains("prefix=d%2F")));
+    }
+}

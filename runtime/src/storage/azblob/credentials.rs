@@ -100,11 +100,8 @@ mod tests {
 
     #[tokio::test]
     async fn keys_stay_with_their_account() {
-        let keyed = Rule {
-            account: Some("ours".to_owned()),
-            account_key: Some(Secret::new("a2V5")),
-            ..Rule::default()
-        };
+        let keyed =
+            Rule { account: Some("ours".to_owned()), account_key: Some(Secret::new("a2V5")), ..Rule::default() };
         assert!(signed("azureblob://ours/c/k", &keyed).await.is_ok());
         let trouble = signed("azureblob://theirs/c/k", &keyed).await.unwrap_err();
         assert!(trouble.message.contains("`ours`") && !trouble.message.contains("a2V5"), "{}", trouble.message);

@@ -134,13 +134,8 @@ mod tests {
         let page = page(xml.as_bytes(), "d/").unwrap();
         assert_eq!(page.next.as_deref(), Some("2!76!next"));
         let names: Vec<_> = page.entries.iter().map(|entry| (entry.name.as_str(), entry.object.directory)).collect();
-        let expected = [
-            (" a & b\t ", false),
-            ("x\u{fffe}%", false),
-            ("sub", true),
-            ("marked", true),
-            ("100%25", false),
-        ];
+        let expected =
+            [(" a & b\t ", false), ("x\u{fffe}%", false), ("sub", true), ("marked", true), ("100%25", false)];
         assert_eq!(names, expected);
         let object = &page.entries[0].object;
         assert_eq!(object.size, Some(5));

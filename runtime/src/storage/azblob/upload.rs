@@ -120,32 +120,12 @@ mod tests {
 
     use std::io::Write;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
     use crate::report::FaultClass;
-    use crate::storage::guard::Guard;
-    use crate::storage::location::Location;
-    use crate::storage::secret::Secret;
-    use crate::storage::settings::Rule;
+    use crate::storage::azblob::container::tests::container;
     use crate::storage::stand_in::{Answer, StandIn};
-    use crate::storage::storages::Opening;
     use crate::storage::store::Store;
-    use crate::storage::trouble::Patience;
-
-    fn container(server: &StandIn) -> Container {
-        let Location::Remote(remote) = Location::parse("az://data/x").unwrap() else { panic!() };
-        let rule = Rule {
-            endpoint: Some(server.url("/tes")),
-            account: Some("tes".to_owned()),
-            sas_token: Some(Secret::new("sig=SECRET")),
-            ..Rule::default()
-        };
-        let patience = Patience { tries: 3, first: Duration::from_millis(1), most: Duration::from_millis(1) };
-        let guard: Guard = server.guard();
-        let stalled_after = Duration::from_secs(20);
-        Container::open(&Opening { remote: &remote, rule, guard, patience, stalled_after }).unwrap()
-    }
 
     fn source(size: u64) -> Source {
         let mut file = tempfile::tempfile().unwrap();
@@ -162,7 +142,7 @@ mod tests {
     fn never_too_many_blocks() {
         for size in [AT_ONCE + 1, 400 * 1024 * MIB, 400 * 1024 * MIB + 1, 190 * 1024 * 1024 * MIB] {
             let each = block_size(size);
-            assert!(size.div_ceil(each) <= BLOCKS && each >= BLOCK && each <= 4000 * MIB, "{size}: {each}");
+            assert!(size.div_ceil(each) <= BLOCKS && (BLOCK..=4000 * MIB).contains(&each), "{size}: {each}");
         }
     }
 
@@ -181,7 +161,8 @@ mod tests {
         let list = String::from_utf8(server.asked().last().unwrap().body.clone()).unwrap();
         assert_eq!(list.matches("<Latest>").count(), 3);
         assert!(lines[4].starts_with("PUT /tes/data/a%20b?comp=blocklist&sig="), "{}", lines[4]);
-        let sizes: usize = server.asked().iter().filter(|asked| asked.target.contains("comp=block&")).map(|a| a.body.len()).sum();
+        let sizes: usize =
+            server.asked().iter().filter(|asked| asked.target.contains("comp=block&")).map(|a| a.body.len()).sum();
         assert!(sizes as u64 >= 20 * MIB);
     }
 
@@ -212,26 +193,5 @@ mod tests {
         let server = StandIn::new(|_| refusal(503, "ServerBusy")).await;
         let trouble = container(&server).write("x", &source(1)).await.unwrap_err();
         assert_eq!((trouble.class, server.lines().len()), (FaultClass::Unavailable, 3));
-    }
-
-    #[tokio::test]
-    async fn pages_follow_their_marker() {
-        let server = StandIn::new(|asked| {
-            let (name, next) = if asked.target.contains("marker=2%21b") { ("d/b", "") } else { ("d/a", "2!b") };
-            Answer::body(
-                200,
-                format!(
-                    "<EnumerationResults><Blobs><Blob><Name>{name}</Name></Blob></Blobs>\
-                     <NextMarker>{next}</NextMarker></EnumerationResults>"
-                ),
-            )
-        })
-        .await;
-        let container = container(&server);
-        let first = container.list("d", None).await.unwrap();
-        let second = container.list("d", first.next.as_deref()).await.unwrap();
-        let names: Vec<_> = first.entries.iter().chain(&second.entries).map(|entry| entry.name.as_str()).collect();
-        assert_eq!((names.as_slice(), second.next), (["a", "b"].as_slice(), None));
-        assert!(server.lines().iter().all(|line| line.contains("prefix=d%2F")));
     }
 }

@@ -183,3 +183,73 @@ impl Store for Bucket {
 fn changed(what: &str) -> Trouble {
     Trouble { why: Why::Changed, ..Trouble::unavailable(format!("{what}: it changed while it was fetched")) }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::storage::location::Location;
+    use crate::storage::secret::Secret;
+    use crate::storage::settings::Rule;
+    use crate::storage::stand_in::{Answer, StandIn};
+
+    /// A bucket that a server of the test's own stands in for.
+    pub(in crate::storage::gcs) fn bucket(server: &StandIn) -> Bucket {
+        let Location::Remote(remote) = Location::parse("gs://bucket/x").unwrap() else { panic!() };
+        let token = Some(Secret::new("SECRET"));
+        let rule = Rule { endpoint: Some(server.url("")), token, ..Rule::default() };
+        let patience = Patience { tries: 3, first: Duration::from_millis(1), most: Duration::from_millis(1) };
+        let (guard, stalled_after) = (server.guard(), Duration::from_secs(20));
+        Bucket::open(&Opening { remote: &remote, rule, guard, patience, stalled_after }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_generation_is_refused() {
+        let server = StandIn::new(|asked| match asked.target.ends_with("generation=1") {
+            true => Answer::body(404, "No such object"),
+            false => Answer::body(200, "x").header("x-goog-generation", "3"),
+        })
+        .await;
+        let bucket = bucket(&server);
+        for generation in ["1", "2"] {
+            let trouble = bucket.read("k", Span::WHOLE, Some(&Tag(generation.to_owned()))).await.unwrap_err();
+            assert_eq!(trouble.why, Why::Changed, "{}", trouble.message);
+        }
+        let same = bucket.read("k", Span::WHOLE, Some(&Tag("3".to_owned()))).await.unwrap();
+        assert_eq!(same.object.tag, Some(Tag("3".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_compressed_comes_as_it_is_stored() {
+        let stored = "x-goog-stored-content-encoding";
+        let server = StandIn::new(move |asked| match asked.target.contains("unpacked") {
+            true => Answer::body(200, "long text").header(stored, "gzip"),
+            false => Answer::body(200, "short")
+                .header(stored, "gzip")
+                .header("content-encoding", "gzip")
+                .header("x-goog-stored-content-length", "5"),
+        })
+        .await;
+        let bucket = bucket(&server);
+        assert_eq!(bucket.read("packed", Span::WHOLE, None).await.unwrap().object.size, Some(5));
+        assert!(server.asked().iter().all(|asked| asked.header("accept-encoding") == "gzip"));
+        let trouble = bucket.read("unpacked", Span::WHOLE, None).await.unwrap_err();
+        assert_eq!(trouble.class, crate::report::FaultClass::Rejected);
+    }
+
+    #[tokio::test]
+    async fn pages_follow_their_token() {
+        let server = StandIn::new(|asked| {
+            let second = asked.target.contains("pageToken=a%2Fb");
+            let (name, next) = if second { ("d/b", "") } else { ("d/a", ", \"nextPageToken\": \"a/b\"") };
+            Answer::body(200, format!("{{\"items\": [{{\"name\": \"{name}\"}}]{next}}}"))
+        })
+        .await;
+        let bucket = bucket(&server);
+        let first = bucket.list("d", None).await.unwrap();
+        let second = bucket.list("d", first.next.as_deref()).await.unwrap();
+        let names: Vec<_> = first.entries.iter().chain(&second.entries).map(|entry| entry.name.as_str()).collect();
+        assert_eq!((names.as_slice(), second.next), (["a", "b"].as_slice(), None));
+    }
+}

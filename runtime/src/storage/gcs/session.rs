@@ -170,28 +170,14 @@ mod tests {
 
     use std::io::Write;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
     use crate::report::FaultClass;
-    use crate::storage::location::Location;
-    use crate::storage::secret::Secret;
-    use crate::storage::settings::Rule;
+    use crate::storage::gcs::bucket::tests::bucket;
     use crate::storage::stand_in::{Answer, Asked, StandIn};
-    use crate::storage::storages::Opening;
     use crate::storage::store::Store;
-    use crate::storage::trouble::Patience;
 
     const MIB: u64 = 1024 * 1024;
-
-    fn bucket(server: &StandIn) -> Bucket {
-        let Location::Remote(remote) = Location::parse("gs://bucket/x").unwrap() else { panic!() };
-        let token = Some(Secret::new("SECRET"));
-        let rule = Rule { endpoint: Some(server.url("")), token, ..Rule::default() };
-        let patience = Patience { tries: 3, first: Duration::from_millis(1), most: Duration::from_millis(1) };
-        let (guard, stalled_after) = (server.guard(), Duration::from_secs(20));
-        Bucket::open(&Opening { remote: &remote, rule, guard, patience, stalled_after }).unwrap()
-    }
 
     fn source(size: u64) -> Source {
         let mut file = tempfile::tempfile().unwrap();
@@ -254,7 +240,10 @@ mod tests {
         .await;
         bucket(&server).write("x", &source(size)).await.unwrap();
         let ranges: Vec<_> = server.asked().iter().map(|asked| asked.header("content-range").to_owned()).collect();
-        assert_eq!(ranges[1..], [format!("bytes 0-{}/{size}", PIECE - 1), format!("bytes {PIECE}-{}/{size}", size - 1)]);
+        assert_eq!(
+            ranges[1..],
+            [format!("bytes 0-{}/{size}", PIECE - 1), format!("bytes {PIECE}-{}/{size}", size - 1)]
+        );
     }
 
     #[tokio::test]
@@ -297,20 +286,5 @@ mod tests {
         let trouble = bucket(&server).write("x", &source(9 * MIB)).await.unwrap_err();
         assert_eq!(trouble.class, FaultClass::Rejected);
         assert_eq!(server.lines().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn pages_follow_their_token() {
-        let server = StandIn::new(|asked| {
-            let second = asked.target.contains("pageToken=a%2Fb");
-            let (name, next) = if second { ("d/b", "") } else { ("d/a", ", \"nextPageToken\": \"a/b\"") };
-            Answer::body(200, format!("{{\"items\": [{{\"name\": \"{name}\"}}]{next}}}"))
-        })
-        .await;
-        let bucket = bucket(&server);
-        let first = bucket.list("d", None).await.unwrap();
-        let second = bucket.list("d", first.next.as_deref()).await.unwrap();
-        let names: Vec<_> = first.entries.iter().chain(&second.entries).map(|entry| entry.name.as_str()).collect();
-        assert_eq!((names.as_slice(), second.next), (["a", "b"].as_slice(), None));
     }
 }

@@ -1,6 +1,5 @@
 //! Putting, moving, making directories.
 
-use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, StatusCode, Url};
 
 use super::super::answer::refused;
@@ -53,9 +52,7 @@ impl Webdav {
 
     async fn put(&self, key: &str, shown: &str, source: &Source) -> Result<(), Trouble> {
         let what = format!("cannot deliver `{shown}`");
-        let request = self.web.request(&self.web.delivering, Method::PUT, self.url(key)?);
-        let request = request.header(CONTENT_LENGTH, source.size()).body(source.body(0, source.size()));
-        let response = request.send().await.map_err(|error| broken(&what, error))?;
+        let response = self.web.send(&what, self.url(key)?, source).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             // The directory was there a moment ago.
