@@ -25,6 +25,7 @@ mod answer;
 mod azblob;
 pub mod checksum;
 pub mod client;
+mod drs;
 pub mod fetch;
 mod ftp;
 mod gcs;

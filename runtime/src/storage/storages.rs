@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{STALLED_AFTER, host_and_port};
+use super::drs::Drs;
 use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
@@ -51,6 +52,10 @@ pub(super) struct Opening<'a> {
     /// The most specific rule, or an empty one.
     pub(super) rule: Rule,
     pub(super) guard: Guard,
+    /// All settings, for what leads to other storages.
+    pub(super) settings: &'a Storage,
+    /// The value of an `Authorization` header that came with the address.
+    pub(super) authorization: Option<&'a Secret>,
     /// For writing.
     pub(super) patience: Patience,
     pub(super) stalled_after: Duration,
@@ -98,22 +103,37 @@ impl Storages {
 
     /// The storage of a place, and the place's key in it. Refuses what lies outside the lists of what may be used.
     pub fn open(&self, remote: &Remote) -> Result<(Arc<dyn Store>, String), Trouble> {
+        self.open_with(remote, None)
+    }
+
+    /// The same for an address that came with an `Authorization` header. Such a store is the caller's alone.
+    pub(super) fn open_with(
+        &self,
+        remote: &Remote,
+        authorization: Option<&Secret>,
+    ) -> Result<(Arc<dyn Store>, String), Trouble> {
         if let Some(refusal) = self.settings.refusal(remote) {
             return Err(Trouble::rejected(refusal));
         }
         let rule = self.settings.rule(&remote.canonical());
         let id = self.id(remote);
+        let opening = Opening {
+            remote,
+            rule: rule.cloned().unwrap_or_default(),
+            guard: self.guard.clone(),
+            settings: &self.settings,
+            authorization,
+            patience: self.patience,
+            stalled_after: self.stalled_after,
+        };
+        if authorization.is_some() {
+            return Ok((make(&opening)?, key(remote)));
+        }
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let store = match opened.get(&id) {
             Some(store) => Arc::clone(store),
             None => {
-                let store = make(&Opening {
-                    remote,
-                    rule: rule.cloned().unwrap_or_default(),
-                    guard: self.guard.clone(),
-                    patience: self.patience,
-                    stalled_after: self.stalled_after,
-                })?;
+                let store = make(&opening)?;
                 opened.insert(id, Arc::clone(&store));
                 store
             }
@@ -137,6 +157,10 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
             let base = format!("{}://{}", remote.scheme.name(), remote.authority);
             let (login, rule) = (remote.login.clone(), opening.rule.clone());
             let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
+            let web = match opening.authorization {
+                Some(authorization) => web.authorized(authorization)?,
+                None => web,
+            };
             Ok(Arc::new(web))
         }
         Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
@@ -146,7 +170,8 @@ fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
         Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
         Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
         Scheme::Drs => {
-            Err(Trouble::rejected(format!("there is no storage for `{}:` yet", remote.scheme.name())))
+            let places = Storages::new(opening.settings, opening.patience).stalled_after(opening.stalled_after);
+            Ok(Arc::new(Drs::new(opening, places)?))
         }
     }
 }

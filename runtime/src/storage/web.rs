@@ -6,13 +6,14 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::answer::{self, reading, refused};
 use super::client::{Redirects, broken, guarded};
 use super::guard::Guard;
 use super::location::{Login, redacted};
+use super::secret::Secret;
 use super::settings::Rule;
 use super::source::Source;
 use super::stall::{NEVER, Pulse, with_body};
@@ -30,6 +31,8 @@ pub(super) struct Web {
     stalled_after: Duration,
     login: Option<Login>,
     rule: Rule,
+    /// The value of the `Authorization` header, instead of login and rule.
+    authorization: Option<HeaderValue>,
     patience: Patience,
 }
 
@@ -60,8 +63,19 @@ impl Web {
             guard,
             login,
             rule,
+            authorization: None,
             patience,
         })
+    }
+
+    /// The same for a place whose address came with an `Authorization` header.
+    pub(super) fn authorized(self, authorization: &Secret) -> Result<Self, Trouble> {
+        let value = HeaderValue::from_str(authorization.expose());
+        let mut value = value.map_err(|_| {
+            Trouble::rejected(format!("the `Authorization` for `{}` cannot be sent", redacted(&self.base)))
+        })?;
+        value.set_sensitive(true);
+        Ok(Self { authorization: Some(value), ..self })
     }
 
     /// The URL of a key, if it may be asked.
@@ -75,6 +89,9 @@ impl Web {
     /// redirected to another one.
     pub(super) fn request(&self, client: &Client, method: Method, url: Url) -> RequestBuilder {
         let request = client.request(method, url);
+        if let Some(authorization) = &self.authorization {
+            return request.header(AUTHORIZATION, authorization.clone());
+        }
         match (&self.login, &self.rule) {
             (Some(login), _) => request.basic_auth(&login.user, Some(login.password.expose())),
             (None, Rule { anonymous: true, .. }) => request,

@@ -12,6 +12,7 @@
 
 mod azblob;
 mod conformance;
+mod drs;
 mod ftp;
 mod gcs;
 mod proxy;

@@ -160,8 +160,9 @@ fn roots(rule: &Rule) -> Result<RootCertStore, Trouble> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     if let Some(pem) = &rule.ca {
-        let failed =
-            |why: &dyn fmt::Display| Trouble::misconfigured(format!("the `ca` for `{}` cannot be read: {why}", rule.prefix));
+        let failed = |why: &dyn fmt::Display| {
+            Trouble::misconfigured(format!("the `ca` for `{}` cannot be read: {why}", rule.prefix))
+        };
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
         }

@@ -70,7 +70,8 @@ impl Connection {
         let answer = timeout(self.stalled_after, self.ftp.size(path)).await;
         match self.heard(answer) {
             Ok(size) => {
-                let answer = timeout(self.stalled_after, self.ftp.custom_command(format!("MDTM {path}"), &[Status::File]));
+                let answer =
+                    timeout(self.stalled_after, self.ftp.custom_command(format!("MDTM {path}"), &[Status::File]));
                 let answer = answer.await;
                 let modified = self.heard(answer).ok().map(|reply| String::from_utf8_lossy(&reply.body).into_owned());
                 let modified = modified.as_deref().and_then(|text| text.split_whitespace().last());
@@ -103,7 +104,9 @@ impl Connection {
         let argument = if path.is_empty() { String::new() } else { format!(" {path}") };
         if self.machine {
             match self.lines(&format!("MLSD{argument}")).await {
-                Ok(lines) => return lines.iter().map(|line| facts::machine(line).ok_or_else(|| garbled(line))).collect(),
+                Ok(lines) => {
+                    return lines.iter().map(|line| facts::machine(line).ok_or_else(|| garbled(line))).collect();
+                }
                 Err(failed) if failed.is_unknown() => self.machine = false,
                 Err(failed) => return Err(failed),
             }

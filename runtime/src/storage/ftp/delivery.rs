@@ -58,7 +58,8 @@ impl Ftp {
                     // What the server has to say is told on the other connection.
                     Ok(Err(error)) => {
                         let broken = Failed::Broken(format!("the connection was lost: {error}"));
-                        let told = lease.end(transfer).await.err().filter(|told| matches!(told, Failed::Refused { .. }));
+                        let told =
+                            lease.end(transfer).await.err().filter(|told| matches!(told, Failed::Refused { .. }));
                         lease.broken = true;
                         return Err(self.refused(&told.unwrap_or(broken), what));
                     }

@@ -17,6 +17,8 @@ mod facts;
 mod pool;
 mod reply;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(super) use connect::host_and_port;
 pub(super) use store::Ftp;

@@ -32,6 +32,11 @@ impl Webdav {
                 }
             }
         }
+        // A widespread server decodes the name that something is moved to before it looks for these in it: it would write
+        // over another file.
+        if key.contains(['?', ';']) {
+            return self.put(key, &shown, source).await;
+        }
         let part = part_beside(key);
         let moved = match self.put(&part, &shown, source).await {
             Ok(()) => self.rename(&part, key).await,

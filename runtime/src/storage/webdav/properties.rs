@@ -124,7 +124,8 @@ fn decoded(href: &str) -> Result<String, String> {
         true => Url::parse(href).map_err(|_| "it names something that is no URL".to_owned())?.path().to_owned(),
         false => href.to_owned(),
     };
-    let path = percent_decode_str(&path).decode_utf8().map_err(|_| "it names something that is not UTF-8".to_owned())?;
+    let path =
+        percent_decode_str(&path).decode_utf8().map_err(|_| "it names something that is not UTF-8".to_owned())?;
     Ok(path.trim_end_matches('/').to_owned())
 }
 

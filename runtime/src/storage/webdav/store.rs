@@ -166,7 +166,8 @@ impl Store for Webdav {
         let what = format!("cannot fetch `{shown}`");
         let request = held_to(self.web.request(&self.web.fetching, Method::GET, url.clone()), span, same);
         let response = request.send().await.map_err(|error| broken(&what, error))?;
-        let (status, read) = (response.status(), matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT));
+        let (status, read) =
+            (response.status(), matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT));
         let may_be = read || matches!(status, StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED);
         if may_be && self.is_directory(key, &url, response.url(), response.headers()).await {
             let why = Why::Directory;
