@@ -127,6 +127,9 @@ pub struct StepRecord {
     /// What the command used.
     #[serde(default)]
     pub usage: Usage,
+    /// The kernel killed a process of the step for want of memory. False also where that cannot be known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
     /// What is worth telling the user.
     #[serde(default)]
     pub notes: Vec<String>,

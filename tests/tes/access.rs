@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use serde_json::json;
-use tessera::http::{Access, Credentials, Secret, Settings, Token, User};
+use tessera::http::{Access, Credentials, Lists, Places, Secret, Settings, Token, User};
 
 use crate::server::{Answer, Server, small};
 
@@ -150,4 +150,31 @@ async fn rule_17_5_keys_in_a_query_are_not_logged() {
     let told = String::from_utf8(told.0.lock().unwrap().clone()).unwrap();
     assert!(told.contains("/v1/tasks/polled") && told.contains("/v1/never-polled"), "the requests are logged: {told}");
     assert!(!told.contains("c0nfidential") && !told.contains("api_key="), "{told}");
+}
+
+#[tokio::test]
+async fn rule_9_6_a_caller_is_held_to_the_storages_that_are_theirs() {
+    let users = ["ada", "bob"].map(|name| User { name: name.to_owned(), password: Secret::new("word") });
+    let access = Access::Required(Credentials { tokens: vec![], users: users.to_vec() });
+    let lists = |allow: &[&str]| Lists { allow: allow.iter().map(|it| (*it).to_owned()).collect(), deny: vec![] };
+    let callers = [("ada".to_owned(), lists(&["s3://lab/ada/"]))].into();
+    let places = Places { lists: lists(&["s3://lab/"]), callers, ..Places::default() };
+    let server = Server::with(Settings { access, places, ..Settings::default() });
+    for (url, adas, bobs) in [
+        ("s3://lab/ada/a", true, true),
+        ("s3://lab/bob/a", false, true),
+        ("s3://other/a", false, false),
+        ("unheard-of://x", false, false),
+    ] {
+        for (caller, taken) in [("ada:word", adas), ("bob:word", bobs)] {
+            let mut body = small();
+            body["outputs"] = json!([{ "url": url, "path": "/out" }]);
+            let request = Request::post("/v1/tasks").header("authorization", basic(caller));
+            let answer = server.send(request.body(Body::from(body.to_string())).unwrap()).await;
+            match taken {
+                true => assert_eq!(answer.status, 200, "{url} of {caller}"),
+                false => assert_eq!(answer.refused(400).as_deref(), Some("/outputs/0/url"), "{url} of {caller}"),
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use futures::stream;
 use serde_json::json;
-use tessera::http::{BackendFacts, Bounds, Files, Settings};
+use tessera::http::{BackendFacts, Bounds, Files, Places, Settings};
 
 use crate::server::{Server, json_request, small, small_with};
 
@@ -124,7 +124,7 @@ async fn rule_4_14_the_engine_is_woken_once_the_task_is_stored() {
 #[tokio::test]
 async fn rule_9_7_files_outside_the_roots_are_refused() {
     let files = Files { roots: vec!["/shared".to_owned()], forbidden: vec![] };
-    let server = Server::with(Settings { files, ..Settings::default() });
+    let server = Server::with(Settings { places: Places { files, ..Places::default() }, ..Settings::default() });
     let reading = |url: &str| small_with(json!({ "inputs": [{ "path": "/in", "url": url }] }));
     server.create(&reading("file:///shared/a")).await;
     server.create(&reading("/shared/a")).await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tessera::http::tes::document;
-use tessera::http::{BackendFacts, Files, Settings};
+use tessera::http::{BackendFacts, Files, Places, Settings};
 
 use crate::server::Server;
 
@@ -52,7 +52,8 @@ fn the_document_follows_the_settings() {
         parameters: vec!["walltime".to_owned()],
         stops_within: std::time::Duration::from_secs(2),
     }];
-    let document = document::of(&Settings { files, backends, ..Settings::default() });
+    let places = Places { files, ..Places::default() };
+    let document = document::of(&Settings { places, backends, ..Settings::default() });
     let schemas = &document["components"]["schemas"];
     let url = schemas["tesOutput"]["properties"]["url"]["pattern"].as_str().unwrap();
     assert!(url.contains(r"|/data\.d(?:/") && url.contains(r"|file:///data\.d(?:/"), "{url}");

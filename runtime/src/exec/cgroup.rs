@@ -72,6 +72,14 @@ impl Group {
         }
     }
 
+    /// How many processes the kernel has killed here for want of memory.
+    pub(super) fn killed_for_memory(&self) -> Option<u64> {
+        let (Controller::One(place) | Controller::Two(place)) = self.memory.as_ref()?;
+        // The same line in a file of either version; the other one's is not there.
+        let told = ["memory.oom_control", "memory.events"].map(|name| fs::read_to_string(place.join(name)).ok());
+        told.into_iter().flatten().find_map(|text| of_key(&text, "oom_kill"))
+    }
+
     /// Processor time since the group was made.
     pub(super) fn cpu(&self) -> Option<Cpu> {
         match self.cpu.as_ref()? {
@@ -89,11 +97,13 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 fn cpu_stat(text: &str) -> Option<Cpu> {
-    let of = |key: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
-        line.trim().parse::<u64>().ok()?.checked_mul(MICRO)
-    };
-    Some(Cpu { user_ns: of("user_usec")?, system_ns: of("system_usec")? })
+    let nanos = |key: &str| of_key(text, key)?.checked_mul(MICRO);
+    Some(Cpu { user_ns: nanos("user_usec")?, system_ns: nanos("system_usec")? })
+}
+
+/// The number behind a key.
+fn of_key(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?.trim().parse().ok()
 }
 
 /// Only the group at the root of a hierarchy has this file: it stands for the whole host.
@@ -192,6 +202,7 @@ mod tests {
         write("memory.max_usage_in_bytes", "9\n");
         write("cpuacct.usage_user", "3000000\n");
         write("cpuacct.usage_sys", "2000000\n");
+        write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
         write("memory.current", "17\n");
         write("memory.peak", "19\n");
         write("cpu.stat", "usage_usec 50\nuser_usec 30\nsystem_usec 20\nnr_periods 0\n");
@@ -199,7 +210,11 @@ mod tests {
         let one = of(Controller::One(place.path().into()));
         assert_eq!((one.memory(), one.peak_memory()), (Some(7), Some(9)));
         assert_eq!(one.cpu(), Some(Cpu { user_ns: 3_000_000, system_ns: 2_000_000 }));
+        assert_eq!(one.killed_for_memory(), Some(2));
+        fs::remove_file(place.path().join("memory.oom_control")).unwrap();
+        write("memory.events", "low 0\noom 1\noom_kill 3\noom_group_kill 0\n");
         let two = of(Controller::Two(place.path().into()));
+        assert_eq!(two.killed_for_memory(), Some(3));
         assert_eq!((two.memory(), two.peak_memory()), (Some(17), Some(19)));
         assert_eq!(two.cpu(), Some(Cpu { user_ns: 30_000, system_ns: 20_000 }));
     }

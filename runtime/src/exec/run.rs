@@ -89,6 +89,7 @@ fn attempt(places: &Places) -> io::Result<i32> {
         ended: Timestamp::now(),
         stopped: wrapper.stopped,
         usage: wrapper.meter.read(),
+        out_of_memory: wrapper.meter.out_of_memory(),
         notes: notes.into_lines(),
     };
     let written = directory.write_record(&record);

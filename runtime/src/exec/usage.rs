@@ -31,6 +31,7 @@ pub(super) struct Cpu {
 pub(super) struct Meter {
     group: Group,
     cpu_before: Option<Cpu>,
+    killed_before: Option<u64>,
     average: Average,
     /// The memory can be looked at.
     seeing: bool,
@@ -42,7 +43,8 @@ impl Meter {
         let group = if is_init() { Group::own() } else { Group::default() };
         let cpu_before = group.cpu();
         let now = Instant::now();
-        let mut meter = Self { group, cpu_before, average: Average::new(now), seeing: true };
+        let killed_before = group.killed_for_memory();
+        let mut meter = Self { group, cpu_before, killed_before, average: Average::new(now), seeing: true };
         meter.look(now);
         meter
     }
@@ -60,6 +62,11 @@ impl Meter {
                 None => self.seeing = false,
             }
         }
+    }
+
+    /// Whether the kernel has killed something for want of memory since then; false where it cannot be known.
+    pub(super) fn out_of_memory(&self) -> bool {
+        self.killed_before.zip(self.group.killed_for_memory()).is_some_and(|(before, now)| now > before)
     }
 
     /// What was used up to now.

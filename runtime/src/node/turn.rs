@@ -193,12 +193,13 @@ async fn recorded(node: &Arc<Node>, step: u32, record: StepRecord, container_end
             ),
         ));
     }
+    let mut found = None;
     if container_ended {
         let name = node.container(step);
-        let found = node.patiently(|| node.engine.inspect(&name)).await;
-        if matches!(found, Ok(Some(found)) if is_out_of_memory(&found.state)) {
-            node.journal.note(out_of_memory(&node.plan.limits, step));
-        }
+        found = node.patiently(|| node.engine.inspect(&name)).await.ok().flatten();
+    }
+    if let Some(note) = memory_note(&record, found.map(|found| found.state).as_ref(), &node.plan.limits) {
+        node.journal.note(note);
     }
     Ended::of(record).ok_or_else(|| Trouble::new(FaultClass::Rejected, "the record says nothing"))
 }
@@ -292,6 +293,14 @@ fn without_record(
     (Err(Trouble::new(FaultClass::Lost, message)), None)
 }
 
+/// A sentence on a step that failed because memory ran out, by the word of the engine or of the kernel itself: some
+/// engines speak only of the first process, and a command may outlive the end of one of its own.
+fn memory_note(record: &StepRecord, state: Option<&ContainerState>, limits: &Limits) -> Option<String> {
+    let failed = !matches!(record.end, StepEnd::Exited { code: 0, .. });
+    let out = record.out_of_memory || state.is_some_and(is_out_of_memory);
+    (failed && out).then(|| out_of_memory(limits, record.step))
+}
+
 /// Only the engine's positive word counts (TES contract 12.6): a command may kill itself with the same signal.
 fn is_out_of_memory(state: &ContainerState) -> bool {
     state.oom_killed == Some(true)
@@ -306,9 +315,9 @@ fn out_of_memory(limits: &Limits, step: u32) -> String {
     match limits.ram_bytes {
         Some(bytes) => {
             let limit = disk::size(bytes);
-            format!("executor {step} ran out of memory: the engine killed it at its limit of {limit}")
+            format!("executor {step} ran out of memory: it was killed at its limit of {limit}")
         }
-        None => format!("executor {step} ran out of memory: the engine killed it, the host has none left"),
+        None => format!("executor {step} ran out of memory: it was killed, the host has none left"),
     }
 }
 
@@ -337,6 +346,7 @@ mod tests {
             ended: Timestamp::UNIX_EPOCH,
             stopped,
             usage: Usage::default(),
+            out_of_memory: false,
             notes: Vec::new(),
         }
     }
@@ -348,7 +358,7 @@ mod tests {
         let ended = verdict.unwrap();
         assert_eq!((ended.report.exit_code, ended.report.started), (137, Timestamp::UNIX_EPOCH));
         assert_eq!(ended.report.ended.to_string(), "2026-11-22T01:00:02Z");
-        assert_eq!(note.unwrap(), "executor 1 ran out of memory: the engine killed it at its limit of 1.00 GiB");
+        assert_eq!(note.unwrap(), "executor 1 ran out of memory: it was killed at its limit of 1.00 GiB");
         for not_said in [None, Some(false)] {
             let (verdict, note) = judged(started, state(not_said, 137));
             let trouble = verdict.err().unwrap();
@@ -374,6 +384,19 @@ mod tests {
             assert!(Ended::of(record(fault, false)).is_none());
         }
         assert!(Ended::of(record(StepEnd::Exited { code: 127, signal: None }, false)).is_some());
+    }
+
+    #[test]
+    fn rule_12_6_memory_is_blamed_by_the_engines_word_or_the_kernels_alone() {
+        let limits = Limits::default();
+        let killed = || record(StepEnd::Exited { code: 137, signal: Some(9) }, false);
+        let note = |record: StepRecord, oom_killed| memory_note(&record, Some(&state(oom_killed, 137)), &limits);
+        assert_eq!(note(killed(), Some(false)), None, "it may have killed itself");
+        assert!(note(killed(), Some(true)).unwrap().starts_with("executor 0 ran out of memory"));
+        let by_kernel = || StepRecord { out_of_memory: true, ..killed() };
+        assert!(note(by_kernel(), Some(false)).is_some() && memory_note(&by_kernel(), None, &limits).is_some());
+        let outlived = StepRecord { end: StepEnd::Exited { code: 0, signal: None }, ..by_kernel() };
+        assert_eq!(note(outlived, None), None, "it went well all the same");
     }
 
     #[test]

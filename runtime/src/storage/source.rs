@@ -79,11 +79,6 @@ impl Source {
         .boxed()
     }
 
-    /// The same as a request's body.
-    pub fn body(&self, from: u64, length: u64) -> reqwest::Body {
-        reqwest::Body::wrap_stream(self.stream(from, length))
-    }
-
     fn piece(&self, at: u64, length: usize) -> io::Result<Bytes> {
         let mut piece = vec![0; length];
         self.file.read_exact_at(&mut piece, at)?;

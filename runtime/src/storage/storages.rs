@@ -52,6 +52,10 @@ pub(super) struct Opening<'a> {
     /// The most specific rule, or an empty one.
     pub(super) rule: Rule,
     pub(super) guard: Guard,
+    /// All settings, for what leads to other storages.
+    pub(super) settings: &'a Storage,
+    /// The value of an `Authorization` header that came with the address.
+    pub(super) authorization: Option<&'a Secret>,
     /// For writing.
     pub(super) patience: Patience,
     pub(super) stalled_after: Duration,
@@ -102,8 +106,7 @@ impl Storages {
         self.open_with(remote, None)
     }
 
-    /// The same for an address that came with an `Authorization` header, which HTTP knows. Such a store is the caller's
-    /// alone.
+    /// The same for an address that came with an `Authorization` header. Such a store is the caller's alone.
     pub(super) fn open_with(
         &self,
         remote: &Remote,
@@ -113,44 +116,29 @@ impl Storages {
             return Err(Trouble::rejected(refusal));
         }
         let rule = self.settings.rule(&remote.canonical());
+        let id = self.id(remote);
         let opening = Opening {
             remote,
             rule: rule.cloned().unwrap_or_default(),
             guard: self.guard.clone(),
+            settings: &self.settings,
+            authorization,
             patience: self.patience,
             stalled_after: self.stalled_after,
         };
-        if let (Scheme::Http | Scheme::Https, Some(authorization)) = (remote.scheme, authorization) {
-            return Ok((Arc::new(web(&opening)?.authorized(authorization)?), key(remote)));
+        if authorization.is_some() {
+            return Ok((make(&opening)?, key(remote)));
         }
-        let id = self.id(remote);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let store = match opened.get(&id) {
             Some(store) => Arc::clone(store),
             None => {
-                let store = self.make(&opening)?;
+                let store = make(&opening)?;
                 opened.insert(id, Arc::clone(&store));
                 store
             }
         };
         Ok((store, key(remote)))
-    }
-
-    fn make(&self, opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
-        Ok(match opening.remote.scheme {
-            Scheme::Http | Scheme::Https => Arc::new(web(opening)?),
-            Scheme::S3 => Arc::new(Bucket::open(opening)?),
-            Scheme::Gs => Arc::new(gcs::Bucket::open(opening)?),
-            Scheme::Azblob => Arc::new(azblob::Container::open(opening)?),
-            Scheme::Ftp | Scheme::Ftps => Arc::new(Ftp::new(opening)?),
-            Scheme::Sftp => Arc::new(Sftp::new(opening)?),
-            Scheme::Webdav | Scheme::Webdavs => Arc::new(Webdav::new(opening)?),
-            Scheme::Drs => {
-                // Others of their own: what is opened here is not to hold what opened it.
-                let places = Self::new(&self.settings, self.patience).stalled_after(self.stalled_after);
-                Arc::new(Drs::new(opening, places)?)
-            }
-        })
     }
 }
 
@@ -162,10 +150,30 @@ fn key(remote: &Remote) -> String {
     }
 }
 
-fn web(opening: &Opening<'_>) -> Result<Web, Trouble> {
-    let (remote, rule) = (opening.remote, opening.rule.clone());
-    let base = format!("{}://{}", remote.scheme.name(), remote.authority);
-    Web::new(base, remote.login.clone(), rule, &opening.guard, opening.stalled_after, opening.patience)
+fn make(opening: &Opening<'_>) -> Result<Arc<dyn Store>, Trouble> {
+    let remote = opening.remote;
+    match remote.scheme {
+        Scheme::Http | Scheme::Https => {
+            let base = format!("{}://{}", remote.scheme.name(), remote.authority);
+            let (login, rule) = (remote.login.clone(), opening.rule.clone());
+            let web = Web::new(base, login, rule, &opening.guard, opening.stalled_after, opening.patience)?;
+            let web = match opening.authorization {
+                Some(authorization) => web.authorized(authorization)?,
+                None => web,
+            };
+            Ok(Arc::new(web))
+        }
+        Scheme::S3 => Ok(Arc::new(Bucket::open(opening)?)),
+        Scheme::Gs => Ok(Arc::new(gcs::Bucket::open(opening)?)),
+        Scheme::Azblob => Ok(Arc::new(azblob::Container::open(opening)?)),
+        Scheme::Ftp | Scheme::Ftps => Ok(Arc::new(Ftp::new(opening)?)),
+        Scheme::Sftp => Ok(Arc::new(Sftp::new(opening)?)),
+        Scheme::Webdav | Scheme::Webdavs => Ok(Arc::new(Webdav::new(opening)?)),
+        Scheme::Drs => {
+            let places = Storages::new(opening.settings, opening.patience).stalled_after(opening.stalled_after);
+            Ok(Arc::new(Drs::new(opening, places)?))
+        }
+    }
 }
 
 /// The hosts that an operator has named.

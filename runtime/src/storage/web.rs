@@ -25,8 +25,9 @@ pub(super) struct Web {
     base: String,
     guard: Guard,
     pub(super) fetching: Client,
+    /// For what is short; files go with `sending`.
     pub(super) delivering: Client,
-    uploading: Client,
+    sending: Client,
     stalled_after: Duration,
     login: Option<Login>,
     rule: Rule,
@@ -56,7 +57,7 @@ impl Web {
         Ok(Self {
             fetching: guarded(&rule, &guard, Redirects::Follow, stalled_after)?,
             delivering: guarded(&rule, &guard, Redirects::Refuse, stalled_after)?,
-            uploading: guarded(&rule, &guard, Redirects::Refuse, NEVER)?,
+            sending: guarded(&rule, &guard, Redirects::Refuse, NEVER)?,
             stalled_after,
             base,
             guard,
@@ -102,17 +103,17 @@ impl Web {
         }
     }
 
-    /// Sends a file, and answers with the answer. Only standing still ends it, however long the whole takes.
-    pub(super) async fn send(&self, url: Url, source: &Source, what: &str) -> Result<Response, Trouble> {
+    /// Puts a file, however long it takes, as long as it moves. The answer is short, and is here when this returns.
+    pub(super) async fn send(&self, what: &str, url: Url, source: &Source) -> Result<Response, Trouble> {
         let pulse = Pulse::default();
-        let request = self.request(&self.uploading, Method::PUT, url).header(CONTENT_LENGTH, source.size());
+        let request = self.request(&self.sending, Method::PUT, url).header(CONTENT_LENGTH, source.size());
         let request = request.body(pulse.body(source, 0, source.size()));
         let response = pulse.watch(what, self.stalled_after, request.send()).await?;
         with_body(response, what, self.stalled_after).await
     }
 
     async fn put(&self, url: &Url, source: &Source) -> Result<(), Trouble> {
-        let response = self.send(url.clone(), source, "cannot deliver").await?;
+        let response = self.send("cannot deliver", url.clone(), source).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             _ => Err(refused("cannot deliver", response).await),

@@ -374,6 +374,8 @@ async fn strangers_are_turned_away(ground: &Ground) {
         place.store.read(&place.key, Span::WHOLE, None).await.unwrap_err(),
         place.store.stat(&place.key).await.unwrap_err(),
         place.try_put(b"theirs").await.unwrap_err(),
+        // Refused while it is still being sent.
+        place.try_put(&pattern(10 * 1024 * 1024)).await.unwrap_err(),
         place.try_put(&pattern(20 * 1024 * 1024)).await.unwrap_err(),
     ];
     if place.store.abilities().lists {

@@ -58,7 +58,7 @@ impl Put {
                 for link in &below.left_out {
                     printer.say(&format!("`{}` is a link to a directory; it is left out", link.display()));
                 }
-                let at = |path: &Path| Ok::<_, Failure>(Place::of(&storages, place.remote.below(name(path)?))?);
+                let at = |path: &Path| Place::of(&storages, place.remote.below(name(path)?));
                 for directory in &below.empty {
                     let place = at(directory)?;
                     place.store.make_directory(&place.key).await?;

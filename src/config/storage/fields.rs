@@ -31,8 +31,8 @@ fn known(scheme: Scheme) -> &'static [&'static str] {
         ],
         Scheme::Gs => &["endpoint", "anonymous", "service_account", "token", "ca", "proxy"],
         Scheme::Azblob => &["endpoint", "anonymous", "account", "account_key", "sas_token", "ca", "proxy"],
-        Scheme::Ftp => &["username", "password", "internal"],
-        Scheme::Ftps => &["username", "password", "ca", "internal"],
+        Scheme::Ftp => &["anonymous", "username", "password", "internal"],
+        Scheme::Ftps => &["anonymous", "username", "password", "ca", "internal"],
         Scheme::Sftp => &["username", "password", "private_key", "known_hosts", "internal"],
         Scheme::Drs => &["endpoint", "token", "username", "password", "ca", "proxy", "internal"],
     }
@@ -102,9 +102,10 @@ fn pairs(rule: &Rule) -> Vec<Wrong> {
         ("secret_access_key", "access_key_id"),
         ("session_token", "access_key_id"),
         ("password", "username"),
-        ("private_key", "username"),
     ] {
-        if is_set(key) && !is_set(needs) {
+        // A URL of SFTP may say who, and the rule how.
+        let by_url = key == "password" && rule.prefix.starts_with("sftp:");
+        if is_set(key) && !is_set(needs) && !by_url {
             wrong.push((key, format!("says nothing without `{needs}`")));
         }
     }
@@ -119,7 +120,7 @@ fn pairs(rule: &Rule) -> Vec<Wrong> {
             wrong.push((key, format!("contradicts `{other}`; keep one of them")));
         }
     }
-    let credentials = ["access_key_id", "account_key", "sas_token", "service_account", "token"];
+    let credentials = ["access_key_id", "account_key", "sas_token", "service_account", "token", "username"];
     if let Some(other) = credentials.into_iter().find(|key| is_set("anonymous") && is_set(key)) {
         wrong.push(("anonymous", format!("contradicts `{other}`; keep one of them")));
     }

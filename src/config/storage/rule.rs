@@ -85,7 +85,8 @@ pub struct Rule {
     #[allow(missing_docs)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_key_file: Option<PathBuf>,
-    /// `sftp`: lines of a `known_hosts` file. Hosts that are not in it are refused. Default none.
+    /// `sftp`: lines of a `known_hosts` file. Hosts that are not in it are refused. Default: those of
+    /// `~/.ssh/known_hosts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<String>,
     #[allow(missing_docs)]

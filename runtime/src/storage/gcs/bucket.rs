@@ -201,7 +201,16 @@ pub(super) mod tests {
         let rule = Rule { endpoint: Some(server.url("")), token, ..Rule::default() };
         let patience = Patience { tries: 3, first: Duration::from_millis(1), most: Duration::from_millis(1) };
         let (guard, stalled_after) = (server.guard(), Duration::from_secs(20));
-        Bucket::open(&Opening { remote: &remote, rule, guard, patience, stalled_after }).unwrap()
+        Bucket::open(&Opening {
+            remote: &remote,
+            rule,
+            guard,
+            settings: &crate::storage::settings::Storage::default(),
+            authorization: None,
+            patience,
+            stalled_after,
+        })
+        .unwrap()
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Putting, moving, making directories.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode, Url};
 
 use super::super::answer::refused;
@@ -57,7 +59,7 @@ impl Webdav {
 
     async fn put(&self, key: &str, shown: &str, source: &Source) -> Result<(), Trouble> {
         let what = format!("cannot deliver `{shown}`");
-        let response = self.web.send(self.url(key)?, source, &what).await?;
+        let response = self.web.send(&what, self.url(key)?, source).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             // The directory was there a moment ago.
@@ -86,10 +88,16 @@ impl Webdav {
         }
     }
 
-    /// Removes what was begun; what made it necessary is what is told.
+    /// Removes what was begun; what made it necessary is what is told. A server may not have noticed yet that an upload
+    /// broke off, and make the file only after it was asked to remove it.
     async fn remove(&self, part: &str) {
-        if let Ok(url) = self.url(part) {
-            let _told_elsewhere = self.web.request(&self.web.delivering, Method::DELETE, url).send().await;
+        let Ok(url) = self.url(part) else { return };
+        for wait in [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500)] {
+            tokio::time::sleep(wait).await;
+            let asked = self.web.request(&self.web.delivering, Method::DELETE, url.clone()).send().await;
+            if asked.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
         }
     }
 
