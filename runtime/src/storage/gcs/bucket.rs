@@ -209,8 +209,7 @@ pub(super) mod tests {
             authorization: None,
             patience,
             stalled_after,
-        })
-        .unwrap()
+        }).unwrap()
     }
 
     #[tokio::test]
