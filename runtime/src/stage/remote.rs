@@ -76,14 +76,14 @@ struct From<'a> {
 impl Remotes<'_> {
     /// Brings one input in.
     pub(super) async fn bring(&self, input: FromRemote<'_>) -> Result<Came, Trouble> {
-        let remote = self.storages.resolve(input.remote, self.patience).await?;
-        let (store, key) = self.storages.open(&remote)?;
+        let remote = input.remote;
+        let (store, key) = self.storages.open(remote)?;
         let lists = store.abilities().lists;
         if input.kind == Some(Kind::Directory) || key.ends_with('/') && lists {
-            let notes = self.directory(&*store, &key, &remote, input).await?;
+            let notes = self.directory(&*store, &key, remote, input).await?;
             return Ok(Came { notes, shared: None });
         }
-        let from = From { store: &*store, key: &key, remote: &remote, shown: input.shown, known: None };
+        let from = From { store: &*store, key: &key, remote, shown: input.shown, known: None };
         match self.file(from, input.path, input.part, input.share).await {
             // Called a file, or nothing, and a directory (TES contract 9.4).
             Err(trouble) if lists && matches!(trouble.why, Why::Absent | Why::Directory) && !key.is_empty() => {
@@ -91,7 +91,7 @@ impl Remotes<'_> {
                 let first = self.patience.retry(|| store.list(&key, None)).await;
                 match first {
                     Ok(page) if !page.entries.is_empty() || trouble.why == Why::Directory => {
-                        let notes = self.directory(&*store, &key, &remote, input).await?;
+                        let notes = self.directory(&*store, &key, remote, input).await?;
                         Ok(Came { notes, shared: None })
                     }
                     Ok(_) => Err(trouble),
@@ -281,6 +281,8 @@ impl Remotes<'_> {
             .await;
         }
         let remote = remote.below(&listed.name);
+        // What lies below what may be used may itself be forbidden.
+        self.storages.refuse(&remote)?;
         let shown = format!("{}/{}", input.shown.trim_end_matches('/'), listed.name);
         let key = remote.key.clone();
         let from = From { store, key: &key, remote: &remote, shown: &shown, known: Some(&listed.object) };

@@ -183,8 +183,17 @@ fn host(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Resul
     if key.split('/').any(|name| name == "..") {
         return Err(Trouble::rejected(format!("`{}` holds `..`; write the path without it", redacted(url))));
     }
-    let (authority, key) = (host.to_ascii_lowercase(), key.into_owned());
-    Ok(Remote { scheme, authority, key, query: None, login, expected })
+    let host = host.to_ascii_lowercase();
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        Some(_) | None => (&host[..], None),
+    };
+    let name = name.trim_end_matches('.');
+    let authority = match port.filter(|port| *port != scheme.default_port()) {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    };
+    Ok(Remote { scheme, authority, key: key.into_owned(), query: None, login, expected })
 }
 
 fn read_login(text: &str) -> Login {
@@ -200,6 +209,12 @@ fn web(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Result
     let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
         return Err(Trouble::rejected(format!("`{}` names no host", redacted(url))));
     };
+    let host = host.trim_end_matches('.');
+    let decoded = percent_decode_str(parsed.path()).decode_utf8_lossy();
+    // Servers that decode a slash see more names than we do.
+    if decoded.split(['/', '\\']).any(|name| name == "..") {
+        return Err(Trouble::rejected(format!("`{}` holds `..`; write the path without it", redacted(url))));
+    }
     let query = parsed.query().map(Secret::new);
     let authority = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     if is_azblob(host) {
@@ -234,6 +249,17 @@ fn is_label(name: &str) -> bool {
 }
 
 impl Scheme {
+    /// The port that is meant where none is written; empty where there are none.
+    pub(super) fn default_port(self) -> &'static str {
+        match self {
+            Self::Http | Self::Webdav => "80",
+            Self::Https | Self::Webdavs | Self::Drs => "443",
+            Self::Ftp | Self::Ftps => "21",
+            Self::Sftp => "22",
+            Self::S3 | Self::Gs | Self::Azblob => "",
+        }
+    }
+
     /// How it is written.
     pub fn name(self) -> &'static str {
         match self {
@@ -254,22 +280,39 @@ impl Scheme {
 
 impl Remote {
     /// What settings and lists are looked up by: no login, no query, percent signs decoded, a host's name in lower
-    /// case.
+    /// case, no default port. On hosts, where several slashes mean what one means, one slash. Containers of Azure
+    /// without an account have a form of their own, `az://`.
     pub fn canonical(&self) -> String {
-        let key = match self.scheme {
-            Scheme::Http | Scheme::Https => percent_decode_str(&self.key).decode_utf8_lossy(),
-            Scheme::S3
+        let (name, key) = match self.scheme {
+            Scheme::Http | Scheme::Https => {
+                (self.scheme.name(), one_slash(&percent_decode_str(&self.key).decode_utf8_lossy()))
+            }
+            Scheme::Ftp | Scheme::Ftps | Scheme::Sftp | Scheme::Webdav | Scheme::Webdavs | Scheme::Drs => {
+                (self.scheme.name(), one_slash(&self.key))
+            }
+            Scheme::Azblob if !self.authority.contains('/') => ("az", self.key.clone()),
+            Scheme::S3 | Scheme::Gs | Scheme::Azblob => (self.scheme.name(), self.key.clone()),
+        };
+        format!("{name}://{}/{key}", self.authority)
+    }
+
+    /// The forms that a list may not be evaded by: WebDAV is HTTP under another name.
+    pub(super) fn aliases(&self) -> Vec<String> {
+        let canonical = self.canonical();
+        let web = match self.scheme {
+            Scheme::Webdav => canonical.strip_prefix("webdav").map(|rest| format!("http{rest}")),
+            Scheme::Webdavs => canonical.strip_prefix("webdavs").map(|rest| format!("https{rest}")),
+            Scheme::Http
+            | Scheme::Https
+            | Scheme::S3
             | Scheme::Gs
             | Scheme::Azblob
             | Scheme::Ftp
             | Scheme::Ftps
             | Scheme::Sftp
-            | Scheme::Webdav
-            | Scheme::Webdavs
-            | Scheme::Drs => self.key.as_str().into(),
+            | Scheme::Drs => None,
         };
-        let key = if key.starts_with('/') && self.is_web() { &key[1..] } else { &key[..] };
-        format!("{}://{}/{key}", self.scheme.name(), self.authority)
+        std::iter::once(canonical).chain(web).collect()
     }
 
     fn is_web(&self) -> bool {
@@ -289,6 +332,15 @@ impl Remote {
         };
         Self { key, expected: Vec::new(), ..self.clone() }
     }
+}
+
+/// A path without slashes at its beginning and without empty names.
+fn one_slash(path: &str) -> String {
+    let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+    if path.ends_with('/') && !names.is_empty() {
+        names.push("");
+    }
+    names.join("/")
 }
 
 fn host_path(url: &str) -> Result<HostPath, Trouble> {
@@ -402,6 +454,7 @@ mod tests {
             ("ftp://user:SECRET@host/../x", "`ftp://host/../x`"),
             ("s3://?SECRET", "no bucket"),
             ("sftp://user:SECRET@/x", "no host"),
+            ("https://h/a%2f..%2fb?SECRET", "holds `..`"),
             ("relative/path", "`relative/path`"),
             ("file://other/x", "another host"),
             ("file:///a%00b", "NUL"),
@@ -465,7 +518,7 @@ mod tests {
             ("https://acc.blob.core.evil.org/c/d", Scheme::Https, "acc.blob.core.evil.org", "/c/d", None),
             ("https://Host:8443/a%20b?c=d#e", Scheme::Https, "host:8443", "/a%20b", Some("c=d")),
             ("http://host", Scheme::Http, "host", "/", None),
-            ("ftp://user:p%40ss@Host:21/a%20b", Scheme::Ftp, "host:21", "a b", None),
+            ("ftp://user:p%40ss@Host:21/a%20b", Scheme::Ftp, "host", "a b", None),
             ("sftp://host//abs/x", Scheme::Sftp, "host", "/abs/x", None),
             ("webdavs://host/dav/x", Scheme::Webdavs, "host", "dav/x", None),
             ("drs://host/id", Scheme::Drs, "host", "id", None),
@@ -494,6 +547,14 @@ mod tests {
             ("https://u:p@HOST:443/%61/b?x", "https://host/a/b"),
             ("ftp://u@h/a%62", "ftp://h/ab"),
             ("http://h/a/../b", "http://h/b"),
+            ("http://h.:80//a//b/", "http://h/a/b/"),
+            ("ftp://H.:21//a", "ftp://h/a"),
+            ("sftp://h:22/x", "sftp://h/x"),
+            ("webdavs://h:443/x", "webdavs://h/x"),
+            ("webdavs://h:444/x", "webdavs://h:444/x"),
+            ("az://c/k", "az://c/k"),
+            ("azureblob://a/c/k", "azureblob://a/c/k"),
+            ("s3://b//k", "s3://b//k"),
         ] {
             match Location::parse(url).unwrap() {
                 Location::Remote(remote) => assert_eq!(remote.canonical(), canonical),

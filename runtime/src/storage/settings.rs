@@ -138,7 +138,7 @@ impl Storage {
     pub fn refusal(&self, remote: &Remote) -> Option<String> {
         let canonical = remote.canonical();
         let listed = |list: &[String]| list.iter().any(|prefix| covers(prefix, &canonical));
-        if listed(&self.deny) {
+        if remote.aliases().iter().any(|alias| self.deny.iter().any(|prefix| covers(prefix, alias))) {
             return Some(format!("`{canonical}` lies in a storage that tasks may not use on this server"));
         }
         if !self.allow.is_empty() && !listed(&self.allow) {

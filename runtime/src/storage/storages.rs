@@ -79,9 +79,9 @@ impl Storages {
         Self { stalled_after, ..self }
     }
 
-    /// What a place stands for: itself, unless it is an identifier that has to be looked up first.
-    pub async fn resolve(&self, remote: &Remote, _patience: Patience) -> Result<Remote, Trouble> {
-        Ok(remote.clone())
+    /// Refuses what lies outside the lists of what may be used.
+    pub fn refuse(&self, remote: &Remote) -> Result<(), Trouble> {
+        self.settings.refusal(remote).map_or(Ok(()), |refusal| Err(Trouble::rejected(refusal)))
     }
 
     /// Puts a store where another would be opened.
@@ -112,9 +112,7 @@ impl Storages {
         remote: &Remote,
         authorization: Option<&Secret>,
     ) -> Result<(Arc<dyn Store>, String), Trouble> {
-        if let Some(refusal) = self.settings.refusal(remote) {
-            return Err(Trouble::rejected(refusal));
-        }
+        self.refuse(remote)?;
         let rule = self.settings.rule(&remote.canonical());
         let id = self.id(remote);
         let opening = Opening {

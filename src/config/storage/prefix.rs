@@ -47,7 +47,8 @@ impl Prefix {
             return Err(format!("`{}` names no scheme that is known: {names}", redacted(text)));
         };
         if rest.is_empty() {
-            return Ok(Self { scheme, canonical: format!("{}://", scheme.name()) });
+            let name = if matches!(name, "az" | "azure") { "az" } else { scheme.name() };
+            return Ok(Self { scheme, canonical: format!("{name}://") });
         }
         if !open.is_empty() && is_host(scheme) && !rest.contains('/') {
             return Err(format!("`{}` covers hosts of strangers: a `*` may not follow a host", redacted(text)));
@@ -130,8 +131,8 @@ mod tests {
             ("s3://b/*", "s3://b/*"),
             ("https://Host:443/%61/", "https://host/a/"),
             ("https://host/a*", "https://host/a*"),
-            ("az://", "azureblob://"),
-            ("azure://c/d", "azureblob://c/d"),
+            ("az://", "az://"),
+            ("azure://c/d", "az://c/d"),
             ("azureblob://account", "azureblob://account/"),
             ("azureblob://account/c/d", "azureblob://account/c/d"),
             ("https://acc.blob.core.windows.net", "azureblob://acc/"),
