@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tessera_contract::BackendError;
+use tessera_contract::scripted::{Mischief, Verb};
+
 use super::stage::{Stage, doing, staging};
 use crate::engine::dispatch;
 use crate::task::{Phase, TaskState};
@@ -44,6 +47,22 @@ async fn rule_15_2_and_15_3_a_task_of_two_steps_is_told_as_it_goes_on() {
     let notes = task.attempts[0].log.iter().filter(|line| line.text == "nearly done").count();
     assert_eq!(notes, 1);
     stage.assert_clean().await;
+}
+
+#[tokio::test]
+async fn rule_10_1_nothing_is_released_before_the_report_is_recorded() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["true"])).await;
+    // The job is over, and nobody has heard of it.
+    stage.outside.always(Verb::Observe, Mischief::Fail(BackendError::Unavailable("away".to_owned())));
+    stage.settle().await;
+    stage.pass(Duration::from_secs(60)).await;
+    assert!(!stage.phase(&id).await.is_terminal());
+    assert_eq!((stage.outside.calls(Verb::Release), stage.jobs().len()), (0, 1));
+    stage.outside.behave();
+    assert_eq!(stage.until_ended(&id).await, Phase::Complete);
+    stage.assert_clean().await;
+    assert!(stage.outside.calls(Verb::Release) > 0);
 }
 
 /// Pulsar takes QUEUED for a failure.
