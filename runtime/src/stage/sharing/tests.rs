@@ -51,6 +51,10 @@ impl House {
     }
 }
 
+fn output(path: &str, path_prefix: Option<&str>) -> Output {
+    Output { path: path.into(), url: "s3://b/o".into(), path_prefix: path_prefix.map(str::to_owned), kind: None }
+}
+
 #[test]
 fn rule_9_9_only_directories_of_opened_roots_are_given_to_write_to() {
     let mut house = house();
@@ -87,21 +91,15 @@ fn rule_9_9_a_directory_that_the_tasks_own_paths_touch_is_copied() {
     house.plan.inputs = vec![house.input("/job", "open/job"), house.input("/jobs", "open/file")];
     assert_eq!(house.in_place().as_deref(), Some("open/job"));
     let free = house.plan.clone();
-    let output = |path: &str, path_prefix: Option<&str>| Output {
-        path: path.into(),
-        url: "s3://b/o".into(),
-        path_prefix: path_prefix.map(str::to_owned),
-        kind: None,
-    };
-    let changes: [(&str, &dyn Fn(&mut Plan)); 8] = [
-        ("a volume in it", &|plan| plan.volumes = vec!["/job/v".into()]),
-        ("itself a volume", &|plan| plan.volumes = vec!["/job/".into()]),
-        ("the work directory", &|plan| plan.executors[0].workdir = Some("/job".into())),
-        ("a stream file", &|plan| plan.executors[0].stdout = Some("/job/out".into())),
-        ("an output", &|plan| plan.outputs = vec![output("/job/o", None)]),
-        ("a pattern", &|plan| plan.outputs = vec![output("/job/*", Some("/job"))]),
-        ("another input in it", &|plan| plan.inputs[1].path = "/job/in".into()),
-        ("a place that hides the image", &|plan| plan.inputs[0].path = "/usr".into()),
+    let changes: [(&str, fn(&mut Plan)); 8] = [
+        ("a volume in it", |plan| plan.volumes = vec!["/job/v".into()]),
+        ("itself a volume", |plan| plan.volumes = vec!["/job/".into()]),
+        ("the work directory", |plan| plan.executors[0].workdir = Some("/job".into())),
+        ("a stream file", |plan| plan.executors[0].stdout = Some("/job/out".into())),
+        ("an output", |plan| plan.outputs = vec![output("/job/o", None)]),
+        ("a pattern", |plan| plan.outputs = vec![output("/job/*", Some("/job"))]),
+        ("another input in it", |plan| plan.inputs[1].path = "/job/in".into()),
+        ("a place that hides the image", |plan| plan.inputs[0].path = "/usr".into()),
     ];
     for (what, change) in changes {
         house.plan = free.clone();
