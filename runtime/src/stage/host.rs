@@ -271,3 +271,6 @@ fn copy_hashed(from: &mut File, to: &mut File, stop: &Stop) -> Result<Written, F
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,3 +103,6 @@ fn written(plan: &Plan) -> impl Iterator<Item = String> + '_ {
     });
     plan.volumes.iter().cloned().chain(executors).chain(outputs)
 }
+
+#[cfg(test)]
+mod tests;
