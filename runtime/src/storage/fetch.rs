@@ -80,6 +80,10 @@ impl Fetcher {
                     let cleared = file.set_len(0);
                     cleared.map_err(|error| Trouble::writing("cannot begin again", &error))?;
                 }
+                Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() => {
+                    let message = format!("{}; it was begun {begun} times", trouble.message);
+                    return Err(Trouble { message, ..trouble });
+                }
                 fetched => return fetched,
             }
         }
