@@ -4,6 +4,7 @@
 //! (TES contract 9.5).
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -73,6 +74,17 @@ struct From<'a> {
     known: Option<&'a Object>,
 }
 
+/// Where it goes.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    /// Normal container path.
+    path: &'a str,
+    /// Temporary name.
+    part: &'a str,
+    /// See [`FromRemote::share`].
+    share: Option<&'a Path>,
+}
+
 impl Remotes<'_> {
     /// Brings one input in.
     pub(super) async fn bring(&self, input: FromRemote<'_>) -> Result<Came, Trouble> {
@@ -84,7 +96,7 @@ impl Remotes<'_> {
             return Ok(Came { notes, shared: None });
         }
         let from = From { store: &*store, key: &key, remote, shown: input.shown, known: None };
-        match self.file(from, input.path, input.part, input.share).await {
+        match self.file(from, To { path: input.path, part: input.part, share: input.share }).await {
             // Called a file, or nothing, and a directory (TES contract 9.4).
             Err(trouble) if lists && matches!(trouble.why, Why::Absent | Why::Directory) && !key.is_empty() => {
                 let what = format!("`{}`", input.shown);
@@ -104,36 +116,29 @@ impl Remotes<'_> {
     }
 
     /// Brings one object in; answers where it is when it is not in the tree.
-    async fn file(
-        &self,
-        from: From<'_>,
-        path: &str,
-        part: &str,
-        share: Option<&Path>,
-    ) -> Result<Option<PathBuf>, Trouble> {
+    async fn file(&self, from: From<'_>, to: To<'_>) -> Result<Option<PathBuf>, Trouble> {
         let known_small = from.known.and_then(|known| known.size).is_some_and(|size| size < SMALLEST);
         let place = self.cache.as_ref().filter(|_| !known_small).map(|cache| cache.place(from.remote));
         let Some((cache, place)) = self.cache.as_ref().zip(place) else {
-            self.into_tree(from, path, part).await?;
+            self.into_tree(from, to).await?;
             return Ok(None);
         };
         let _turn = place.turn().await;
-        if let Some(shared) = self.from_cache(&place, from, path, part, share).await? {
+        if let Some(shared) = self.from_cache(&place, from, to).await? {
             return Ok(shared);
         }
         let Ok((file, fetched)) = cache.begin() else {
             // A cache without room is no reason to fail.
-            self.into_tree(from, path, part).await?;
+            self.into_tree(from, to).await?;
             return Ok(None);
         };
         let outcome = self.fetch(from, &file).await;
         let moved = match outcome {
             Ok(object) => {
-                let (tree, path, part) = (self.tree.clone(), path.to_owned(), part.to_owned());
-                let (share, fetched) = (share.map(Path::to_owned), fetched.clone());
+                let (spot, fetched) = (Spot::new(self.tree, to), fetched.clone());
                 let settle = move || match place.keep(&fetched, &object) {
-                    Some(kept) => hand_out(&kept, &tree, &path, &part, share.as_deref()),
-                    None => copy_in(&file, object.modified, &tree, &path, &part).map(|()| None),
+                    Some(kept) => spot.hand_out(&kept),
+                    None => spot.copy_in(&file, object.modified).map(|()| None),
                 };
                 blocking(settle).await
             }
@@ -145,14 +150,7 @@ impl Remotes<'_> {
     }
 
     /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
-    async fn from_cache(
-        &self,
-        place: &Place,
-        from: From<'_>,
-        path: &str,
-        part: &str,
-        share: Option<&Path>,
-    ) -> Result<Option<Option<PathBuf>>, Trouble> {
+    async fn from_cache(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
         // Only what was kept before is worth asking about; the first time, one request is enough.
         let Some(kept) = place.last() else { return Ok(None) };
         let now = match from.known {
@@ -162,15 +160,14 @@ impl Remotes<'_> {
         if !now.is_some_and(|object| kept.is(&object)) || !from.remote.expected.is_empty() {
             return Ok(None);
         }
-        let (tree, path, part) = (self.tree.clone(), path.to_owned(), part.to_owned());
-        let share = share.map(Path::to_owned);
+        let spot = Spot::new(self.tree, to);
         // Removed meanwhile: it is fetched again.
-        let handed = blocking(move || Ok(hand_out(&kept, &tree, &path, &part, share.as_deref()).ok())).await?;
+        let handed = blocking(move || Ok(spot.hand_out(&kept).ok())).await?;
         Ok(handed)
     }
 
-    async fn into_tree(&self, from: From<'_>, path: &str, part: &str) -> Result<(), Trouble> {
-        let (tree, at, name) = (self.tree.clone(), path.to_owned(), part.to_owned());
+    async fn into_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
+        let (tree, at, name) = (self.tree.clone(), to.path.to_owned(), to.part.to_owned());
         let make = move || {
             let slot = slot(&tree, &at)?;
             let file = create_part(&slot.directory, &name);
@@ -179,7 +176,7 @@ impl Remotes<'_> {
         };
         let (slot, file) = blocking(make).await?;
         let fetched = self.fetch(from, &file).await;
-        let (at, name) = (path.to_owned(), part.to_owned());
+        let (at, name) = (to.path.to_owned(), to.part.to_owned());
         blocking(move || {
             let done = fetched.and_then(|object| {
                 let put = || -> std::io::Result<()> {
@@ -190,7 +187,6 @@ impl Remotes<'_> {
             });
             if done.is_err() {
                 // A full disk is not to stay full of something that is of no use.
-                use std::os::fd::AsFd;
                 let _left = remove::child(slot.directory.as_fd(), name.as_ref());
             }
             done
@@ -287,40 +283,57 @@ impl Remotes<'_> {
         let key = remote.key.clone();
         let from = From { store, key: &key, remote: &remote, shown: &shown, known: Some(&listed.object) };
         let part = format!("{}-{index}", input.part);
-        self.file(from, &path, &part, None).await.map(drop)
+        self.file(from, To { path: &path, part: &part, share: None }).await.map(drop)
     }
 }
 
-/// Gives a kept object to a task: a link to be mounted read-only, or a copy in the tree.
-fn hand_out(
-    kept: &Kept,
-    tree: &Tree,
-    path: &str,
-    part: &str,
-    share: Option<&Path>,
-) -> Result<Option<PathBuf>, Trouble> {
-    // On another disk there are no links to it.
-    if let Some(share) = share
-        && kept.link(share).is_ok()
-    {
-        return Ok(Some(share.to_owned()));
-    }
-    let file = kept.open().map_err(|error| Trouble::reading("cannot read a kept input", &error))?;
-    copy_in(&file, kept.modified(), tree, path, part).map(|()| None)
+/// The same on another thread.
+struct Spot {
+    tree: Tree,
+    path: String,
+    part: String,
+    share: Option<PathBuf>,
 }
 
-fn copy_in(from: &File, modified: Option<Timestamp>, tree: &Tree, path: &str, part: &str) -> Result<(), Trouble> {
-    use std::io::{Seek, SeekFrom};
-    let slot = slot(tree, path)?;
-    let writing = |error: std::io::Error| Trouble::writing(format!("cannot bring in `{path}`"), &error);
-    let reading = |error: std::io::Error| Trouble::reading(format!("cannot bring in `{path}`"), &error);
-    let mut from = from.try_clone().map_err(reading)?;
-    from.seek(SeekFrom::Start(0)).map_err(reading)?;
-    let size = from.metadata().map_err(reading)?.len();
-    let mut file = create_part(&slot.directory, part).map_err(writing)?;
-    copy_content(&mut from, &mut file, size, &|| false).map_err(|side| failed(side, reading, writing))?;
-    modified.map_or(Ok(()), |modified| set_modified(&file, timespec(modified))).map_err(writing)?;
-    put(&slot, part, &file).map_err(writing)
+impl Spot {
+    fn new(tree: &Tree, to: To<'_>) -> Self {
+        let share = to.share.map(Path::to_owned);
+        Self { tree: tree.clone(), path: to.path.to_owned(), part: to.part.to_owned(), share }
+    }
+
+    /// Gives a kept object to a task: a link to be mounted read-only, or a copy in the tree.
+    fn hand_out(&self, kept: &Kept) -> Result<Option<PathBuf>, Trouble> {
+        // On another disk there are no links to it.
+        if let Some(share) = &self.share
+            && kept.link(share).is_ok()
+        {
+            return Ok(Some(share.clone()));
+        }
+        let file = kept.open().map_err(|error| Trouble::reading("cannot read a kept input", &error))?;
+        self.copy_in(&file, kept.modified()).map(|()| None)
+    }
+
+    fn copy_in(&self, from: &File, modified: Option<Timestamp>) -> Result<(), Trouble> {
+        use std::io::{Seek, SeekFrom};
+        let slot = slot(&self.tree, &self.path)?;
+        let writing = |error: std::io::Error| Trouble::writing(format!("cannot bring in `{}`", self.path), &error);
+        let reading = |error: std::io::Error| Trouble::reading(format!("cannot bring in `{}`", self.path), &error);
+        let mut from = from.try_clone().map_err(reading)?;
+        from.seek(SeekFrom::Start(0)).map_err(reading)?;
+        let size = from.metadata().map_err(reading)?.len();
+        let mut file = create_part(&slot.directory, &self.part).map_err(writing)?;
+        let copied = copy_content(&mut from, &mut file, size, &|| false);
+        let finish = || -> std::io::Result<()> {
+            modified.map_or(Ok(()), |modified| set_modified(&file, timespec(modified)))?;
+            put(&slot, &self.part, &file)
+        };
+        let copied = copied.map_err(|side| failed(side, reading, writing)).and_then(|()| finish().map_err(writing));
+        if copied.is_err() {
+            // A full disk is not to stay full of something that is of no use.
+            let _left = remove::child(slot.directory.as_fd(), self.part.as_ref());
+        }
+        copied
+    }
 }
 
 fn timespec(at: Timestamp) -> Timespec {

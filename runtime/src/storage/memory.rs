@@ -93,6 +93,7 @@ fn object(content: &Bytes, version: u32) -> Object {
         tag: Some(Tag(format!("v{version}"))),
         modified: jiff::Timestamp::from_second(1_000_000_000 + i64::from(version)).ok(),
         checksums: vec![sum.finish()],
+        ..Object::default()
     }
 }
 
