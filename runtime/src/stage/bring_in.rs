@@ -56,7 +56,8 @@ pub async fn bring_in(plan: &Plan, tree: &Tree, links: Option<&Path>) -> Result<
     bring_in_from(plan, tree, links, patience, &Storages::new(&plan.storage, patience)).await
 }
 
-pub(super) async fn bring_in_from(
+/// The same with a patience and storages of one's own.
+pub async fn bring_in_from(
     plan: &Plan,
     tree: &Tree,
     links: Option<&Path>,
@@ -169,17 +170,17 @@ impl Bringing<'_> {
             }
             Location::Remote(remote) => {
                 let (shown, share) = (redacted(url), self.sharing.link(index));
-                let Came { notes, shared } = self
-                    .remotes
-                    .bring(FromRemote {
-                        remote: &remote,
-                        shown: &shown,
-                        path: &path,
-                        kind: input.kind,
-                        part: &part,
-                        share: share.as_deref(),
-                    })
-                    .await?;
+                let wanted = FromRemote {
+                    remote: &remote,
+                    shown: &shown,
+                    path: &path,
+                    kind: input.kind,
+                    part: &part,
+                    share: share.as_deref(),
+                };
+                let came = self.remotes.bring(wanted).await;
+                let Came { notes, shared } =
+                    came.map_err(|trouble| trouble.about(&format!("input `{path}`"), "from", &shown))?;
                 let host = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
                 let shared = shared.map(|there| Shared { container: path, host: host(there), writable: false });
                 Ok((notes, shared))

@@ -44,7 +44,8 @@ pub async fn deliver(plan: &Plan, tree: &Tree, after_failure: bool) -> Delivered
     deliver_to(plan, tree, after_failure, patience, &Storages::new(&plan.storage, patience)).await
 }
 
-pub(super) async fn deliver_to(
+/// The same with a patience and storages of one's own.
+pub async fn deliver_to(
     plan: &Plan,
     tree: &Tree,
     after_failure: bool,
@@ -119,14 +120,8 @@ struct Delivering<'a> {
 
 impl Delivering<'_> {
     async fn item(&self, index: usize, item: Item) -> Result<Option<DeliveredFile>, Trouble> {
-        let written = self.send(index, &item).await.map_err(|trouble| Trouble {
-            message: format!(
-                "output `{}` for `{}`: {}",
-                item.path.display(),
-                redacted(&item.target.url),
-                trouble.message
-            ),
-            ..trouble
+        let written = self.send(index, &item).await.map_err(|trouble| {
+            trouble.about(&format!("output `{}`", item.path.display()), "for", &redacted(&item.target.url))
         });
         Ok(written?.map(|written| DeliveredFile {
             url: item.target.url,

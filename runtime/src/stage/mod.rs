@@ -21,6 +21,6 @@ mod names;
 mod remote;
 mod sharing;
 
-pub use bring_in::{Brought, Shared, bring_in};
-pub use deliver::{Delivered, deliver};
+pub use bring_in::{Brought, Shared, bring_in, bring_in_from};
+pub use deliver::{Delivered, deliver, deliver_to};
 pub use sharing::may_share;

@@ -51,7 +51,8 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 
 /// What a later request proves with that the object is still the same: a strong entity tag, or the date.
 fn tag(headers: &HeaderMap) -> Option<Tag> {
-    let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/");
+    // An empty one is what a gateway says of a file that it did not write itself.
+    let strong = |tag: &&HeaderValue| !tag.as_bytes().starts_with(b"W/") && !matches!(tag.as_bytes(), b"" | b"\"\"");
     let value = headers.get(ETAG).filter(strong).or_else(|| headers.get(LAST_MODIFIED))?;
     Some(Tag(value.to_str().ok()?.to_owned()))
 }

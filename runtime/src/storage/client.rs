@@ -108,11 +108,17 @@ fn follow(guard: &Guard, attempt: Attempt<'_>) -> reqwest::redirect::Action {
 #[error("{0}")]
 struct Unfollowed(String);
 
-/// No answer, or one that broke off. What was refused by the guard will be refused again.
+/// No answer, or one that broke off. What was refused by the guard will be refused again, and a circle stays one.
 pub(super) fn broken(what: &str, error: reqwest::Error) -> Trouble {
     let error = error.without_url();
-    let message = format!("{what}: {}", causes(&error));
-    if is_refusal(&error) { Trouble::rejected(message) } else { Trouble::unavailable(message) }
+    // Decoding is where a client notices; it is not what happened.
+    let why = match error.is_timeout() && !error.is_connect() {
+        true => "nothing has moved for too long".to_owned(),
+        false => causes(&error),
+    };
+    let message = format!("{what}: {why}");
+    let for_good = is_refusal(&error) || error.is_redirect();
+    if for_good { Trouble::rejected(message) } else { Trouble::unavailable(message) }
 }
 
 fn is_refusal(error: &reqwest::Error) -> bool {

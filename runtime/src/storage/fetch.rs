@@ -81,6 +81,10 @@ impl Fetcher {
             match fetched {
                 Err(trouble) if trouble.why == Why::Rangeless && splits => splits = false,
                 Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() && begun < BEGINNINGS => {}
+                Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() => {
+                    let message = format!("{}; it was begun {begun} times", trouble.message);
+                    return Err(Trouble { message, ..trouble });
+                }
                 fetched => return fetched,
             }
             file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;

@@ -114,6 +114,15 @@ impl Trouble {
         }
     }
 
+    /// The same, about something: its sentence begins with what it is about, unless it names the URL anyway.
+    pub(crate) fn about(self, what: &str, with: &str, url: &str) -> Self {
+        let message = match self.message.contains(url) {
+            true => format!("{what}: {}", self.message),
+            false => format!("{what} {with} `{url}`: {}", self.message),
+        };
+        Self { message, ..self }
+    }
+
     /// The fault of a report.
     pub fn into_fault(self, user_code_started: bool) -> Fault {
         Fault { class: self.class, message: self.message, user_code_started }

@@ -6,6 +6,7 @@
 //! - [`rig`]: where the servers are, and what opens them.
 //! - [`proxy`]: stands in front of any of those that speak HTTP; counts requests and breaks them on demand. [`proxy_tests`]: that it does.
 //! - [`services`]: that every server is what the others take it for.
+//! - [`faults`]: the table of storage faults, brought about one by one on [`scene`]s; [`passing`]: what is no fault.
 //! - [`conformance`]: what every storage promises; the storages, one by one, after it.
 
 #![allow(clippy::unwrap_used)]
@@ -13,12 +14,15 @@
 mod azblob;
 mod conformance;
 mod drs;
+mod faults;
 mod ftp;
 mod gcs;
+mod passing;
 mod proxy;
 mod proxy_tests;
 mod rig;
 mod s3;
+mod scene;
 mod services;
 mod sftp;
 mod webdav;

@@ -21,8 +21,8 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
-/// The suites that run against the storages of `tests/engines/storage`.
-const ON_STORAGES: &[&str] = &["storage"];
+/// The suites that run against the storages of `tests/engines/storage`; `storages` runs on Docker, too.
+const ON_STORAGES: &[&str] = &["storage", "storages"];
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -104,14 +104,19 @@ fn run_on_storages(ledger: &mut Ledger, storages: Installing, steps: Vec<Step>) 
     if ledger.step("install storages", |_| storages.join()).is_none() {
         return;
     }
-    let Some(rig) = ledger.step("start storages", |_| Engine::up("storage", "test")) else { return };
-    let mut variables = rig.variables.clone();
+    let started = ledger.step("start storages", |_| {
+        let docker = Engine::up("docker", "test")?;
+        engine::images(&["busybox"])?;
+        Ok((Engine::up("storage", "test")?, docker))
+    });
+    let Some((rig, docker)) = started else { return };
+    let mut variables = [rig.variables.clone(), docker.variables.clone()].concat();
     variables.push(("TESSERA_REQUIRE_STORAGES".to_owned(), "1".to_owned()));
     for step in steps {
         ledger.step(&step.name, |log| (step.work)(&variables, log));
     }
     ledger.step("stop storages", |_| {
-        drop(rig);
+        drop((rig, docker));
         Ok(())
     });
 }

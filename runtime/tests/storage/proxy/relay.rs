@@ -63,7 +63,14 @@ pub(super) async fn connection(stream: TcpStream, state: &State) -> io::Result<(
             Some(Fault::HangUp) => return Ok(()),
             Some(Fault::Answer { status, retry_after_s }) => {
                 asked.answered(*status);
-                if answer(&mut caller, &head, *status, *retry_after_s).await? == After::Ends {
+                if answer(&mut caller, &head, *status, *retry_after_s, "").await? == After::Ends {
+                    return Ok(());
+                }
+                continue;
+            }
+            Some(Fault::Say { status, body }) => {
+                asked.answered(*status);
+                if answer(&mut caller, &head, *status, None, body).await? == After::Ends {
                     return Ok(());
                 }
                 continue;
@@ -92,7 +99,13 @@ pub(super) async fn connection(stream: TcpStream, state: &State) -> io::Result<(
 }
 
 /// Answers in the server's place.
-async fn answer(caller: &mut Peer, head: &Head, status: u16, retry_after_s: Option<u32>) -> io::Result<After> {
+async fn answer(
+    caller: &mut Peer,
+    head: &Head,
+    status: u16,
+    retry_after_s: Option<u32>,
+    words: &str,
+) -> io::Result<After> {
     let mut headers: Vec<String> = retry_after_s.map(|seconds| format!("retry-after: {seconds}")).into_iter().collect();
     // Who waits to be asked for the body is not asked.
     let after = if head.says("expect", "100-continue") {
@@ -103,7 +116,9 @@ async fn answer(caller: &mut Peer, head: &Head, status: u16, retry_after_s: Opti
         while body.piece(&mut caller.incoming).await?.is_some() {}
         After::GoesOn
     };
-    Head::answer(status, &headers).send(&mut caller.outgoing).await?;
+    let words = if head.word(0) == "HEAD" { "" } else { words };
+    Head::answer(status, &headers, words.len()).send(&mut caller.outgoing).await?;
+    caller.outgoing.write_all(words.as_bytes()).await?;
     Ok(after)
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Fault {
     /// The proxy answers by itself, once it has read the request; the server never hears of it.
     Answer { status: u16, retry_after_s: Option<u32> },
+    /// The same, with words.
+    Say { status: u16, body: &'static str },
     /// The connection ends without an answer; the server never hears of the request.
     HangUp,
     /// The server gets that many bytes of the request's body, then both connections end.
@@ -90,6 +92,7 @@ impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer { status, .. } => write!(f, "Answer({status})"),
+            Self::Say { status, body } => write!(f, "Say({status}, {body})"),
             Self::HangUp => f.write_str("HangUp"),
             Self::CutRequest(at) => write!(f, "CutRequest({at})"),
             Self::CutAnswer(at) => write!(f, "CutAnswer({at})"),

@@ -85,9 +85,9 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 }
 
 impl Head {
-    /// An answer of our own, without a body.
-    pub fn answer(status: u16, headers: &[String]) -> Self {
-        let mut lines = vec![format!("HTTP/1.1 {status} Injected"), "content-length: 0".to_owned()];
+    /// An answer of our own, with a body of that length.
+    pub fn answer(status: u16, headers: &[String], length: usize) -> Self {
+        let mut lines = vec![format!("HTTP/1.1 {status} Injected"), format!("content-length: {length}")];
         lines.extend_from_slice(headers);
         Self { lines }
     }
