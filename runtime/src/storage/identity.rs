@@ -21,7 +21,8 @@ use reqwest::{Body, Client, Request};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::client::{broken, unguarded};
+use super::client::{broken, unguarded, unguarded_and_direct};
+use super::guard::is_own;
 use super::settings::Rule;
 use super::trouble::Trouble;
 
@@ -208,11 +209,17 @@ impl<K: Pointed> Identity<K> {
 }
 
 fn context(rule: &Rule) -> Result<Context, Trouble> {
-    Ok(Context::new().with_file_read(TokioFileRead).with_env(OsEnv).with_http_send(Asking(unguarded(rule)?)))
+    let asking = Asking { direct: unguarded_and_direct(rule)?, proxied: unguarded(rule)? };
+    Ok(Context::new().with_file_read(TokioFileRead).with_env(OsEnv).with_http_send(asking))
 }
 
 #[derive(Debug)]
-struct Asking(Client);
+struct Asking {
+    /// For the metadata services.
+    direct: Client,
+    /// For what else gives identities; there may be no proxy.
+    proxied: Client,
+}
 
 impl HttpSend for Asking {
     async fn http_send(&self, request: http::Request<Bytes>) -> reqsign_core::Result<http::Response<Bytes>> {
@@ -221,7 +228,8 @@ impl HttpSend for Asking {
             reqsign_core::Error::unexpected(trouble.message).set_retryable(true)
         };
         let request = Request::try_from(request).map_err(failed)?;
-        let response = self.0.execute(request).await.map_err(failed)?;
+        let client = if request.url().host_str().is_some_and(is_own) { &self.direct } else { &self.proxied };
+        let response = client.execute(request).await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut answer = http::Response::new(response.bytes().await.map_err(failed)?);
         *answer.status_mut() = status;
@@ -244,6 +252,8 @@ mod tests {
 
     use super::*;
     use crate::report::FaultClass;
+    use crate::storage::secret::Secret;
+    use crate::storage::stand_in::{Answer, StandIn};
 
     /// What the surroundings do next: nobody, somebody for a moment, no answer.
     const NOBODY: u32 = 0;
@@ -321,6 +331,18 @@ mod tests {
         moody.is(SOMEBODY);
         let _signed = signed(&identity).await;
         assert!(identity.is_somebody());
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_not_asked_through_a_proxy() {
+        let (proxy, service) = (StandIn::new(|_| Answer::status(200)).await, StandIn::new(|_| Answer::status(201)).await);
+        let rule = Rule { proxy: Some(Secret::new(proxy.url("/"))), ..Rule::default() };
+        let asking = Asking { direct: unguarded_and_direct(&rule).unwrap(), proxied: unguarded(&rule).unwrap() };
+        for (url, status) in [(service.url("/x"), 201), ("http://sts.invalid/".to_owned(), 200)] {
+            let request = http::Request::get(url).body(Bytes::new()).unwrap();
+            assert_eq!(asking.http_send(request).await.unwrap().status(), status);
+        }
+        assert_eq!((proxy.asked().len(), service.asked().len()), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
