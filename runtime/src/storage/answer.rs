@@ -27,7 +27,7 @@ pub(super) fn object(status: StatusCode, headers: &HeaderMap) -> Object {
         _ => headers.get(CONTENT_LENGTH).and_then(number).filter(|_| plain),
     };
     let modified = headers.get(LAST_MODIFIED).and_then(|value| date(value.to_str().ok()?));
-    Object { directory: false, size, tag: tag(headers), modified, checksums: Vec::new() }
+    Object { size, tag: tag(headers), modified, ..Object::default() }
 }
 
 /// The object being read, from an answer that is one.

@@ -94,8 +94,10 @@ pub struct Object {
     pub tag: Option<Tag>,
     /// When it was last modified.
     pub modified: Option<Timestamp>,
-    /// Checksums of the whole object that the storage vouches for.
+    /// Checksums of the whole object that the storage vouches for; one of them is enough.
     pub checksums: Vec<Checksum>,
+    /// Checksums that were promised elsewhere; all of them are proved.
+    pub demanded: Vec<Checksum>,
 }
 
 /// An object being read.

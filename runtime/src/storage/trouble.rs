@@ -32,6 +32,8 @@ pub enum Why {
     Directory,
     /// It is another version than the one asked for.
     Changed,
+    /// A range was asked for, and the storage knows none.
+    Rangeless,
     /// Anything else.
     #[default]
     Other,

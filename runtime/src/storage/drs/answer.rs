@@ -74,7 +74,7 @@ impl DrsObject {
         }
         let modified = self.updated.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
         let checksums = self.checksums.iter().filter_map(DrsChecksum::known).collect();
-        Object { directory: false, size: self.size, tag: None, modified, checksums }
+        Object { size: self.size, modified, checksums, ..Object::default() }
     }
 
     /// The ways to its bytes, best first: those that can be checked and read in parts.

@@ -83,7 +83,7 @@ pub(super) fn object(size: Option<u64>, modified: Option<&str>) -> Object {
     let tag = size.zip(modified).map(|(size, time)| Tag(format!("{size}@{time}")));
     let time = modified.and_then(|time| DateTime::strptime("%Y%m%d%H%M%S", time).ok());
     let modified = time.and_then(|time| TimeZone::UTC.to_timestamp(time).ok());
-    Object { directory: false, size, tag, modified, checksums: Vec::new() }
+    Object { size, tag, modified, ..Object::default() }
 }
 
 #[cfg(test)]

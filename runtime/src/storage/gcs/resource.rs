@@ -29,6 +29,7 @@ impl Resource {
             tag: self.generation.clone().map(Tag),
             modified: self.updated,
             checksums: sums.into_iter().flatten().collect(),
+            ..Object::default()
         }
     }
 

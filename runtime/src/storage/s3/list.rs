@@ -93,7 +93,7 @@ fn listed(entry: Entry, key: &str, prefix: &str) -> Option<Listed> {
         size: entry.size,
         tag: entry.tag.filter(|tag| !tag.is_empty()).map(|tag| Tag(quoted(tag))),
         modified: entry.last_modified.and_then(|text| text.parse::<Timestamp>().ok()),
-        checksums: Vec::new(),
+        ..Object::default()
     };
     Some(Listed { name: name.to_owned(), object })
 }

@@ -163,7 +163,7 @@ pub(super) fn object(attributes: &FileAttributes) -> Object {
     }
     let tag = attributes.size.zip(attributes.mtime).map(|(size, time)| Tag(format!("{size}@{time}")));
     let modified = attributes.mtime.and_then(|time| jiff::Timestamp::from_second(i64::from(time)).ok());
-    Object { directory: false, size: attributes.size, tag, modified, checksums: Vec::new() }
+    Object { size: attributes.size, tag, modified, ..Object::default() }
 }
 
 /// What something is.
