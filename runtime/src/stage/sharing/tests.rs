@@ -37,12 +37,13 @@ fn house() -> House {
 impl House {
     /// Where the first input is mounted from, without the directory around all.
     fn in_place(&self) -> Option<String> {
-        let Source::Url(url) = &self.plan.inputs[0].source else { panic!("it has a URL") };
-        let Location::Host(from) = Location::parse(url).unwrap() else { panic!("{url}") };
-        let sharing = Sharing::of(&self.plan, Some(Path::new("/links")));
-        let there = sharing.in_place(0, &Host::new(&self.plan.storage, None), &from)?;
-        let around = self.around.path().canonicalize().unwrap();
-        Some(Path::new(&there).strip_prefix(around).unwrap().to_str().unwrap().to_owned())
+        let there = in_place_of(&self.plan)?;
+        Some(Path::new(&there).strip_prefix(self.around.path()).unwrap().to_str().unwrap().to_owned())
+    }
+
+    /// An input asked for at the path that it has on the host.
+    fn own(&self, name: &str) -> Input {
+        self.input(self.around.path().join(name).to_str().unwrap(), name)
     }
 
     fn input(&self, path: &str, name: &str) -> Input {
@@ -58,29 +59,36 @@ fn output(path: &str, path_prefix: Option<&str>) -> Output {
 #[test]
 fn rule_9_9_only_directories_of_opened_roots_are_given_to_write_to() {
     let mut house = house();
+    // Something that no task may use lies in it.
+    house.plan.inputs = vec![house.own("open/job")];
+    assert_eq!(house.in_place(), None);
+    house.plan.storage.file_forbidden.clear();
     for (name, there) in [
-        ("open/job", Some("open/job")),
-        ("open/job/", Some("open/job")),
+        ("open/job", Some("open")),
         ("open", Some("open")),
-        ("open/job/deep", Some("open/job/deep")),
-        // Where it really is counts.
-        ("closed/leads-in", Some("open/job")),
+        ("open/job/deep", Some("open")),
+        ("closed/leads-in", None),
         ("open/leads-out", None),
         ("closed/job", None),
-        ("open/../closed/job", None),
         // A file is staged.
         ("open/file", None),
         ("open/missing", None),
-        ("open/private", None),
         // Opened, but no root that tasks may use.
         ("other", None),
     ] {
-        house.plan.inputs = vec![house.input("/job", name)];
+        house.plan.inputs = vec![house.own(name)];
         assert_eq!(house.in_place().as_deref(), there, "{name}");
         assert!(may_share(&house.plan), "containers wait until it is known");
     }
+    house.plan.inputs = vec![house.input("/elsewhere", "open/job")];
+    assert_eq!(house.in_place(), None, "a link put on the way there would be followed");
+    // A root in it that is not opened.
+    house.plan.storage.file_roots.push(house.around.path().join("open/job").to_str().unwrap().to_owned());
+    house.plan.inputs = vec![house.own("open/job")];
+    assert_eq!(house.in_place(), None);
+    house.plan.storage.file_roots.pop();
     house.plan.storage.file_bind_rw.clear();
-    house.plan.inputs = vec![house.input("/job", "open/job")];
+    house.plan.inputs = vec![house.own("open/job")];
     assert_eq!(house.in_place(), None);
     assert!(!may_share(&house.plan));
 }
@@ -88,35 +96,49 @@ fn rule_9_9_only_directories_of_opened_roots_are_given_to_write_to() {
 #[test]
 fn rule_9_9_a_directory_that_the_tasks_own_paths_touch_is_copied() {
     let mut house = house();
-    house.plan.inputs = vec![house.input("/job", "open/job"), house.input("/jobs", "open/file")];
-    assert_eq!(house.in_place().as_deref(), Some("open/job"));
+    house.plan.storage.file_forbidden.clear();
+    house.plan.inputs = vec![house.own("open/job"), house.input("/jobs", "open/file")];
+    assert_eq!(house.in_place().as_deref(), Some("open"));
     let free = house.plan.clone();
-    let changes: [(&str, fn(&mut Plan)); 8] = [
-        ("a volume in it", |plan| plan.volumes = vec!["/job/v".into()]),
-        ("itself a volume", |plan| plan.volumes = vec!["/job/".into()]),
-        ("the work directory", |plan| plan.executors[0].workdir = Some("/job".into())),
-        ("a stream file", |plan| plan.executors[0].stdout = Some("/job/out".into())),
-        ("an output", |plan| plan.outputs = vec![output("/job/o", None)]),
-        ("a pattern", |plan| plan.outputs = vec![output("/job/*", Some("/job"))]),
-        ("another input in it", |plan| plan.inputs[1].path = "/job/in".into()),
-        ("a place that hides the image", |plan| plan.inputs[0].path = "/usr".into()),
+    let inside = |name: &str| house.around.path().join("open").join(name).to_str().unwrap().to_owned();
+    let (job, in_job) = (inside("job"), inside("job/in"));
+    let change = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = free.clone();
+        change(&mut plan);
+        plan
+    };
+    let touched = [
+        ("a volume in it", change(&|plan| plan.volumes = vec![in_job.clone()])),
+        ("itself a volume", change(&|plan| plan.volumes = vec![job.clone()])),
+        ("the work directory", change(&|plan| plan.executors[0].workdir = Some(job.clone()))),
+        ("a stream file", change(&|plan| plan.executors[0].stdout = Some(in_job.clone()))),
+        ("an output", change(&|plan| plan.outputs = vec![output(&in_job, None)])),
+        ("a pattern", change(&|plan| plan.outputs = vec![output(&format!("{job}/*"), Some(&job))])),
+        ("another input in it", change(&|plan| plan.inputs[1].path = in_job.clone())),
     ];
-    for (what, change) in changes {
-        house.plan = free.clone();
-        change(&mut house.plan);
-        assert_eq!(house.in_place(), None, "{what}");
+    for (what, plan) in touched {
+        assert_eq!(in_place_of(&plan), None, "{what}");
     }
+}
+
+fn in_place_of(plan: &Plan) -> Option<String> {
+    let Source::Url(url) = &plan.inputs[0].source else { panic!("it has a URL") };
+    let Location::Host(from) = Location::parse(url).unwrap() else { panic!("{url}") };
+    let path = normal(&plan.inputs[0].path).unwrap();
+    Sharing::of(plan, Some(Path::new("/links"))).in_place(0, &path, &Host::new(&plan.storage, None), &from)
 }
 
 #[test]
 fn rule_9_9_nothing_is_shared_where_there_is_no_place_for_links() {
     let mut house = house();
-    house.plan.inputs = vec![house.input("/job", "open/job")];
+    house.plan.inputs = vec![house.own("open/job")];
+    house.plan.storage.file_forbidden.clear();
     let Location::Host(from) = Location::parse(house.around.path().join("open/job").to_str().unwrap()).unwrap() else {
         panic!("a bare path is one of the host")
     };
     let sharing = Sharing::of(&house.plan, None);
-    assert_eq!(sharing.in_place(0, &Host::new(&house.plan.storage, None), &from), None);
+    let path = house.plan.inputs[0].path.clone();
+    assert_eq!(sharing.in_place(0, &path, &Host::new(&house.plan.storage, None), &from), None);
     assert_eq!(sharing.link(0), None);
 }
 
