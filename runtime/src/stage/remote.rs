@@ -120,11 +120,11 @@ impl Remotes<'_> {
     async fn file(&self, from: From<'_>, to: To<'_>) -> Result<Option<PathBuf>, Trouble> {
         let place = self.cache.as_ref().filter(|cache| keeps(from, cache)).map(|cache| cache.place(from.remote));
         let Some((cache, place)) = self.cache.as_ref().zip(place) else {
-            self.into_tree(from, to).await?;
+            self.put_in_tree(from, to).await?;
             return Ok(None);
         };
         let _turn = place.turn().await;
-        if let Some(shared) = self.from_cache(&place, from, to).await? {
+        if let Some(shared) = self.kept(&place, from, to).await? {
             return Ok(shared);
         }
         let most = self.most.map_or(cache.most(), |most| most.min(cache.most()));
@@ -144,7 +144,7 @@ impl Remotes<'_> {
             }
             // The cache may be too small or its disk full: that is no reason to fail.
             Err(_) => {
-                self.into_tree(from, to).await?;
+                self.put_in_tree(from, to).await?;
                 return Ok(None);
             }
         };
@@ -161,7 +161,7 @@ impl Remotes<'_> {
     }
 
     /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
-    async fn from_cache(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
+    async fn kept(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
         // Only what was kept before is worth asking about; the first time, one request is enough.
         let Some(kept) = place.last() else { return Ok(None) };
         if !kept.proves(&from.remote.expected) {
@@ -179,7 +179,7 @@ impl Remotes<'_> {
         Ok(handed)
     }
 
-    async fn into_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
+    async fn put_in_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
         let (tree, at, name) = (self.tree.clone(), to.path.to_owned(), to.part.to_owned());
         let make = move || {
             let slot = slot(&tree, &at)?;

@@ -69,7 +69,7 @@ impl Sharing {
         let others = self.inputs.iter().enumerate().filter(|(other, _)| *other != index);
         let mut others = others.filter_map(|(_, other)| other.as_deref());
         let free = |path: &str| !is_within(path, root) && !is_within(root, path);
-        let is_free = self.written.iter().all(|path| free(path)) && others.all(|other| free(other));
+        let is_free = self.written.iter().all(|path| free(path)) && others.all(free);
         let entry = host.find(there).ok()?;
         (is_free && entry.kind() == EntryKind::Directory).then(|| root.to_owned())
     }
