@@ -335,7 +335,8 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_is_not_asked_through_a_proxy() {
-        let (proxy, service) = (StandIn::new(|_| Answer::status(200)).await, StandIn::new(|_| Answer::status(201)).await);
+        let (proxy, service) =
+            (StandIn::new(|_| Answer::status(200)).await, StandIn::new(|_| Answer::status(201)).await);
         let rule = Rule { proxy: Some(Secret::new(proxy.url("/"))), ..Rule::default() };
         let asking = Asking { direct: unguarded_and_direct(&rule).unwrap(), proxied: unguarded(&rule).unwrap() };
         for (url, status) in [(service.url("/x"), 201), ("http://sts.invalid/".to_owned(), 200)] {
