@@ -4,7 +4,7 @@
 //! <dir>/urls/<hash of the URL>      which version was fetched last, and during which boot
 //! <dir>/objects/<hash of both>      its content, read-only
 //! <dir>/locks/<hash of the URL>     held by the one who fetches it
-//! <dir>/new/                        what is being fetched
+//! <dir>/new/                        what is being fetched; locked for as long as somebody does
 //! ```
 //!
 //! A kept object is used only after its storage has said, with the credentials of the job that asks, that this
@@ -14,7 +14,7 @@
 //! nothing.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +33,6 @@ use crate::storage::store::Object;
 pub(super) const SMALLEST: u64 = 1 << 20;
 /// Between two looks at whether someone else has fetched what we want.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// What was not finished for so long was given up.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A directory of kept objects. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,6 +66,13 @@ pub(super) struct Place {
     name: String,
 }
 
+/// A file that is being fetched into. Removed when it is dropped, unless it was kept.
+#[derive(Debug)]
+pub(super) struct New {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+}
+
 /// Held while a URL's object is fetched.
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -99,14 +104,17 @@ impl Cache {
     }
 
     /// A new file to fetch into. Its name is nobody else's.
-    pub(super) fn begin(&self) -> io::Result<(File, PathBuf)> {
+    pub(super) fn begin(&self) -> io::Result<New> {
         static TURN: AtomicU64 = AtomicU64::new(0);
+        self.forget_unfinished();
         let name = format!("{}-{}", std::process::id(), TURN.fetch_add(1, Ordering::Relaxed));
         let path = self.dir.join("new").join(name);
         // Whoever bore our number before is gone.
         let _gone = fs::remove_file(&path);
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        Ok((file, path))
+        // Where there are no locks it may be removed under us: then it is not kept, and nothing else changes.
+        let _locked = file.try_lock();
+        Ok(New { file, path })
     }
 
     /// Removes what was used longest ago, until what is left fits.
@@ -137,14 +145,22 @@ impl Cache {
         Ok(())
     }
 
+    /// Removes what nobody fetches any more, because its process was killed.
     fn forget_unfinished(&self) {
         let Ok(entries) = fs::read_dir(self.dir.join("new")) else { return };
         for entry in entries.flatten() {
-            let age = entry.metadata().ok().and_then(|about| about.modified().ok()?.elapsed().ok());
-            if age.is_some_and(|age| age > GIVEN_UP_AFTER) {
-                let _gone = fs::remove_file(entry.path());
+            let path = entry.path();
+            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _gone = fs::remove_file(path);
             }
         }
+    }
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        // Gone already when it was kept.
+        let _gone = fs::remove_file(&self.path);
     }
 }
 
@@ -195,7 +211,10 @@ impl Place {
             fs::set_permissions(fetched, fs::Permissions::from_mode(0o555))?;
             fs::rename(fetched, &path)?;
             let new = self.cache.dir.join("new").join(format!("{}-{}", self.name, std::process::id()));
-            fs::write(&new, serde_json::to_vec(&note)?)?;
+            let mut file = File::create(&new)?;
+            // As long as it is, nobody takes it for left behind.
+            let _locked = file.try_lock();
+            file.write_all(&serde_json::to_vec(&note)?)?;
             fs::rename(&new, self.note())
         };
         keep().ok()?;

@@ -127,26 +127,18 @@ impl Remotes<'_> {
         if let Some(shared) = self.from_cache(&place, from, to).await? {
             return Ok(shared);
         }
-        let Ok((file, fetched)) = cache.begin() else {
+        let Ok(new) = cache.begin() else {
             // A cache without room is no reason to fail.
             self.into_tree(from, to).await?;
             return Ok(None);
         };
-        let outcome = self.fetch(from, &file).await;
-        let moved = match outcome {
-            Ok(object) => {
-                let (spot, fetched) = (Spot::new(self.tree, to), fetched.clone());
-                let settle = move || match place.keep(&fetched, &object) {
-                    Some(kept) => spot.hand_out(&kept),
-                    None => spot.copy_in(&file, object.modified).map(|()| None),
-                };
-                blocking(settle).await
-            }
-            Err(trouble) => Err(trouble),
+        let object = self.fetch(from, &new.file).await?;
+        let spot = Spot::new(self.tree, to);
+        let settle = move || match place.keep(&new.path, &object) {
+            Some(kept) => spot.hand_out(&kept),
+            None => spot.copy_in(&new.file, object.modified).map(|()| None),
         };
-        // Gone already when it was kept.
-        let _gone = std::fs::remove_file(&fetched);
-        moved
+        blocking(settle).await
     }
 
     /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
