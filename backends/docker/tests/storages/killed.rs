@@ -12,7 +12,7 @@ use tessera_runtime::node::attempt::{self, Attempt};
 use tessera_runtime::report::Outcome;
 
 use crate::proxy::{Fault, Rule};
-use crate::scene::{LARGE, Scene, input, output};
+use crate::scene::{LARGE, Scene, files, input, output};
 
 /// Kills a node, and looks at the output at that moment.
 struct Killer {
@@ -94,6 +94,8 @@ async fn killed(phase: Phase) {
     assert!(fs::read(scene.behind("out")).unwrap() == whole, "the output is complete, and the command ran once");
     let told: Vec<_> = report.outputs.iter().map(|file| (file.url.clone(), file.size_bytes)).collect();
     assert_eq!(told, [(scene.url("out"), whole.len() as u64)]);
+    let left = files(&scene.ground.folder.path().join("cache/new"));
+    assert!(left.is_empty(), "what a killed node was fetching is removed: {left:?}");
     backend.release(&handle).await.unwrap();
     scene.ground.gone(&handle).await;
     scene.ground.empty().await;

@@ -269,6 +269,21 @@ async fn the_same_input_many_times_at_once_is_fetched_once() {
 }
 
 #[tokio::test]
+async fn what_nobody_fetches_any_more_leaves_the_cache() {
+    let mut house = house(&[]);
+    house.cached(1 << 30);
+    let new = house.around.path().join("cache/new");
+    std::fs::create_dir_all(&new).unwrap();
+    let (left, held) = (new.join("1-0"), new.join("1-1"));
+    std::fs::write(&left, "of a process that was killed").unwrap();
+    let lock = std::fs::File::create(&held).unwrap();
+    lock.lock().unwrap();
+    assert!(house.bring(vec![input("/in/x", "x", None)]).await.is_err());
+    let names: Vec<_> = std::fs::read_dir(&new).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(names, [held], "neither what was left nor what has just failed");
+}
+
+#[tokio::test]
 async fn a_damaged_cache_is_no_fault() {
     let mut house = house(&[("k", &big(7))]);
     house.cached(1 << 30);
