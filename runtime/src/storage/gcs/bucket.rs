@@ -209,7 +209,8 @@ pub(super) mod tests {
             authorization: None,
             patience,
             stalled_after,
-        }).unwrap()
+        })
+        .unwrap()
     }
 
     #[tokio::test]
