@@ -40,7 +40,7 @@ fn reads_like(sentence: &str, pattern: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_has_its_class_and_a_sentence() {
+async fn rule_9_6_every_fault_has_its_class_and_a_sentence() {
     let Some(rig) = Rig::find() else { return };
     let mut wrong = String::new();
     let rows = table();

@@ -22,7 +22,7 @@ async fn done(scene: &Scene, job: &Job, look: impl FnOnce(&std::path::Path)) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_input_is_mounted_and_cannot_be_changed() {
+async fn rule_9_9_a_kept_input_is_mounted_and_cannot_be_changed() {
     let Some(scene) = Scene::new().await else { return };
     let content: Vec<u8> = (0..LARGE).map(|at| (at / 999) as u8).collect();
     scene.holds("in", &content).await;
@@ -71,7 +71,7 @@ async fn rule_9_9_a_folder_that_is_open_for_writing_is_the_original() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rule_10_11_delivered_files_belong_to_whom_they_are_meant_for() {
+async fn delivered_files_belong_to_whom_they_are_meant_for() {
     let Some(scene) = Scene::new().await else { return };
     let root = rustix::process::geteuid().is_root();
     for (name, owner, wanted) in
