@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_level_and_several() {
+    fn rule_10_8_and_10_9_and_10_12_one_level_and_several() {
         let files = ["/w/a.txt", "/w/b.txt", "/w/.c.txt", "/w/d/e.txt", "/w/x.bam"];
         assert_eq!(found(&files, "/w/*.txt"), ["/w/a.txt", "/w/b.txt"]);
         assert_eq!(found(&files, "/w/*/*.txt"), ["/w/d/e.txt"]);
@@ -140,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_matches_is_not_looked_into() {
+    fn rule_10_11_a_directory_that_matches_is_not_looked_into() {
         let files = ["/w/d/e", "/w/d/f", "/w/g"];
         assert_eq!(found(&files, "/w/**"), ["/w/d", "/w/g"]);
     }
 
     #[test]
-    fn braces_only_when_nothing_has_that_name() {
+    fn rule_10_9_braces_only_when_nothing_has_that_name() {
         assert_eq!(found(&["/w/a", "/w/b", "/w/c"], "/w/{b,a}"), ["/w/a", "/w/b"]);
         assert_eq!(found(&["/w/a", "/w/{b,a}"], "/w/{b,a}"), ["/w/{b,a}"]);
     }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, Entry};
@@ -135,6 +135,14 @@ impl Tree {
             Err(error) => return Err(error),
         };
         Ok(File::from(fd))
+    }
+
+    /// Gives a file of the host a name in the tree, in the place of what bears it. Only when nothing in a container
+    /// can write to it any more.
+    pub(crate) fn link(&self, file: &Path, path: &Path) -> io::Result<()> {
+        let slot = self.slot(path)?;
+        remove::child(slot.directory.as_fd(), &slot.name)?;
+        Ok(rustix::fs::linkat(CWD, file, &slot.directory, &slot.name, AtFlags::empty())?)
     }
 
     /// Removes what is at a path, a directory with everything in it.

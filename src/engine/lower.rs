@@ -1,7 +1,5 @@
 //! From a task to a job: TES subtracted, defaults applied. Pure.
 
-mod amounts;
-
 use std::collections::BTreeMap;
 
 use tessera_contract::{Honours, Job, JobId, Profile};
@@ -9,6 +7,7 @@ use tessera_runtime::plan::{Executor, Input, Kind, Limits, Network, Output, PLAN
 use tessera_runtime::storage::location::{Location, Remote};
 use tessera_runtime::storage::settings::Storage;
 
+use super::amounts;
 use super::settings::JobSettings;
 use crate::store::Claimed;
 use crate::task::TaskSpec;

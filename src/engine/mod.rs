@@ -24,13 +24,14 @@
 //! - [`settings`]: what an operator may turn;
 //! - [`assembly`]: the engine put together, its bells;
 //! - [`site`]: a backend, and what is remembered of it;
-//! - [`retry`], [`place`], [`lower`], [`verdict`], [`orphan`]: decisions, pure;
+//! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
 //! - [`dispatch`], [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
 //! - [`run`]: the loops that call them.
 
 pub mod absent;
+mod amounts;
 pub mod assembly;
 pub mod cancel;
 pub mod clearing;

@@ -82,24 +82,28 @@ impl Node {
 
     /// The error is how much was used.
     async fn watch_disk(&self, allowed: u64) -> Result<Infallible, u64> {
-        let mut layer = 0;
-        let mut look_at_layer = Instant::now() + LAYER.shortest;
+        let mut layer = Layer::default();
         loop {
             let before = Instant::now();
             let tree = self.tree_bytes(None).await.unwrap_or(0);
             let pause = TREE.after(before.elapsed());
-            if before >= look_at_layer {
-                let asked = Instant::now();
-                layer = self.layer_bytes().await;
-                look_at_layer = Instant::now() + LAYER.after(asked.elapsed());
+            let mut used = tree.saturating_add(layer.bytes(self.step(), before, |step| self.layer_bytes(step)).await);
+            if used > allowed && !layer.is_since(before) {
+                // What was in the layer may be in the tree by now, or in a container that is gone.
+                let tree = self.tree_bytes(None).await.unwrap_or(0);
+                used = tree.saturating_add(layer.measure(self.step(), |step| self.layer_bytes(step)).await);
             }
-            let used = tree.saturating_add(layer);
             self.journal.disk_used(used);
             if used > allowed {
                 return Err(used);
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// The step that has its turn.
+    fn step(&self) -> u32 {
+        self.disk.running.load(Ordering::Relaxed)
     }
 
     /// Notes what the task has used when its commands are over. Then it is too late to stop anything, and what they
@@ -138,8 +142,8 @@ impl Node {
         measured.ok()?.ok()?
     }
 
-    async fn layer_bytes(&self) -> u64 {
-        match self.disk.running.load(Ordering::Relaxed) {
+    async fn layer_bytes(&self, step: u32) -> u64 {
+        match step {
             NONE => 0,
             step => self.engine.layer_bytes(&self.container(step)).await.unwrap_or(0),
         }
@@ -195,6 +199,43 @@ impl Pace {
     /// The pause after a measuring that took so long.
     fn after(&self, took: Duration) -> Duration {
         took.saturating_mul(self.share).clamp(self.shortest, self.longest)
+    }
+}
+
+/// What a container's layer came to, and which step's it was: the next one begins with an empty layer.
+#[derive(Debug)]
+struct Layer {
+    step: u32,
+    bytes: u64,
+    measured: Option<Instant>,
+    next: Instant,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self { step: NONE, bytes: 0, measured: None, next: Instant::now() + LAYER.shortest }
+    }
+}
+
+impl Layer {
+    /// What is known of the layer of a step, measured when it is time.
+    async fn bytes(&mut self, step: u32, now: Instant, measure: impl AsyncFn(u32) -> u64) -> u64 {
+        match self.step == step {
+            _ if now >= self.next => self.measure(step, measure).await,
+            true => self.bytes,
+            false => 0,
+        }
+    }
+
+    async fn measure(&mut self, step: u32, measure: impl AsyncFn(u32) -> u64) -> u64 {
+        let asked = Instant::now();
+        let bytes = measure(step).await;
+        *self = Self { step, bytes, measured: Some(asked), next: Instant::now() + LAYER.after(asked.elapsed()) };
+        bytes
+    }
+
+    fn is_since(&self, then: Instant) -> bool {
+        self.measured.is_some_and(|measured| measured >= then)
     }
 }
 
@@ -262,6 +303,20 @@ mod tests {
         assert!(report.metadata["disk_used_bytes"].parse::<u64>().unwrap() >= 3 << 20);
         let sentence = "the task used 3.00 MiB of disk and may use 1.00 MiB; it had ended before";
         assert_eq!(report.notes[0].text, sentence);
+    }
+
+    #[tokio::test]
+    async fn rule_13_2_the_layer_of_a_step_is_not_counted_in_the_next() {
+        let mut layer = Layer::default();
+        let (begin, unasked) = (Instant::now(), async |step: u32| panic!("step {step} is measured too soon"));
+        assert_eq!(layer.bytes(0, begin, unasked).await, 0);
+        assert_eq!(layer.bytes(0, layer.next, async |step| 6 + u64::from(step)).await, 6);
+        assert!(layer.is_since(begin) && !layer.is_since(Instant::now() + LAYER.longest));
+        assert_eq!(layer.bytes(0, begin, unasked).await, 6);
+        assert_eq!(layer.bytes(1, begin, unasked).await, 0);
+        assert_eq!(layer.bytes(NONE, begin, unasked).await, 0);
+        assert_eq!(layer.measure(1, async |step| 6 + u64::from(step)).await, 7);
+        assert_eq!(layer.bytes(1, begin, unasked).await, 7);
     }
 
     #[test]

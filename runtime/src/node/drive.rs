@@ -1,5 +1,6 @@
 //! The whole attempt: inputs, executors, outputs, report.
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -233,6 +234,12 @@ impl Node {
     async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
         let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
         if !self.plan.outputs.is_empty() {
+            // No command runs any more, so that what outputs link to may lie in the tree.
+            for shared in self.shared().unwrap_or_default().iter().filter(|shared| !shared.writable) {
+                if let Err(error) = self.tree.link(Path::new(&shared.host), Path::new(&shared.container)) {
+                    self.journal.note(format!("links to the input `{}` lead nowhere: {error}", shared.container));
+                }
+            }
             let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
             for note in delivered.notes {
                 self.journal.note(note);

@@ -11,6 +11,7 @@ use super::engine::EngineError;
 use super::fault::{self, Trouble};
 use super::image;
 use crate::layout::Mount;
+use crate::places;
 use crate::report::FaultClass;
 use crate::stage::Shared;
 
@@ -66,7 +67,7 @@ impl Node {
     }
 
     /// The inputs that are mounted from where they lie on this host.
-    fn shared(&self) -> Result<Vec<Shared>, Trouble> {
+    pub(super) fn shared(&self) -> Result<Vec<Shared>, Trouble> {
         let shared = self.attempt.read_light(attempt::STAGED);
         let shared = shared.map_err(|e| Trouble::disk("reading", &self.attempt.file(attempt::STAGED), &e))?;
         Ok(shared.unwrap_or_default())
@@ -75,7 +76,12 @@ impl Node {
     /// Host and container path of every mount from the tree, with no link on the way.
     pub(super) fn mounts(&self) -> Result<Vec<(std::path::PathBuf, String)>, Trouble> {
         let shared = self.shared()?;
-        let in_tree = |mount: &&Mount| !shared.iter().any(|shared| shared.container == mount.container);
+        // What is mounted whole covers what would lie in it.
+        let covers = |shared: &Shared, mount: &Mount| {
+            shared.container == mount.container
+                || shared.writable && places::is_within(&mount.container, &shared.container)
+        };
+        let in_tree = |mount: &&Mount| !shared.iter().any(|shared| covers(shared, mount));
         let mounts = self.layout.mounts.iter().filter(in_tree);
         mounts
             .map(|mount| match self.tree.mount_source(mount) {

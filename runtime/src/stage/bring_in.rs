@@ -89,7 +89,7 @@ pub async fn bring_in_from(
             .try_collect::<Vec<_>>();
         for (more, shared) in fetched.await.map_err(|trouble| trouble.into_fault(false))? {
             notes.append(more);
-            mounts.extend(shared);
+            mounts.extend(shared.filter(|shared| !mounts.contains(shared)));
         }
     }
     Ok(Brought { notes: notes.into_lines(), mounts })
@@ -150,8 +150,11 @@ impl Bringing<'_> {
         match Location::parse(url)? {
             Location::Host(from) => {
                 let host = Arc::clone(&self.host);
-                if let Some(there) = self.sharing.in_place(index, &host, &from) {
-                    return Ok((Notes::default(), Some(Shared { container: path, host: there, writable: true })));
+                if let Some(there) = self.sharing.in_place(index, &path, &host, &from) {
+                    return Ok((
+                        Notes::default(),
+                        Some(Shared { container: there.clone(), host: there, writable: true }),
+                    ));
                 }
                 let input = FromHost {
                     host,
@@ -249,7 +252,8 @@ impl FromHost {
         let copy = Copy {
             from: &*self.host,
             which: Which::All,
-            skip: &|_| false,
+            // Someone is writing it.
+            skip: &|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PART.as_bytes())),
             part: &self.part,
             lenient: false,
             stop: &|| self.stop.asked(),

@@ -3,8 +3,8 @@
 //! ```text
 //! <dir>/urls/<hash of the URL>      which version was fetched last, and during which boot
 //! <dir>/objects/<hash of both>      its content, read-only
-//! <dir>/locks/<hash of the URL>     held by the one who fetches it
-//! <dir>/new/                        what is being fetched; locked for as long as somebody does
+//! <dir>/locks/<part of that hash>   held by the one who fetches it
+//! <dir>/new/                        what is being fetched, each held by the one who does
 //! ```
 //!
 //! A kept object is used only after its storage has said, with the credentials of the job that asks, that this
@@ -14,7 +14,7 @@
 //! nothing.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::storage::checksum::hex;
+use crate::storage::checksum::{Checksum, hex};
 use crate::storage::location::Remote;
 use crate::storage::settings;
 use crate::storage::store::Object;
@@ -57,6 +57,9 @@ struct Note {
     object: String,
     boot: String,
     modified: Option<jiff::Timestamp>,
+    /// Checksums that its content was seen to have.
+    #[serde(default)]
+    proved: Vec<String>,
 }
 
 /// The place of one URL.
@@ -64,13 +67,6 @@ struct Note {
 pub(super) struct Place {
     cache: Cache,
     name: String,
-}
-
-/// A file that is being fetched into. Removed when it is dropped, unless it was kept.
-#[derive(Debug)]
-pub(super) struct New {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
 }
 
 /// Held while a URL's object is fetched.
@@ -89,32 +85,40 @@ impl Cache {
             private(&dir.join(part)).ok()?;
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Some(Self { dir: Arc::new(dir), most: settings.max_bytes, boot: boot.trim().into() })
+        let cache = Self { dir: Arc::new(dir), most: settings.max_bytes, boot: boot.trim().into() };
+        cache.sweep();
+        Some(cache)
+    }
+
+    /// Bytes of the largest object that may be kept.
+    pub(super) fn most(&self) -> u64 {
+        self.most
     }
 
     /// The place of a URL.
     pub(super) fn place(&self, remote: &Remote) -> Place {
         let query = remote.query.as_ref().map_or("", |query| query.expose());
+        let login = remote.login.as_ref().map(|login| (login.user.as_str(), login.password.expose()));
+        let (user, password) = login.unwrap_or_default();
         let mut hash = Sha256::new();
-        for part in [remote.canonical().as_str(), &remote.key, query] {
+        // Who asks is part of it: on some servers one name is another file for each.
+        for part in [remote.canonical().as_str(), &remote.key, query, user, password] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         Place { cache: self.clone(), name: hex(&hash.finalize()) }
     }
 
-    /// A new file to fetch into. Its name is nobody else's.
-    pub(super) fn begin(&self) -> io::Result<New> {
+    /// A new file to fetch into. Its name is nobody else's, and goes when this is dropped.
+    pub(super) fn begin(&self) -> io::Result<Begun> {
         static TURN: AtomicU64 = AtomicU64::new(0);
-        self.forget_unfinished();
         let name = format!("{}-{}", std::process::id(), TURN.fetch_add(1, Ordering::Relaxed));
         let path = self.dir.join("new").join(name);
         // Whoever bore our number before is gone.
         let _gone = fs::remove_file(&path);
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        // Where there are no locks it may be removed under us: then it is not kept, and nothing else changes.
-        let _locked = file.try_lock();
-        Ok(New { file, path })
+        file.try_lock().map_err(io::Error::from)?;
+        Ok(Begun { file, path })
     }
 
     /// Removes what was used longest ago, until what is left fits.
@@ -124,7 +128,6 @@ impl Cache {
         if lock.try_lock().is_err() {
             return Ok(());
         }
-        self.forget_unfinished();
         let mut objects = Vec::new();
         for entry in fs::read_dir(self.dir.join("objects"))? {
             let entry = entry?;
@@ -142,22 +145,36 @@ impl Cache {
             fs::remove_file(path)?;
             bytes -= size;
         }
+        // What is remembered of objects that are gone goes with them.
+        for entry in fs::read_dir(self.dir.join("urls"))?.flatten() {
+            let note = fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+            if note.is_none_or(|note| !self.dir.join("objects").join(&note.object).exists()) {
+                let _gone = fs::remove_file(entry.path());
+            }
+        }
         Ok(())
     }
 
-    /// Removes what nobody fetches any more, because its process was killed.
-    fn forget_unfinished(&self) {
+    /// Removes what nobody is fetching any more.
+    fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.dir.join("new")) else { return };
         for entry in entries.flatten() {
-            let path = entry.path();
-            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _gone = fs::remove_file(path);
+            let held = File::open(entry.path()).map(|file| file.try_lock());
+            if let Ok(Ok(())) = held {
+                let _gone = fs::remove_file(entry.path());
             }
         }
     }
 }
 
-impl Drop for New {
+/// A file that is being fetched into the cache.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) file: File,
+    path: PathBuf,
+}
+
+impl Drop for Begun {
     fn drop(&mut self) {
         // Gone already when it was kept.
         let _gone = fs::remove_file(&self.path);
@@ -184,7 +201,8 @@ impl Place {
     /// Waits until nobody else fetches this URL, and lets nobody else until the answer is dropped. `None` when there
     /// are no locks here.
     pub(super) async fn turn(&self) -> Option<Turn> {
-        let lock = File::create(self.cache.dir.join("locks").join(&self.name)).ok()?;
+        // A few thousand locks for all URLs there ever are: that two of them share one costs a wait.
+        let lock = File::create(self.cache.dir.join("locks").join(&self.name[..3])).ok()?;
         loop {
             match lock.try_lock() {
                 Ok(()) => return Some(Turn { _lock: lock }),
@@ -196,25 +214,22 @@ impl Place {
 
     /// Keeps a fetched file, if its storage names its version and it is neither too small nor too large. Its content
     /// is moved in; whatever goes wrong, the file stays where it was.
-    pub(super) fn keep(&self, fetched: &Path, object: &Object) -> Option<Kept> {
+    pub(super) fn keep(&self, fetched: &Begun, object: &Object, proved: &[Checksum]) -> Option<Kept> {
         let tag = object.tag.as_ref()?.0.clone();
-        let about = fetched.metadata().ok()?;
-        let size = about.len();
+        let fetched = &fetched.path;
+        let size = fetched.metadata().ok()?.len();
         if size < SMALLEST || size > self.cache.most || object.size.is_some_and(|told| told != size) {
             return None;
         }
         let name = hex(&Sha256::digest(format!("{}\0{tag}\0{size}", self.name)));
         let path = self.cache.dir.join("objects").join(&name);
-        let modified = object.modified;
-        let note = Note { tag, size, object: name, boot: self.cache.boot.to_string(), modified };
+        let (modified, proved) = (object.modified, proved.iter().map(written).collect());
+        let note = Note { tag, size, object: name, boot: self.cache.boot.to_string(), modified, proved };
         let keep = || -> io::Result<()> {
             fs::set_permissions(fetched, fs::Permissions::from_mode(0o555))?;
             fs::rename(fetched, &path)?;
-            let new = self.cache.dir.join("new").join(format!("{}-{}", self.name, std::process::id()));
-            let mut file = File::create(&new)?;
-            // As long as it is, nobody takes it for left behind.
-            let _locked = file.try_lock();
-            file.write_all(&serde_json::to_vec(&note)?)?;
+            let new = self.cache.dir.join("urls").join(format!(".{}-{}", self.name, std::process::id()));
+            fs::write(&new, serde_json::to_vec(&note)?)?;
             fs::rename(&new, self.note())
         };
         keep().ok()?;
@@ -229,6 +244,11 @@ impl Kept {
     pub(super) fn is(&self, object: &Object) -> bool {
         object.tag.as_ref().is_some_and(|tag| tag.0 == self.note.tag)
             && object.size.is_none_or(|size| size == self.note.size)
+    }
+
+    /// Whether its content was seen to have all of these.
+    pub(super) fn proves(&self, expected: &[Checksum]) -> bool {
+        expected.iter().all(|sum| self.note.proved.contains(&written(sum)))
     }
 
     /// When the object was last modified.
@@ -258,4 +278,8 @@ impl Kept {
             linked => linked,
         }
     }
+}
+
+fn written(sum: &Checksum) -> String {
+    format!("{}={}", sum.algorithm.name(), sum.hex())
 }

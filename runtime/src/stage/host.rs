@@ -92,6 +92,14 @@ impl Host {
         })
     }
 
+    /// Whether all of a directory is open to tasks: nothing forbidden lies in it, and no root with rules of its own.
+    pub(super) fn is_open(&self, directory: &Path) -> bool {
+        let canonical = directory.canonicalize().is_ok_and(|canonical| canonical == directory);
+        let inside = |path: &&PathBuf| path.starts_with(directory) && *path != directory;
+        let forbidden = self.forbidden.iter().any(|path| path.starts_with(directory) || directory.starts_with(path));
+        canonical && !forbidden && !self.roots.iter().any(|root| inside(&root))
+    }
+
     /// A directory to write into, made with those above it where they are missing.
     pub(super) fn make_directory(&self, path: &Path) -> Result<OwnedFd, Trouble> {
         let trouble =
@@ -263,3 +271,6 @@ fn copy_hashed(from: &mut File, to: &mut File, stop: &Stop) -> Result<Written, F
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

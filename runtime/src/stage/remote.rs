@@ -15,11 +15,12 @@ use super::bring_in::{put, slot};
 use super::cache::{Cache, Kept, Place, SMALLEST};
 use super::names::as_path;
 use crate::notes::Notes;
-use crate::part::{copy_content, create_part, failed, set_modified};
+use crate::part::{PART, copy_content, create_part, failed, set_modified};
 use crate::plan::Kind;
 use crate::remove;
+use crate::report::FaultClass;
 use crate::storage::fetch::{Fetcher, Wanted};
-use crate::storage::location::Remote;
+use crate::storage::location::{Remote, Scheme};
 use crate::storage::storages::Storages;
 use crate::storage::store::{Listed, Object, Page, Store};
 use crate::storage::trouble::{Patience, Trouble, Why, blocking};
@@ -117,39 +118,59 @@ impl Remotes<'_> {
 
     /// Brings one object in; answers where it is when it is not in the tree.
     async fn file(&self, from: From<'_>, to: To<'_>) -> Result<Option<PathBuf>, Trouble> {
-        let known_small = from.known.and_then(|known| known.size).is_some_and(|size| size < SMALLEST);
-        let place = self.cache.as_ref().filter(|_| !known_small).map(|cache| cache.place(from.remote));
+        let place = self.cache.as_ref().filter(|cache| keeps(from, cache)).map(|cache| cache.place(from.remote));
         let Some((cache, place)) = self.cache.as_ref().zip(place) else {
-            self.into_tree(from, to).await?;
+            self.put_in_tree(from, to).await?;
             return Ok(None);
         };
         let _turn = place.turn().await;
-        if let Some(shared) = self.from_cache(&place, from, to).await? {
+        if let Some(shared) = self.kept(&place, from, to).await? {
             return Ok(shared);
         }
-        let Ok(new) = cache.begin() else {
-            // A cache without room is no reason to fail.
-            self.into_tree(from, to).await?;
-            return Ok(None);
+        let most = self.most.map_or(cache.most(), |most| most.min(cache.most()));
+        let fetched = match cache.begin() {
+            Ok(begun) => match self.fetch(from, &begun.file, Some(most)).await {
+                Ok(object) => Ok((begun, object)),
+                Err(trouble) => Err(Some(trouble)),
+            },
+            Err(_) => Err(None),
         };
-        let object = self.fetch(from, &new.file).await?;
-        let spot = Spot::new(self.tree, to);
-        let settle = move || match place.keep(&new.path, &object) {
-            Some(kept) => spot.hand_out(&kept),
-            None => spot.copy_in(&new.file, object.modified).map(|()| None),
+        let (begun, object) = match fetched {
+            Ok(fetched) => fetched,
+            Err(Some(trouble))
+                if trouble.class == FaultClass::Unavailable || matches!(trouble.why, Why::Absent | Why::Directory) =>
+            {
+                return Err(trouble);
+            }
+            // The cache may be too small or its disk full: that is no reason to fail.
+            Err(_) => {
+                self.put_in_tree(from, to).await?;
+                return Ok(None);
+            }
+        };
+        let (spot, proved) = (Spot::new(self.tree, to), from.remote.expected.clone());
+        let settle = move || {
+            let kept = place.keep(&begun, &object, &proved);
+            // Someone else may have made room at its expense already.
+            match kept.and_then(|kept| spot.hand_out(&kept).ok()) {
+                Some(handed) => Ok(handed),
+                None => spot.copy_in(&begun.file, object.modified).map(|()| None),
+            }
         };
         blocking(settle).await
     }
 
     /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
-    async fn from_cache(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
+    async fn kept(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
         // Only what was kept before is worth asking about; the first time, one request is enough.
         let Some(kept) = place.last() else { return Ok(None) };
-        let now = match from.known {
-            Some(known) => Some(known.clone()),
-            None => self.patience.retry(|| from.store.stat(from.key)).await?,
-        };
-        if !now.is_some_and(|object| kept.is(&object)) || !from.remote.expected.is_empty() {
+        if !kept.proves(&from.remote.expected) {
+            return Ok(None);
+        }
+        // Also what a listing has told of is asked about: who may list may not be one who may read. And who may read
+        // may not be one who may ask, as with signed URLs: it is fetched like any other.
+        let Ok(Some(now)) = from.store.stat(from.key).await else { return Ok(None) };
+        if !kept.is(&now) {
             return Ok(None);
         }
         let spot = Spot::new(self.tree, to);
@@ -158,7 +179,7 @@ impl Remotes<'_> {
         Ok(handed)
     }
 
-    async fn into_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
+    async fn put_in_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
         let (tree, at, name) = (self.tree.clone(), to.path.to_owned(), to.part.to_owned());
         let make = move || {
             let slot = slot(&tree, &at)?;
@@ -167,7 +188,7 @@ impl Remotes<'_> {
             Ok((slot, file))
         };
         let (slot, file) = blocking(make).await?;
-        let fetched = self.fetch(from, &file).await;
+        let fetched = self.fetch(from, &file, self.most).await;
         let (at, name) = (to.path.to_owned(), to.part.to_owned());
         blocking(move || {
             let done = fetched.and_then(|object| {
@@ -186,16 +207,20 @@ impl Remotes<'_> {
         .await
     }
 
-    async fn fetch(&self, from: From<'_>, file: &File) -> Result<Object, Trouble> {
+    async fn fetch(&self, from: From<'_>, file: &File, most: Option<u64>) -> Result<Object, Trouble> {
         let wanted = Wanted {
             store: from.store,
             key: from.key,
             shown: from.shown,
             expected: &from.remote.expected,
             known: from.known,
-            most: self.most,
+            most,
         };
         match self.fetcher.fetch(wanted, file).await {
+            // It was there when it was listed.
+            Err(trouble) if trouble.why == Why::Absent && from.known.is_some() => {
+                Err(Trouble::unavailable(trouble.message))
+            }
             // Another version than the one that was listed is as good.
             Err(trouble) if trouble.why == Why::Changed && from.known.is_some() => {
                 file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;
@@ -255,6 +280,10 @@ impl Remotes<'_> {
         listed: &Listed,
         index: usize,
     ) -> Result<(), Trouble> {
+        // Someone is writing it.
+        if listed.name.split('/').any(|name| name.starts_with(PART)) {
+            return Ok(());
+        }
         let below = as_path(&listed.name).ok_or_else(|| {
             let message = format!("`{}` below `{}` cannot be the name of a file", listed.name, input.shown);
             Trouble::rejected(message)
@@ -277,6 +306,18 @@ impl Remotes<'_> {
         let part = format!("{}-{index}", input.part);
         self.file(from, To { path: &path, part: &part, share: None }).await.map(drop)
     }
+}
+
+/// Whether an object is worth keeping, and its storage tells versions and rights so well that it may be.
+fn keeps(from: From<'_>, cache: &Cache) -> bool {
+    let fits = |size: u64| (SMALLEST..=cache.most()).contains(&size);
+    let size = from.known.and_then(|known| known.size);
+    let scheme = match from.remote.scheme {
+        Scheme::Http | Scheme::Https | Scheme::S3 | Scheme::Gs | Scheme::Azblob => true,
+        // Their versions are a size and a time, or they answer questions about files that one may not read.
+        Scheme::Ftp | Scheme::Ftps | Scheme::Sftp | Scheme::Webdav | Scheme::Webdavs | Scheme::Drs => false,
+    };
+    scheme && size.is_none_or(fits)
 }
 
 /// The same on another thread.

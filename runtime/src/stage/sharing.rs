@@ -1,12 +1,13 @@
 //! Which inputs a container may be given as they lie on the host, instead of a private copy (TES contract 9.9).
 //!
 //! A file that was kept from an earlier fetch may be mounted read-only where nothing of the task is written: not
-//! below a volume, a workdir or an output, and not under another input. A directory below a root that an operator
-//! has opened for writing is mounted itself, since that is what it was opened for.
+//! below a volume, a workdir or an output, and not under another input. An input from a root that an operator has
+//! opened for writing, asked for at its own path, is that root, mounted whole.
 
 use std::path::{Path, PathBuf};
 
 use super::host::Host;
+use crate::entry::EntryKind;
 use crate::pattern;
 use crate::places::{is_image_root, is_within, normal};
 use crate::plan::{Input, Plan, Source};
@@ -17,6 +18,9 @@ use crate::storage::location::{HostPath, Location};
 pub(super) struct Sharing {
     links: Option<PathBuf>,
     shareable: Vec<bool>,
+    /// Normal container paths.
+    inputs: Vec<Option<String>>,
+    written: Vec<String>,
     file_bind_rw: Vec<PathBuf>,
 }
 
@@ -36,11 +40,13 @@ impl Sharing {
             let from_storage = matches!(plan.inputs[index].source, Source::Url(_));
             from_storage && path.as_deref().is_some_and(|path| is_free(index, path))
         };
-        let canonical = |root: &String| Path::new(root).canonicalize().ok();
+        let shareable = inputs.iter().enumerate().map(shareable).collect();
         Self {
             links: links.map(Path::to_owned),
-            shareable: inputs.iter().enumerate().map(shareable).collect(),
-            file_bind_rw: plan.storage.file_bind_rw.iter().filter_map(canonical).collect(),
+            shareable,
+            inputs,
+            written,
+            file_bind_rw: plan.storage.file_bind_rw.iter().map(PathBuf::from).collect(),
         }
     }
 
@@ -50,16 +56,22 @@ impl Sharing {
         Some(links.join(index.to_string()))
     }
 
-    /// The directory of this host that an input is, where containers may write to it.
-    pub(super) fn in_place(&self, index: usize, host: &Host, from: &HostPath) -> Option<String> {
-        if self.links.is_none() || self.file_bind_rw.is_empty() || self.shareable.get(index) != Some(&true) {
+    /// The root that an input lies in, where containers may write to it, and the input is asked for at its own path.
+    /// The root is mounted, and at its own path: what lies above it is out of every task's reach, so that none can
+    /// put a link in the way.
+    pub(super) fn in_place(&self, index: usize, path: &str, host: &Host, from: &HostPath) -> Option<String> {
+        let there = from.to_read();
+        if self.links.is_none() || there != Path::new(path) || there.canonicalize().ok()?.as_path() != there {
             return None;
         }
-        let there = from.to_read().canonicalize().ok()?;
-        let opened = self.file_bind_rw.iter().any(|root| there.starts_with(root));
-        // What tasks may use at all is looked at like any other path.
-        let entry = opened.then(|| host.find(from.to_read()).ok()).flatten()?;
-        (entry.kind() == crate::entry::EntryKind::Directory).then(|| there.to_str().map(str::to_owned)).flatten()
+        let root = self.file_bind_rw.iter().find(|root| there.starts_with(root))?;
+        let root = root.to_str().filter(|_| host.is_open(root))?;
+        let others = self.inputs.iter().enumerate().filter(|(other, _)| *other != index);
+        let mut others = others.filter_map(|(_, other)| other.as_deref());
+        let free = |path: &str| !is_within(path, root) && !is_within(root, path);
+        let is_free = self.written.iter().all(|path| free(path)) && others.all(free);
+        let entry = host.find(there).ok()?;
+        (is_free && entry.kind() == EntryKind::Directory).then(|| root.to_owned())
     }
 }
 
@@ -91,3 +103,6 @@ fn written(plan: &Plan) -> impl Iterator<Item = String> + '_ {
     });
     plan.volumes.iter().cloned().chain(executors).chain(outputs)
 }
+
+#[cfg(test)]
+mod tests;

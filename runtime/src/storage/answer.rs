@@ -64,6 +64,14 @@ pub(super) async fn refused(what: &str, response: Response) -> Trouble {
     judged(status, &headers, format!("{what}: the server answered {status}{says}"))
 }
 
+/// The same for something that was to be written: a condition that does not hold (a lock, a lease) is not ours, and no
+/// beginning again makes it hold.
+pub(super) async fn refused_writing(what: &str, response: Response) -> Trouble {
+    let for_good = response.status() == StatusCode::PRECONDITION_FAILED;
+    let trouble = refused(what, response).await;
+    if for_good { Trouble::rejected(trouble.message) } else { trouble }
+}
+
 /// What a status means.
 pub(super) fn judged(status: StatusCode, headers: &HeaderMap, message: String) -> Trouble {
     let retry_after = retry_after(headers);

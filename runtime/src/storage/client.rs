@@ -7,6 +7,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
 
 use super::guard::{Guard, GuardedResolver, Refused};
+use super::secret::Secret;
 use super::settings::Rule;
 use super::trouble::Trouble;
 
@@ -29,6 +30,11 @@ pub enum Redirects {
 /// A client that is not guarded, for what an operator has named himself: the services that give identities.
 pub(super) fn unguarded(rule: &Rule) -> Result<Client, Trouble> {
     build(rule, None, Redirects::Refuse, Duration::from_secs(10), Duration::from_secs(2))
+}
+
+/// The same without any proxy, for services of this machine and its link: a proxy would give us its own identity.
+pub(super) fn unguarded_and_direct(rule: &Rule) -> Result<Client, Trouble> {
+    unguarded(&Rule { proxy: Some(Secret::new("")), ..rule.clone() })
 }
 
 /// A guarded client for URLs that tasks name.
@@ -58,6 +64,10 @@ fn build(
         let own = Certificate::from_pem_bundle(pem.as_bytes());
         roots.extend(own.map_err(|error| failed(&format!("the `ca` for `{}` cannot be read", rule.prefix), &error))?);
     }
+    let guard = guard.cloned().map(|guard| match &rule.proxy {
+        Some(proxy) => guard.with_proxy(proxy.expose()),
+        None => guard,
+    });
     let mut client = Client::builder()
         // An image may have no certificates at all; those it has, and `SSL_CERT_FILE`, are added.
         .tls_certs_merge(roots)
@@ -76,15 +86,12 @@ fn build(
             client = client.proxy(proxy.map_err(wrong)?.no_proxy(NoProxy::from_env()));
         }
     }
-    if let Some(guard) = guard {
+    if let Some(guard) = &guard {
         client = client.dns_resolver(GuardedResolver(guard.clone()));
     }
     let policy = match (redirects, guard) {
         (Redirects::Refuse, _) | (Redirects::Follow, None) => Policy::none(),
-        (Redirects::Follow, Some(guard)) => {
-            let guard = guard.clone();
-            Policy::custom(move |attempt| follow(&guard, attempt))
-        }
+        (Redirects::Follow, Some(guard)) => Policy::custom(move |attempt| follow(&guard, attempt)),
     };
     client.redirect(policy).build().map_err(|error| failed("no HTTP client could be made", &error))
 }
@@ -98,7 +105,7 @@ fn follow(guard: &Guard, attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if from_https && attempt.url().scheme() != "https" {
         return attempt.error(Unfollowed("it redirects from https to http".to_owned()));
     }
-    match guard.allows(attempt.url()) {
+    match guard.allows_redirect(attempt.url()) {
         Ok(()) => attempt.follow(),
         Err(trouble) => attempt.error(Unfollowed(format!("it redirects to where {}", trouble.message))),
     }

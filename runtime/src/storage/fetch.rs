@@ -72,20 +72,22 @@ impl Fetcher {
         let file = make.try_clone().map_err(|error| Trouble::writing("cannot write", &error))?;
         let file = Arc::new(file);
         let mut begun = 0;
+        let mut splits = true;
         loop {
             begun += 1;
-            let fetched = Fetch { fetcher: self, wanted, file: &file }.whole().await;
+            // Mirrors that name versions differently are one object only to one request; so the last try is one.
+            splits &= begun < BEGINNINGS;
+            let fetched = Fetch { fetcher: self, wanted, file: &file, splits }.whole().await;
             match fetched {
-                Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() && begun < BEGINNINGS => {
-                    let cleared = file.set_len(0);
-                    cleared.map_err(|error| Trouble::writing("cannot begin again", &error))?;
-                }
+                Err(trouble) if trouble.why == Why::Rangeless && splits => splits = false,
+                Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() && begun < BEGINNINGS => {}
                 Err(trouble) if trouble.why == Why::Changed && wanted.known.is_none() => {
                     let message = format!("{}; it was begun {begun} times", trouble.message);
                     return Err(Trouble { message, ..trouble });
                 }
                 fetched => return fetched,
             }
+            file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;
         }
     }
 }
@@ -95,6 +97,8 @@ struct Fetch<'a> {
     fetcher: &'a Fetcher,
     wanted: Wanted<'a>,
     file: &'a Arc<File>,
+    /// Whether a large object may be fetched in several requests.
+    splits: bool,
 }
 
 /// A stretch that is fetched in one go.
@@ -125,7 +129,7 @@ impl Fetch<'_> {
             room::has(self.file, size)?;
         }
         let proofs = self.proofs(&object);
-        let splits = self.wanted.store.abilities().ranges && object.tag.is_some();
+        let splits = self.splits && self.wanted.store.abilities().ranges && object.tag.is_some();
         let proved = match object.size {
             Some(size) if splits && size >= 2 * SEGMENT => self.side_by_side(first, size, &object, &proofs).await?,
             size => {
@@ -159,7 +163,7 @@ impl Fetch<'_> {
     /// What is asked for is everything that was demanded, and the cheapest of what the storage vouches for.
     fn proofs(&self, object: &Object) -> Vec<(Checksum, bool)> {
         let cheapest = object.checksums.iter().min_by_key(|sum| (!sum.algorithm.combines(), sum.algorithm.length()));
-        let demanded = self.wanted.expected.iter().map(|sum| (sum.clone(), true));
+        let demanded = self.wanted.expected.iter().chain(&object.demanded).map(|sum| (sum.clone(), true));
         demanded.chain(cheapest.map(|sum| (sum.clone(), false))).collect()
     }
 
@@ -214,6 +218,7 @@ impl Fetch<'_> {
         algorithms: &[Algorithm],
     ) -> Result<Vec<Checksum>, Trouble> {
         let fresh = || Flow {
+            begins: segment.from,
             at: segment.from,
             end: segment.end,
             hashers: algorithms.iter().map(|algorithm| Hasher::new(*algorithm)).collect(),
@@ -227,18 +232,18 @@ impl Fetch<'_> {
                 Ok(()) => return Ok(flow.hashers.into_iter().map(Hasher::finish).collect()),
                 Err(trouble) => trouble,
             };
-            if trouble.why == Why::Changed {
+            if matches!(trouble.why, Why::Changed | Why::Rangeless) {
                 return Err(trouble);
             }
-            // What counts are tries without any progress.
-            failed = if flow.at > before { 1 } else { failed + 1 };
+            // What counts are tries without any progress; and what has to begin again has made none.
+            failed = if flow.at > before && tag.is_some() { 1 } else { failed + 1 };
             if self.patience(failed, &trouble).await.is_none() {
                 return Err(trouble);
             }
-            if tag.is_none() && flow.at > segment.from {
+            if tag.is_none() {
                 // Nothing says that the rest would belong to it.
-                failed = failed.max(2);
                 flow = fresh();
+                self.file.set_len(segment.from).map_err(|error| Trouble::writing("cannot begin again", &error))?;
             }
         }
     }
@@ -261,6 +266,14 @@ impl Fetch<'_> {
         let Some(mut skip) = flow.at.checked_sub(reading.from) else {
             return Err(self.changed("the storage answered with another part than was asked for"));
         };
+        if skip > 0 && self.splits && flow.begins > 0 {
+            // Every part would cost all that stands before it.
+            let message = format!("`{}` cannot be fetched in parts", self.wanted.shown);
+            return Err(Trouble { why: Why::Rangeless, ..Trouble::unavailable(message) });
+        }
+        if tag.is_none() && flow.end.is_some() && reading.object.size.is_some_and(|size| Some(size) != flow.end) {
+            return Err(self.changed("its size is another one than before"));
+        }
         let mut body = reading.body;
         let mut gathered = Vec::new();
         let mut bytes = 0;
@@ -357,6 +370,7 @@ type Permit = tokio::sync::OwnedSemaphorePermit;
 
 /// How far a stretch has come.
 struct Flow {
+    begins: u64,
     at: u64,
     end: Option<u64>,
     hashers: Vec<Hasher>,

@@ -4,14 +4,19 @@
 //! see. So names are resolved by us and forbidden addresses are left out; addresses that are written out are looked
 //! at before, and both again after each redirect. What an operator has named (an endpoint, a proxy, a rule with
 //! `internal`) is an exception: that host, at that port.
+//!
+//! It also carries the lists of what tasks may use, since a redirect is held to both.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::location::{Location, Remote, Scheme};
+use super::settings::Storage;
 use super::trouble::Trouble;
 
 /// Who may be talked to.
@@ -21,19 +26,47 @@ pub struct Guard {
     exempt: Arc<BTreeSet<(String, u16)>>,
     /// Names of proxies: a client resolves them, a task's URL may not name them.
     proxies: Arc<BTreeSet<String>>,
+    /// What may be used; of the settings only the lists.
+    lists: Arc<Storage>,
+    /// What is spoken: a list names a place by its protocol, a redirect does not.
+    speaks: Option<Scheme>,
 }
 
 impl Guard {
     /// A guard with exceptions: hosts as URLs write them, and ports.
     pub fn with_exceptions(exempt: impl IntoIterator<Item = (String, u16)>) -> Self {
         let exempt = exempt.into_iter().map(|(host, port)| (host.to_ascii_lowercase(), port));
-        Self { exempt: Arc::new(exempt.collect()), proxies: Arc::new(environment_proxies()) }
+        Self { exempt: Arc::new(exempt.collect()), proxies: Arc::new(environment_proxies()), ..Self::default() }
+    }
+
+    /// The same with the lists and the proxies of the settings.
+    #[must_use]
+    pub fn with_settings(self, settings: &Storage) -> Self {
+        let lists = Storage { allow: settings.allow.clone(), deny: settings.deny.clone(), ..Storage::default() };
+        let proxies = settings.rules.iter().filter_map(|rule| rule.proxy.as_ref());
+        let guard = proxies.fold(self, |guard, proxy| guard.with_proxy(proxy.expose()));
+        Self { lists: Arc::new(lists), ..guard }
+    }
+
+    /// The same for a client that goes through a proxy.
+    #[must_use]
+    pub(super) fn with_proxy(self, proxy: &str) -> Self {
+        let Some(host) = proxy_host(proxy) else { return self };
+        let mut proxies = self.proxies.as_ref().clone();
+        proxies.insert(host);
+        Self { proxies: Arc::new(proxies), ..self }
+    }
+
+    /// The same for what is spoken with a place.
+    #[must_use]
+    pub(super) fn speaking(self, scheme: Scheme) -> Self {
+        Self { speaks: Some(scheme), ..self }
     }
 
     /// The same without its exceptions, for hosts that are none: a client's resolver does not learn the port, so an
     /// exception for one port would be one for all.
     pub fn strict(&self) -> Self {
-        Self { exempt: Arc::default(), proxies: Arc::clone(&self.proxies) }
+        Self { exempt: Arc::default(), ..self.clone() }
     }
 
     /// The guard for a client that talks to this URL's host and to no other.
@@ -64,11 +97,40 @@ impl Guard {
         if self.is_exempt(host, port) {
             return Ok(());
         }
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if literal.is_ok_and(is_forbidden) || is_own_name(host) || self.is_exempt_elsewhere(host) {
+        // A client resolves a proxy's name to whatever address it has.
+        let is_proxy = self.proxies.contains(&host.trim_end_matches('.').to_ascii_lowercase());
+        if is_own(host) || is_proxy {
             return Err(refused(host));
         }
         Ok(())
+    }
+
+    /// Whether a client of this guard may be redirected to a URL.
+    pub(super) fn allows_redirect(&self, url: &Url) -> Result<(), Trouble> {
+        self.allows(url)?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        if !self.is_exempt(host, port) && self.is_exempt_elsewhere(host) {
+            return Err(refused(host));
+        }
+        match Location::parse(url.as_str())? {
+            Location::Remote(remote) => self.listed(remote),
+            Location::Host(_) => Err(Trouble::rejected("the URL names no host")),
+        }
+    }
+
+    /// Whether the lists let a place be used, under its own name or under the one of what is spoken.
+    fn listed(&self, remote: Remote) -> Result<(), Trouble> {
+        let Some(refusal) = self.lists.refusal(&remote) else { return Ok(()) };
+        let spoken = self.speaks.filter(|scheme| matches!(scheme, Scheme::Webdav | Scheme::Webdavs | Scheme::Drs));
+        let spoken = spoken.map(|scheme| {
+            let key = percent_decode_str(remote.key.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+            Remote { scheme, key, ..remote.clone() }
+        });
+        let denied = Storage { deny: self.lists.deny.clone(), ..Storage::default() }.refusal(&remote).is_some();
+        match spoken {
+            Some(spoken) if !denied && self.lists.refusal(&spoken).is_none() => Ok(()),
+            Some(_) | None => Err(Trouble::rejected(refusal)),
+        }
     }
 
     /// The addresses of a host that may be connected to.
@@ -96,7 +158,19 @@ impl Guard {
 fn environment_proxies() -> BTreeSet<String> {
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let values = names.iter().filter_map(|name| std::env::var(name).ok());
-    values.filter_map(|value| Some(Url::parse(&value).ok()?.host_str()?.to_ascii_lowercase())).collect()
+    values.filter_map(|value| proxy_host(&value)).collect()
+}
+
+/// The host of a proxy, which may be written without a protocol.
+fn proxy_host(proxy: &str) -> Option<String> {
+    let url = if proxy.contains("://") { Url::parse(proxy) } else { Url::parse(&format!("http://{proxy}")) };
+    Some(url.ok()?.host_str()?.trim_end_matches('.').to_ascii_lowercase())
+}
+
+/// Whether a host as a URL writes it is plainly this machine, its link or a cloud's own service.
+pub(super) fn is_own(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    literal.is_ok_and(is_forbidden) || is_own_name(host)
 }
 
 fn refused(host: &str) -> Trouble {
@@ -132,9 +206,9 @@ fn is_forbidden_v4(v4: Ipv4Addr) -> bool {
 }
 
 fn is_forbidden_v6(v6: Ipv6Addr) -> bool {
-    // AWS's metadata service.
-    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     let segments = v6.segments();
+    // The services of AWS and of Google for what runs in them.
+    let metadata = matches!(segments, [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..]);
     // An IPv4 address in another dress: mapped, compatible, NAT64, 6to4.
     let last = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -143,6 +217,7 @@ fn is_forbidden_v6(v6: Ipv6Addr) -> bool {
     let embedded = match segments {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(last(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(last(high, low)),
+        [0x64, 0xff9b, 1, ..] => return translated(v6).any(|v4| v4.octets()[0] != 0 && is_forbidden_v4(v4)),
         [0x2002, high, low, ..] => Some(last(high, low)),
         _ => None,
     };
@@ -150,8 +225,17 @@ fn is_forbidden_v6(v6: Ipv6Addr) -> bool {
         || v6.is_unspecified()
         || v6.is_multicast()
         || segments[0] & 0xffc0 == 0xfe80
-        || v6 == METADATA
+        || metadata
         || embedded.is_some_and(is_forbidden_v4)
+}
+
+/// The IPv4 addresses that a network's own NAT64 may see in an address of `64:ff9b:1::/48`: where it lies depends on
+/// the length of the network's prefix (RFC 6052: 48, 56, 64, 96; the ninth octet is skipped).
+fn translated(v6: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    let octets = v6.octets();
+    [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]]
+        .into_iter()
+        .map(move |places| Ipv4Addr::from(places.map(|place: usize| octets[place])))
 }
 
 /// Resolves names for an HTTP client, and leaves forbidden addresses out.
@@ -202,6 +286,13 @@ mod tests {
             ("::ffff:169.254.169.254", true),
             ("64:ff9b::7f00:1", true),
             ("2002:7f00:1::", true),
+            ("fd00:ec2::23", true),
+            ("fd00:ec2:1::254", true),
+            ("fd20:ce::254", true),
+            ("64:ff9b:1::a9fe:a9fe", true),
+            ("64:ff9b:1:a9fe:a9:fe00::", true),
+            ("64:ff9b:1:0:7f:0:100::", true),
+            ("64:ff9b:1::808:808", false),
             ("10.0.0.1", false),
             ("192.168.1.1", false),
             ("93.184.216.34", false),
@@ -226,10 +317,61 @@ mod tests {
             ("http://a.localhost./", false),
             ("http://metadata.google.internal/", false),
             ("http://minio:9000/", true),
-            ("http://minio:22/", false),
             ("https://example.org/", true),
         ] {
             assert_eq!(guard.allows(&Url::parse(url).unwrap()).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_exception_at_one_port_closes_no_other() {
+        let guard = Guard::with_exceptions([("minio".to_owned(), 9000)]);
+        let [there, elsewhere] = ["http://minio:9000/", "https://minio/"].map(|url| Url::parse(url).unwrap());
+        // A client for the other port has a resolver without exceptions.
+        assert!(guard.for_host_of(&elsewhere).unwrap().exempt.is_empty());
+        // The exception's own client would resolve it to anything.
+        let own = guard.for_host_of(&there).unwrap();
+        assert!(own.allows_redirect(&there).is_ok());
+        assert!(own.allows_redirect(&elsewhere).is_err());
+    }
+
+    #[test]
+    fn a_proxy_is_named_by_no_url() {
+        let guard = Guard::with_exceptions([("squid".to_owned(), 9000)]).with_proxy("http://u:p@Squid:3128");
+        for (url, allowed) in
+            [("http://squid/", false), ("http://squid:3128/", false), ("http://squid:9000/", true), ("http://s/", true)]
+        {
+            assert_eq!(guard.allows(&Url::parse(url).unwrap()).is_ok(), allowed, "{url}");
+        }
+        assert_eq!(proxy_host("squid.:3128").as_deref(), Some("squid"));
+    }
+
+    #[test]
+    fn lists_hold_after_a_redirect() {
+        let lists = |allow: &[&str], deny: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(|prefix| (*prefix).to_owned()).collect();
+            let settings = Storage { allow: owned(allow), deny: owned(deny), ..Storage::default() };
+            Guard::default().with_settings(&settings)
+        };
+        let open = lists(&[], &["https://h/secret"]);
+        let narrow = lists(&["https://h/public", "https://acc.example"], &[]);
+        let dav = lists(&["webdavs://h/public"], &["https://h/public/not"]);
+        let spoken = dav.clone().speaking(Scheme::Webdavs);
+        for (guard, url, allowed) in [
+            (&open, "https://h/x", true),
+            (&open, "https://h/secret/x", false),
+            (&open, "https://h/s%65cret/x", false),
+            (&narrow, "https://h/public/x?sig=1", true),
+            (&narrow, "https://h/private/x", false),
+            (&narrow, "https://other/public/x", false),
+            (&narrow, "https://h/public/a%2f..%2fb", false),
+            (&narrow, "http://127.0.0.1/public/x", false),
+            (&dav, "https://h/public/x", false),
+            (&spoken, "https://h/p%75blic/x", true),
+            (&spoken, "https://h/public/not/x", false),
+            (&spoken, "https://h/private/x", false),
+        ] {
+            assert_eq!(guard.allows_redirect(&Url::parse(url).unwrap()).is_ok(), allowed, "{url}");
         }
     }
 

@@ -183,17 +183,37 @@ fn host(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Resul
     if key.split('/').any(|name| name == "..") {
         return Err(Trouble::rejected(format!("`{}` holds `..`; write the path without it", redacted(url))));
     }
-    let host = host.to_ascii_lowercase();
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        Some(_) | None => (&host[..], None),
-    };
-    let name = name.trim_end_matches('.');
-    let authority = match port.filter(|port| *port != scheme.default_port()) {
-        Some(port) => format!("{name}:{port}"),
-        None => name.to_owned(),
-    };
+    let authority = authority_of(host, scheme)
+        .ok_or_else(|| Trouble::rejected(format!("`{}` names no host that can be understood", redacted(url))))?;
     Ok(Remote { scheme, authority, key: key.into_owned(), query: None, login, expected })
+}
+
+/// A host with its port in the one form that settings, lists and connections know it by, whatever it is written like.
+fn authority_of(host: &str, scheme: Scheme) -> Option<String> {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        Some(_) | None => (host, ""),
+    };
+    // What another reader may take for the end of the host, or pass over.
+    let odd = |c: char| matches!(c, '\\' | '?' | '#' | '@') || c.is_whitespace() || c.is_control();
+    if name.contains(odd) || name.contains(':') && !name.starts_with('[') {
+        return None;
+    }
+    let parsed = Url::parse(&format!("http://{name}/")).ok()?;
+    let name = parsed.host_str().map(|name| name.trim_end_matches('.')).filter(|name| !name.is_empty())?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port {
+        "" => Some(name.to_owned()),
+        // A compact identifier: it is understood, and refused with better words, later.
+        _ if !digits && scheme == Scheme::Drs && port.chars().all(char::is_alphanumeric) => {
+            Some(format!("{name}:{port}"))
+        }
+        _ if !digits => None,
+        _ => {
+            let port = port.parse::<u16>().ok()?.to_string();
+            Some(if port == scheme.default_port() { name.to_owned() } else { format!("{name}:{port}") })
+        }
+    }
 }
 
 fn read_login(text: &str) -> Login {
@@ -210,6 +230,9 @@ fn web(url: &str, rest: &str, scheme: Scheme, expected: Vec<Checksum>) -> Result
         return Err(Trouble::rejected(format!("`{}` names no host", redacted(url))));
     };
     let host = host.trim_end_matches('.');
+    if host.is_empty() {
+        return Err(Trouble::rejected(format!("`{}` names no host", redacted(url))));
+    }
     let decoded = percent_decode_str(parsed.path()).decode_utf8_lossy();
     // Servers that decode a slash see more names than we do.
     if decoded.split(['/', '\\']).any(|name| name == "..") {
@@ -296,23 +319,18 @@ impl Remote {
         format!("{name}://{}/{key}", self.authority)
     }
 
-    /// The forms that a list may not be evaded by: WebDAV is HTTP under another name.
+    /// The forms that a list may not be evaded by: WebDAV is HTTP under another name, and HTTP reads what WebDAV holds.
     pub(super) fn aliases(&self) -> Vec<String> {
         let canonical = self.canonical();
-        let web = match self.scheme {
-            Scheme::Webdav => canonical.strip_prefix("webdav").map(|rest| format!("http{rest}")),
-            Scheme::Webdavs => canonical.strip_prefix("webdavs").map(|rest| format!("https{rest}")),
-            Scheme::Http
-            | Scheme::Https
-            | Scheme::S3
-            | Scheme::Gs
-            | Scheme::Azblob
-            | Scheme::Ftp
-            | Scheme::Ftps
-            | Scheme::Sftp
-            | Scheme::Drs => None,
+        let under = |name: &str| canonical.split_once(':').map(|(_, rest)| format!("{name}:{rest}"));
+        let other = match self.scheme {
+            Scheme::Webdav => under("http"),
+            Scheme::Webdavs => under("https"),
+            Scheme::Http => under("webdav"),
+            Scheme::Https => under("webdavs"),
+            Scheme::S3 | Scheme::Gs | Scheme::Azblob | Scheme::Ftp | Scheme::Ftps | Scheme::Sftp | Scheme::Drs => None,
         };
-        std::iter::once(canonical).chain(web).collect()
+        std::iter::once(canonical).chain(other).collect()
     }
 
     fn is_web(&self) -> bool {
@@ -552,12 +570,42 @@ mod tests {
             ("sftp://h:22/x", "sftp://h/x"),
             ("webdavs://h:443/x", "webdavs://h/x"),
             ("webdavs://h:444/x", "webdavs://h:444/x"),
+            ("webdavs://h%6Fst:0443/x", "webdavs://host/x"),
+            ("sftp://h:080/x", "sftp://h:80/x"),
+            ("sftp://h:/x", "sftp://h/x"),
+            ("ftp://B\u{fc}cher.example./x", "ftp://xn--bcher-kva.example/x"),
+            ("sftp://0x7f.1/x", "sftp://127.0.0.1/x"),
+            ("sftp://[0::1]:22/x", "sftp://[::1]/x"),
             ("az://c/k", "az://c/k"),
             ("azureblob://a/c/k", "azureblob://a/c/k"),
             ("s3://b//k", "s3://b//k"),
         ] {
             match Location::parse(url).unwrap() {
                 Location::Remote(remote) => assert_eq!(remote.canonical(), canonical),
+                Location::Host(path) => panic!("{path:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_that_two_readers_would_read_differently_are_refused() {
+        for host in ["h\\x", "h?x", "h#x", "a:b:c", "h:x", "h:65536", "h:-1", ".", "h\tx", "h%2fx", "[::1", "%00"] {
+            let trouble = Location::parse(&format!("sftp://{host}/x")).unwrap_err();
+            assert_eq!(trouble.class, FaultClass::Rejected, "{host}");
+        }
+        assert!(Location::parse("http://./x").is_err());
+    }
+
+    #[test]
+    fn webdav_and_http_are_one_place() {
+        for (url, other) in [
+            ("http://h/a", "webdav://h/a"),
+            ("https://h:8443/a", "webdavs://h:8443/a"),
+            ("webdav://h/a", "http://h/a"),
+            ("webdavs://h/a", "https://h/a"),
+        ] {
+            match Location::parse(url).unwrap() {
+                Location::Remote(remote) => assert_eq!(remote.aliases(), [url, other]),
                 Location::Host(path) => panic!("{path:?}"),
             }
         }

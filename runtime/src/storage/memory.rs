@@ -23,6 +23,8 @@ pub(crate) enum Happens {
     Changes(&'static [u8]),
     /// A byte of the body is another one.
     Lies,
+    /// The whole comes, whatever part was asked for.
+    Ignores,
 }
 
 /// One bucket.
@@ -40,6 +42,8 @@ struct Inside {
     version: u32,
     asked: Vec<String>,
     happens: VecDeque<Happens>,
+    demanded: Vec<Checksum>,
+    versionless: bool,
 }
 
 impl Memory {
@@ -63,6 +67,16 @@ impl Memory {
     /// What happens to the next requests, one each.
     pub(crate) fn happens(&self, next: impl IntoIterator<Item = Happens>) {
         self.lock().happens.extend(next);
+    }
+
+    /// What is promised of every object.
+    pub(crate) fn promises(&self, object: Object) {
+        self.lock().demanded = object.demanded;
+    }
+
+    /// Versions are not told any more.
+    pub(crate) fn forgets_versions(&self) {
+        self.lock().versionless = true;
     }
 
     /// What was asked since the last time, in order: `verb key`.
@@ -117,10 +131,17 @@ impl Store for Memory {
         let Some((content, version)) = found else {
             return Err(Trouble::absent(format!("`mem://{key}` does not exist")));
         };
-        let object = object(&content, version);
+        let object = {
+            let inside = self.lock();
+            let object = object(&content, version);
+            let tag = object.tag.filter(|_| !inside.versionless);
+            let checksums = if inside.versionless { Vec::new() } else { object.checksums };
+            Object { tag, checksums, demanded: inside.demanded.clone(), ..object }
+        };
         if same.is_some_and(|same| object.tag.as_ref() != Some(same)) {
             return Err(Trouble { why: Why::Changed, ..Trouble::unavailable("changed") });
         }
+        let span = if let Some(Happens::Ignores) = happens { Span::WHOLE } else { span };
         let from = usize::try_from(span.from).expect("small").min(content.len());
         let end = span.length.map_or(content.len(), |length| from + usize::try_from(length).expect("small"));
         let mut body = content.slice(from..end.min(content.len()));

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use super::trouble::Trouble;
 /// For the client of uploads: no time-out of its own.
 pub(super) const NEVER: Duration = Duration::from_secs(24 * 3600);
 
+/// What a server does after the last byte may take it so many times longer than a stall.
+pub(super) const FINISHING: u32 = 10;
+
 /// How much of an answer to an upload is read.
 const ANSWER_BYTES: usize = 256 * 1024;
 
@@ -27,6 +30,8 @@ const ANSWER_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pulse {
     taken: Arc<AtomicU64>,
+    /// Nothing of the body is left to be taken.
+    whole: Arc<AtomicBool>,
     /// Why the file could not be read. The client says only that the body broke off.
     failed: Arc<Mutex<Option<io::Error>>>,
 }
@@ -35,11 +40,14 @@ impl Pulse {
     /// A stretch of a file as a body that is watched.
     pub(super) fn body(&self, source: &Source, from: u64, length: u64) -> Body {
         if length == 0 {
+            self.whole.store(true, Ordering::Relaxed);
             return Body::default();
         }
-        let pulse = self.clone();
+        let (pulse, mut left) = (self.clone(), length);
         Body::wrap_stream(source.stream(from, length).map(move |piece| {
             pulse.beat();
+            left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+            pulse.whole.store(left == 0, Ordering::Relaxed);
             piece.map_err(|error| {
                 let told = io::Error::from(error.kind());
                 *pulse.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -48,11 +56,18 @@ impl Pulse {
         }))
     }
 
+    /// A short body that is there at once: what takes time is what the server does with it.
+    pub(super) fn document(&self, text: String) -> Body {
+        self.whole.store(true, Ordering::Relaxed);
+        Body::from(text)
+    }
+
     fn beat(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The answer, unless for so long nothing was taken of the body and nothing was answered.
+    /// The answer, unless for so long nothing was taken of the body and nothing was answered. With the whole body the
+    /// server may be busy: with checks, with copies, with a disk.
     pub(super) async fn watch(
         &self,
         what: &str,
@@ -60,14 +75,16 @@ impl Pulse {
         sending: impl Future<Output = reqwest::Result<Response>>,
     ) -> Result<Response, Trouble> {
         let mut sending = pin!(sending);
-        let mut seen = 0;
+        let (mut seen, mut still) = (0, 0);
         loop {
             if let Ok(answer) = tokio::time::timeout(stalled_after, &mut sending).await {
                 return answer.map_err(|error| self.broken(what, error));
             }
             let now = self.taken.load(Ordering::Relaxed);
-            if now == seen {
-                let seconds = stalled_after.as_secs();
+            still = if now == seen { still + 1 } else { 0 };
+            let most = if self.whole.load(Ordering::Relaxed) { FINISHING } else { 1 };
+            if still >= most {
+                let seconds = (stalled_after * most).as_secs();
                 return Err(Trouble::unavailable(format!("{what}: nothing has moved for {seconds} seconds")));
             }
             seen = now;
@@ -133,6 +150,36 @@ mod tests {
             Ok(http::Response::new("").into())
         };
         assert!(pulse.watch("cannot deliver", STALL, sending).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_the_last_byte_a_server_may_take_its_time() {
+        let answers_after = |whole: bool, stalls: u32| async move {
+            let pulse = Pulse::default();
+            pulse.whole.store(whole, Ordering::Relaxed);
+            let sending = async move {
+                tokio::time::sleep(STALL * stalls - STALL / 2).await;
+                Ok(http::Response::new("").into())
+            };
+            pulse.watch("cannot deliver", STALL, sending).await.is_ok()
+        };
+        assert!(answers_after(true, FINISHING).await);
+        assert!(!answers_after(true, FINISHING + 1).await);
+        assert!(!answers_after(false, FINISHING).await);
+    }
+
+    #[tokio::test]
+    async fn the_last_byte_is_known() {
+        let server = StandIn::new(|_| Answer::status(201)).await;
+        let client = guarded(&Rule::default(), &server.guard(), Redirects::Refuse, NEVER).unwrap();
+        let (source, _file) = source(700_000);
+        for (from, length) in [(0, 0), (0, 700_000), (5, 300_000)] {
+            let pulse = Pulse::default();
+            let body = pulse.body(&source, from, length);
+            assert_eq!(pulse.whole.load(Ordering::Relaxed), length == 0);
+            client.put(server.url("/x")).header("content-length", length).body(body).send().await.unwrap();
+            assert!(pulse.whole.load(Ordering::Relaxed), "{from} {length}");
+        }
     }
 
     #[tokio::test]

@@ -65,7 +65,7 @@ impl Storages {
     /// Nothing is connected to yet. `patience` is for writing; who reads brings their own.
     pub fn new(settings: &Storage, patience: Patience) -> Self {
         Self {
-            guard: Guard::with_exceptions(exceptions(settings)),
+            guard: Guard::with_exceptions(exceptions(settings)).with_settings(settings),
             settings: settings.clone(),
             patience,
             stalled_after: STALLED_AFTER,
@@ -118,7 +118,7 @@ impl Storages {
         let opening = Opening {
             remote,
             rule: rule.cloned().unwrap_or_default(),
-            guard: self.guard.clone(),
+            guard: self.guard.clone().speaking(remote.scheme),
             settings: &self.settings,
             authorization,
             patience: self.patience,

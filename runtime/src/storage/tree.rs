@@ -75,7 +75,7 @@ impl Walk {
 pub(super) fn on_the_way(here: &str, trouble: Trouble) -> Trouble {
     match trouble.why {
         Why::Absent if !here.is_empty() => Trouble { why: Why::Changed, ..Trouble::unavailable(trouble.message) },
-        Why::Absent | Why::Directory | Why::Changed | Why::Other => trouble,
+        Why::Absent | Why::Directory | Why::Changed | Why::Rangeless | Why::Other => trouble,
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Why {
     Directory,
     /// It is another version than the one asked for.
     Changed,
+    /// A range was asked for, and the storage knows none.
+    Rangeless,
     /// Anything else.
     #[default]
     Other,
@@ -138,6 +140,9 @@ pub struct Patience {
     pub most: Duration,
 }
 
+/// The longest that a server may ask to be left alone.
+const ASKED_MOST: Duration = Duration::from_secs(3600);
+
 impl Patience {
     /// For inputs: about half a minute.
     pub const DOWNLOAD: Self = Self { tries: 6, first: Duration::from_secs(1), most: Duration::from_secs(30) };
@@ -171,7 +176,7 @@ impl Patience {
         }
         let doubled = self.first.saturating_mul(1 << (failed - 1).min(16));
         let asked = trouble.retry_after.unwrap_or_default();
-        tokio::time::sleep(doubled.max(asked).min(self.most)).await;
+        tokio::time::sleep(doubled.min(self.most).max(asked.min(ASKED_MOST))).await;
         Some(())
     }
 }
@@ -211,5 +216,24 @@ pub async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(Trouble::unavailable(format!("staging was cut short: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_to_be_left_alone_is_left_alone() {
+        let patience = Patience { tries: 9, first: Duration::from_secs(1), most: Duration::from_secs(4) };
+        for (failed, asked, waited) in [(1, 0, 1), (2, 0, 2), (5, 0, 4), (5, 2, 4), (1, 120, 120), (1, 90_000, 3600)] {
+            let retry_after = Some(Duration::from_secs(asked));
+            let begun = Instant::now();
+            let trouble = Trouble { retry_after, ..Trouble::unavailable("it is busy") };
+            assert_eq!(patience.wait(failed, &trouble).await, Some(()));
+            assert_eq!(begun.elapsed().as_secs(), waited, "{failed} {asked}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use super::answer::{self, reading, refused};
+use super::answer::{self, reading, refused, refused_writing};
 use super::client::{Redirects, broken, guarded};
 use super::guard::Guard;
 use super::location::{Login, redacted};
@@ -116,7 +116,7 @@ impl Web {
         let response = self.send("cannot deliver", url.clone(), source).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            _ => Err(refused("cannot deliver", response).await),
+            _ => Err(refused_writing("cannot deliver", response).await),
         }
     }
 }

@@ -43,6 +43,34 @@ fn with_parameters(pairs: &[(&str, &str)]) -> TaskSpec {
 }
 
 #[test]
+fn rule_9_1_a_content_goes_before_a_url_and_an_empty_one_is_an_empty_file() {
+    let text = |text: &str| Some(text.to_owned());
+    for (content, url, source) in [
+        (text("x"), text("s3://b/k"), Source::Content("x".to_owned())),
+        (text("x"), None, Source::Content("x".to_owned())),
+        (text(""), text("s3://b/k"), Source::Url("s3://b/k".to_owned())),
+        (text(""), None, Source::Content(String::new())),
+        (None, text("/bare path"), Source::Url("/bare path".to_owned())),
+    ] {
+        let input = spec::Input { path: "/in".to_owned(), content, url, ..spec::Input::default() };
+        let spec = TaskSpec { inputs: vec![input], ..TaskSpec::default() };
+        let lowered = lower_with(spec, &JobSettings::default()).unwrap();
+        assert_eq!(lowered.job.plan.inputs[0].source, source);
+    }
+}
+
+#[test]
+fn rule_9_8_what_may_be_streamed_is_staged_like_any_other() {
+    let [streamed, staged] = [Some(true), None].map(|streamable| {
+        let url = Some("s3://b/k".to_owned());
+        let input = spec::Input { path: "/in".to_owned(), url, streamable, ..spec::Input::default() };
+        lower_with(TaskSpec { inputs: vec![input], ..TaskSpec::default() }, &JobSettings::default()).unwrap()
+    });
+    assert_eq!(streamed, staged);
+    assert_eq!(streamed.job.plan.inputs.len(), 1);
+}
+
+#[test]
 fn a_job_is_named_after_task_and_attempt_and_keeps_every_word() {
     let executor = spec::Executor {
         image: "alpine".to_owned(),

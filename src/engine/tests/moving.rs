@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tessera_contract::scripted::Verb;
+
 use super::stage::{Stage, doing, staging};
-use crate::engine::dispatch;
+use crate::engine::{dispatch, observe, sweep};
 use crate::task::{Phase, TaskState};
 
 #[tokio::test]
@@ -44,6 +46,26 @@ async fn rule_15_2_and_15_3_a_task_of_two_steps_is_told_as_it_goes_on() {
     let notes = task.attempts[0].log.iter().filter(|line| line.text == "nearly done").count();
     assert_eq!(notes, 1);
     stage.assert_clean().await;
+}
+
+#[tokio::test]
+async fn rule_10_1_nothing_is_released_before_the_report_is_recorded() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["true"])).await;
+    dispatch::tick(&stage.engine).await.unwrap();
+    // The job is over, and nobody has heard of it: who sweeps leaves it alone.
+    for _ in 0..3 {
+        stage.clock.advance(Duration::from_secs(60));
+        sweep::tick(&stage.engine).await.unwrap();
+    }
+    assert!(!stage.phase(&id).await.is_terminal());
+    let calls = [Verb::Cancel, Verb::Release].map(|verb| stage.outside.calls(verb));
+    assert_eq!((calls, stage.jobs().len()), ([0, 0], 1));
+    // Heard of, and not yet put away.
+    observe::tick(&stage.engine).await.unwrap();
+    assert_eq!((stage.phase(&id).await, stage.jobs().len()), (Phase::Complete, 1));
+    stage.assert_clean().await;
+    assert!(stage.outside.calls(Verb::Release) > 0);
 }
 
 /// Pulsar takes QUEUED for a failure.

@@ -162,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn rule_9_3_and_9_7_a_name_must_be_allowed_both_raw_and_decoded() {
+        let forbidden = vec!["/shared/a b".to_owned(), "/shared/%41".to_owned()];
+        let files = Files { roots: vec!["/shared".to_owned()], forbidden };
+        for (url, fits) in [
+            ("file:///shared/a b/c", false),
+            ("file:///shared/a%20b/c", false),
+            ("file:///shared/%41/c", false),
+            ("file:///shared/A/c", true),
+            ("file:///shared/100%", true),
+            // A bare path has one meaning.
+            ("/shared/a%20b/c", true),
+            ("/shared/%41/c", false),
+            ("/shared/%2e%2e/etc", true),
+            ("file:///shared/%2e%2e/etc", false),
+        ] {
+            assert_eq!(allowed(url, &files, &Lists::default()).is_ok(), fits, "{url}");
+        }
+    }
+
+    #[test]
     fn without_roots_no_file_is_allowed() {
         assert!(allowed("file:///tmp/a", &Files::default(), &Lists::default()).is_err());
         assert!(allowed("s3://b/a", &Files::default(), &Lists::default()).is_ok());
@@ -176,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_9_3_lists_hold_for_every_spelling_of_a_url() {
+    fn rule_9_2_lists_hold_for_every_spelling_of_a_url() {
         let denied = lists(&[], &["https://host/secret/", "s3://b/secret", "ftp://h/x/", "azureblob://acc/c/"]);
         for (url, fits) in [
             ("https://host/secret/a", false),

@@ -59,11 +59,15 @@ async fn rule_9_9_a_folder_that_is_open_for_writing_is_the_original() {
     let store = scene.ground.folder.path().join("store");
     fs::create_dir_all(store.join("deep")).unwrap();
     fs::write(store.join("deep/there"), "before\n").unwrap();
-    let mut job = scene.job(&["echo after >> /store/deep/there; mkdir /store/new; cp /store/deep/there /store/new/x"]);
-    job.plan.storage.file_bind_rw = vec![store.display().to_string()];
-    let source = Source::Url(format!("file://{}", store.display()));
-    job.plan.inputs = vec![Input { path: "/store".to_owned(), source, kind: Some(Kind::Directory) }];
-    let report = done(&scene, &job, |tree| assert!(!tree.join("store/deep").exists())).await;
+    let store = store.canonicalize().unwrap();
+    let at = store.display();
+    let command = format!("echo after >> {at}/deep/there; mkdir {at}/new; cp {at}/deep/there {at}/new/x");
+    let mut job = scene.job(&[&command]);
+    job.plan.storage.file_bind_rw = vec![at.to_string()];
+    let source = Source::Url(format!("file://{at}/deep"));
+    job.plan.inputs = vec![Input { path: format!("{at}/deep"), source, kind: Some(Kind::Directory) }];
+    let inside = store.strip_prefix("/").unwrap().join("deep/there");
+    let report = done(&scene, &job, |tree| assert!(!tree.join(&inside).exists())).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
     for name in ["deep/there", "new/x"] {
         assert_eq!(fs::read_to_string(store.join(name)).unwrap(), "before\nafter\n", "{name}");

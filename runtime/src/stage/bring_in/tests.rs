@@ -92,6 +92,7 @@ fn rule_9_1_and_9_11_and_9_9_content_and_private_copies_with_their_times() {
     std::fs::File::open(&source).unwrap().set_modified(old).unwrap();
     let inputs = vec![
         Input { source: Source::Content("text ä".into()), ..url("/data/content", "") },
+        Input { source: Source::Content(String::new()), ..url("/data/nothing", "") },
         url("/data/deep/er/in.txt", file_url(&source)),
         url("/opt/in.txt", source.to_string_lossy()),
     ];
@@ -99,6 +100,7 @@ fn rule_9_1_and_9_11_and_9_9_content_and_private_copies_with_their_times() {
     for _ in 0..2 {
         assert_eq!(house.bring(inputs.clone()).unwrap(), Vec::<String>::new());
         assert_eq!(house.read("/data/content"), "text ä");
+        assert_eq!(house.read("/data/nothing"), "");
         assert_eq!(house.read("/data/deep/er/in.txt"), "hello");
         assert_eq!(house.read("/opt/in.txt"), "hello");
         house.no_parts();
@@ -110,6 +112,46 @@ fn rule_9_1_and_9_11_and_9_9_content_and_private_copies_with_their_times() {
     // A private copy (TES contract 9.9).
     std::fs::write(house.in_tree("/opt/in.txt"), "changed").unwrap();
     assert_eq!(std::fs::read_to_string(source).unwrap(), "hello");
+}
+
+#[test]
+fn rule_9_2_and_9_3_a_url_is_encoded_or_raw_and_the_raw_name_goes_first() {
+    let house = house();
+    house.write("a b", "decoded");
+    house.write("100%", "percent");
+    house.write("a?b#c", "marks");
+    let brought = |name: &str| {
+        let from = url("/in", format!("file://{}/{name}", house.shared.display()));
+        house.bring(vec![from]).unwrap();
+        house.read("/in")
+    };
+    assert_eq!(brought("a%20b"), "decoded");
+    assert_eq!(brought("a b"), "decoded");
+    assert_eq!(brought("100%"), "percent");
+    assert_eq!(brought("100%25"), "percent");
+    // In a file's URL these begin neither a query nor a fragment.
+    assert_eq!(brought("a?b#c"), "marks");
+    assert_eq!(brought("a%3Fb%23c"), "marks");
+    house.write("a%20b", "raw");
+    assert_eq!(brought("a%20b"), "raw");
+    assert_eq!(brought("a b"), "decoded");
+    // A bare path is what it is.
+    std::fs::remove_file(house.shared.join("a%20b")).unwrap();
+    let bare = url("/in", format!("{}/a%20b", house.shared.display()));
+    assert!(house.bring(vec![bare]).unwrap_err().message.contains("No such file"));
+}
+
+#[test]
+fn rule_9_11_files_of_a_directory_keep_their_times_too() {
+    let house = house();
+    let old = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    for name in ["d/a", "d/sub/b"] {
+        std::fs::File::open(house.write(name, name)).unwrap().set_modified(old).unwrap();
+    }
+    house.bring(vec![url("/in", file_url(&house.shared.join("d")))]).unwrap();
+    for path in ["/in/a", "/in/sub/b"] {
+        assert_eq!(std::fs::metadata(house.in_tree(path)).unwrap().modified().unwrap(), old, "{path}");
+    }
 }
 
 #[test]
@@ -142,7 +184,7 @@ fn rule_9_4_and_9_5_a_directory_whatever_it_was_called() {
 }
 
 #[test]
-fn rule_9_7_what_may_not_be_read_is_refused() {
+fn rule_9_6_and_9_7_what_may_not_be_read_is_refused() {
     let house = house();
     symlink(house.shared.join("../other/key"), house.shared.join("link")).unwrap();
     symlink("private", house.shared.join("hidden")).unwrap();

@@ -3,8 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use super::super::bring_in::bring_in;
+use super::super::collect::Target;
 use super::*;
-use crate::plan::{Kind, MissingOutput, Output, Storage};
+use crate::plan::{Input, Kind, MissingOutput, Output, Source, Storage};
 use crate::report::FaultClass;
 
 struct House {
@@ -134,6 +136,25 @@ fn rule_10_5_links_are_followed_in_the_tree_only() {
 }
 
 #[test]
+fn rule_10_5_an_output_may_itself_be_a_link() {
+    let house = house(&[("/e/b", "b")]);
+    let link = |target: &str, name: &str| symlink(target, house.tree.path().join(name)).unwrap();
+    link("/e/b", "file");
+    link("e", "directory");
+    link("../secret", "outside");
+    let delivered = house.delivered(vec![
+        output("/file", house.url("file"), Some(Kind::File)),
+        output("/directory", house.url("directory"), Some(Kind::Directory)),
+    ]);
+    assert_eq!(paths(&delivered), ["/file", "/directory/b"]);
+    assert!(!house.shared.join("file").is_symlink());
+    let outside = house.deliver(&house.plan(vec![output("/outside", house.url("outside"), None)]), false);
+    let fault = outside.fault.unwrap();
+    assert!(fault.message.contains("leads to nothing in the task's tree"), "{}", fault.message);
+    assert_eq!(house.names(""), ["directory", "file"]);
+}
+
+#[test]
 fn special_files_are_never_opened() {
     let house = house(&[("/o/a", "a")]);
     let fifo = house.tree.path().join("o/fifo");
@@ -146,18 +167,75 @@ fn special_files_are_never_opened() {
     assert_eq!(fault.class, FaultClass::Rejected);
 }
 
+fn pattern(path: &str, prefix: &str, url: String) -> Output {
+    Output { path_prefix: Some(prefix.into()), ..output(path, url, Some(Kind::File)) }
+}
+
 #[test]
-fn rule_10_8_and_10_9_and_10_11_and_10_12_patterns_lose_their_prefix() {
-    let house = house(&[("/w/a.txt", "a"), ("/w/s/b.txt", "b"), ("/w/s/.h.txt", "h"), ("/w/d/x", "x")]);
-    let pattern =
-        |path: &str| Output { path_prefix: Some("/w/".into()), ..output(path, house.url("out"), Some(Kind::File)) };
-    let delivered = house.delivered(vec![pattern("/w/**.txt"), pattern("/w/d*")]);
-    assert_eq!(paths(&delivered), ["/w/a.txt", "/w/s/b.txt", "/w/d/x"]);
-    assert_eq!(house.read("out/s/b.txt"), "b");
-    assert_eq!(house.read("out/d/x"), "x");
-    let none = house.delivered(vec![pattern("/w/*.none")]);
-    assert!(none.files.is_empty());
-    assert!(none.notes[0].contains("/w/*.none"));
+fn rule_10_8_each_match_goes_below_the_url_without_its_prefix() {
+    let house = house(&[("/w/s/a.txt", "a"), ("/w/s/b.log", "b"), ("/w/t/a.txt", "t")]);
+    for (to, prefix, names) in [
+        ("whole", "/", &["w/s/a.txt", "w/t/a.txt"]),
+        ("some", "/w", &["s/a.txt", "t/a.txt"]),
+        ("slash/", "/w/", &["s/a.txt", "t/a.txt"]),
+    ] {
+        let delivered = house.delivered(vec![pattern("/w/[!x]/?.txt", prefix, house.url(to))]);
+        assert_eq!(paths(&delivered), ["/w/s/a.txt", "/w/t/a.txt"]);
+        let to = to.trim_end_matches('/');
+        let urls: Vec<_> = delivered.files.iter().map(|file| file.url.clone()).collect();
+        assert_eq!(urls, names.map(|name| house.url(&format!("{to}/{name}"))));
+        assert_eq!(names.map(|name| house.read(&format!("{to}/{name}"))), ["a", "t"]);
+    }
+}
+
+#[test]
+fn rule_10_8_and_10_10_without_wildcard_or_prefix_a_path_is_a_name() {
+    let house = house(&[("/w/a", "plain"), ("/w/[a]", "brackets"), ("/w/{a,b}", "braces")]);
+    // A prefix of a path without wildcards is ignored, whatever it says.
+    let delivered = house.delivered(vec![
+        pattern("/w/a", "/elsewhere", house.url("a")),
+        output("/w/[a]", house.url("brackets"), None),
+        output("/w/{a,b}", house.url("braces"), None),
+    ]);
+    assert_eq!(paths(&delivered), ["/w/a", "/w/[a]", "/w/{a,b}"]);
+    assert_eq!((house.read("a"), house.read("brackets")), ("plain".into(), "brackets".into()));
+    assert_eq!(house.read("braces"), "braces");
+    // With one they are a pattern.
+    assert_eq!(paths(&house.delivered(vec![pattern("/w/[a]", "/w", house.url("out"))])), ["/w/a"]);
+    // The door lets no other prefix in; nor does the job.
+    let other = house.plan(vec![pattern("/w/*", "/other", house.url("out"))]);
+    let fault = house.deliver(&other, false).fault.unwrap();
+    assert!(fault.message.contains("does not lie below `/other`"), "{}", fault.message);
+}
+
+#[test]
+fn rule_10_9_two_stars_span_directories_and_braces_wait_for_their_turn() {
+    let house =
+        house(&[("/w/a.txt", "a"), ("/w/s/t/b.txt", "b"), ("/w/c.csv", "c"), ("/w/{x,y}", "literal"), ("/w/x", "x")]);
+    let found = |path: &str| house.delivered(vec![pattern(path, "/w", house.url("out"))]);
+    assert_eq!(paths(&found("/w/**.txt")), ["/w/a.txt", "/w/s/t/b.txt"]);
+    assert_eq!(house.read("out/s/t/b.txt"), "b");
+    assert_eq!(paths(&found("/w/*.{txt,csv}")), ["/w/a.txt", "/w/c.csv"]);
+    assert_eq!(paths(&found("/w/{x,y}")), ["/w/{x,y}"]);
+}
+
+#[test]
+fn rule_10_11_a_matched_directory_goes_whole_and_no_match_is_noted() {
+    let house = house(&[("/w/d/x", "x"), ("/w/d/s/.hidden", "h"), ("/w/e", "e")]);
+    let outputs = vec![pattern("/w/d*", "/w", house.url("out")), pattern("/w/*.none", "/w", house.url("out"))];
+    let delivered = house.delivered(outputs);
+    assert_eq!(paths(&delivered), ["/w/d/s/.hidden", "/w/d/x"]);
+    assert_eq!(house.read("out/d/s/.hidden"), "h");
+    assert_eq!(delivered.notes, ["nothing matches the output `/w/*.none`"]);
+}
+
+#[test]
+fn rule_10_12_a_star_matches_no_leading_dot() {
+    let house = house(&[("/w/a.txt", "a"), ("/w/.h.txt", "h"), ("/w/s/.i.txt", "i"), ("/w/.s/b.txt", "b")]);
+    let found = |path: &str| house.delivered(vec![pattern(path, "/w", house.url("out"))]);
+    assert_eq!(paths(&found("/w/**.txt")), ["/w/a.txt"]);
+    assert_eq!(paths(&found("/w/*.txt")), ["/w/a.txt"]);
+    assert_eq!(paths(&found("/w/.*.txt")), ["/w/.h.txt"]);
 }
 
 #[test]
@@ -200,6 +278,41 @@ fn rule_10_4_the_same_target_twice_and_again() {
         assert_eq!(house.read("out/log"), "second");
         assert_eq!(house.names("out"), ["log"]);
     }
+}
+
+#[test]
+fn rule_10_4_files_at_once_are_those_with_different_targets() {
+    let item = |url: &str| Item {
+        file: true,
+        path: "/o".into(),
+        target: Target { url: url.into(), to: To::Host(url.into()) },
+    };
+    let of = |urls: &[&str]| -> Vec<usize> {
+        waves(urls.iter().map(|url| item(url)).collect()).iter().map(Vec::len).collect()
+    };
+    assert_eq!(of(&["/a", "/b", "/c"]), [3]);
+    assert_eq!(of(&["/a", "/b", "/a", "/b", "/a"]), [2, 2, 1]);
+}
+
+#[test]
+fn rule_9_10_an_output_may_be_the_file_that_was_an_input() {
+    let house = house(&[]);
+    std::fs::write(house.shared.join("script"), "the whole script").unwrap();
+    let reader = std::fs::File::open(house.shared.join("script")).unwrap();
+    let mut plan = house.plan(vec![output("/w/script", house.url("script"), None)]);
+    plan.inputs =
+        vec![Input { path: "/w/script".into(), source: Source::Url(house.url("script")), kind: Some(Kind::File) }];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(bring_in(&plan, &house.tree, None)).unwrap();
+    let delivered = house.deliver(&plan, false);
+    assert_eq!(delivered.fault, None);
+    assert_eq!(delivered.files[0].size_bytes, 16);
+    assert_eq!(house.read("script"), "the whole script");
+    // Who still reads the former file reads it to its end.
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "the whole script");
+    std::fs::write(house.tree.path().join("w/script"), "changed").unwrap();
+    assert_eq!(house.deliver(&plan, false).fault, None);
+    assert_eq!(house.read("script"), "changed");
 }
 
 #[test]

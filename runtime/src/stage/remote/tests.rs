@@ -10,7 +10,7 @@ use crate::stage::bring_in::{Brought, bring_in_from};
 use crate::stage::deliver::{Delivered, deliver_to};
 use crate::storage::location::Location;
 use crate::storage::memory::{Happens, Memory};
-use crate::storage::settings::Cache;
+use crate::storage::settings::{Cache, Rule};
 use crate::storage::storages::Storages;
 use crate::storage::trouble::{Patience, Trouble};
 use crate::tree::Tree;
@@ -115,6 +115,46 @@ async fn rule_9_4_what_is_there_decides() {
         let fault = house.bring(vec![input("/in2", "none", kind)]).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Rejected);
         assert!(fault.message.contains("does not exist"), "{}", fault.message);
+    }
+}
+
+#[tokio::test]
+async fn rule_9_6_storage_that_is_away_or_unknown_is_named() {
+    // Nobody listens where somebody did.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut house = house(&[]);
+    let prefix = format!("http://{away}/");
+    house.plan.storage.rules = vec![Rule { prefix: prefix.clone(), internal: true, ..Rule::default() }];
+    house.storages = Storages::new(&house.plan.storage, IMPATIENT);
+    for (url, class, named) in [
+        (format!("{prefix}a?sig=SECRET"), FaultClass::Unavailable, format!("`{prefix}a`")),
+        ("gopher://b/k?SECRET".into(), FaultClass::Rejected, "`gopher://b/k`".into()),
+    ] {
+        let fault = house.bring(vec![Input { source: Source::Url(url), ..input("/in", "", FILE) }]).await.unwrap_err();
+        assert_eq!((fault.class, fault.user_code_started), (class, false), "{}", fault.message);
+        assert!(fault.message.contains(&named) && !fault.message.contains("SECRET"), "{}", fault.message);
+    }
+}
+
+#[tokio::test]
+async fn rule_9_11_the_time_of_an_object_is_the_files() {
+    // The storage's objects are one second apart, in the order in which they were put there.
+    let second = |at: u64| std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + at);
+    let content = big(7);
+    let mut house = house(&[("d/a", b"a"), ("d/b", b"b"), ("k", &content)]);
+    house.plan.volumes = vec!["/v".into()];
+    let inputs = vec![input("/in", "d", DIRECTORY), input("/v/k", "k", FILE)];
+    // Straight from the storage; into the cache and from there; from the cache.
+    for cached in [false, true, true] {
+        if cached {
+            house.cached(1 << 30);
+        }
+        house.bring(inputs.clone()).await.unwrap();
+        for (path, at) in [("in/a", 1), ("in/b", 2), ("v/k", 3)] {
+            let path = house.tree.path().join(path);
+            assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), second(at), "{path:?} {cached}");
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }
 
@@ -282,6 +322,35 @@ async fn rule_10_6_a_directory_goes_to_its_keys_as_they_are() {
     files.sort_unstable();
     assert_eq!(files, [("s3://b/out/a b%+", 1), ("s3://b/out/s/ä#?", 1)]);
     assert_eq!(house.memory.get("out/s/ä#?").unwrap(), "2".as_bytes());
+}
+
+#[tokio::test]
+async fn rule_10_4_in_a_store_too_the_later_of_two_outputs_wins() {
+    let mut house = house(&[("out/log", b"older")]);
+    std::fs::create_dir(house.tree.path().join("o")).unwrap();
+    std::fs::write(house.tree.path().join("o/log"), "from the directory").unwrap();
+    std::fs::write(house.tree.path().join("stdout"), "the later").unwrap();
+    let outputs = vec![output("/o", "out/", DIRECTORY), output("/stdout", "out/log", FILE)];
+    // The first is refused once and takes its time, so that the other would overtake it.
+    house.memory.happens([Happens::Fails(Trouble::unavailable("busy"))]);
+    let delivered = house.deliver(outputs, IMPATIENT).await;
+    assert_eq!(delivered.fault, None);
+    assert_eq!(house.memory.get("out/log").unwrap(), "the later".as_bytes());
+    assert_eq!(house.memory.asked(), ["write out/log", "write out/log", "write out/log"]);
+    let paths: Vec<_> = delivered.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["/o/log", "/stdout"]);
+}
+
+#[tokio::test]
+async fn rule_10_3_what_a_store_refuses_after_a_failure_is_only_noted() {
+    let mut house = house(&[]);
+    std::fs::write(house.tree.path().join("a"), "a").unwrap();
+    house.memory.happens([Happens::Fails(Trouble::misconfigured("the bucket is read-only"))]);
+    house.plan.outputs = vec![output("/a", "a", FILE), output("/none", "none", FILE)];
+    let delivered = deliver_to(&house.plan, &house.tree, true, IMPATIENT, &house.storages).await;
+    assert_eq!((delivered.fault, delivered.files), (None, vec![]));
+    let notes = delivered.notes.concat();
+    assert!(notes.contains("`s3://b/a`: the bucket is read-only") && notes.contains("/none"), "{notes}");
 }
 
 #[tokio::test]

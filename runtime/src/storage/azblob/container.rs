@@ -12,7 +12,7 @@ use reqwest::{Body, Client, Method, Response, StatusCode, Url};
 use super::address::Address;
 use super::credentials::{ambient_account, identity};
 use super::listing;
-use super::refusal::{is_absent, refused};
+use super::refusal::{is_absent, refused, refused_writing};
 use crate::storage::answer::{self, document, reading};
 use crate::storage::checksum::{Algorithm, Checksum};
 use crate::storage::client::{Redirects, broken, guarded};
@@ -93,7 +93,7 @@ impl Container {
         let what = self.attempt("deliver", key);
         let response = pulse.watch(&what, self.stalled_after, self.delivering.execute(request)).await?;
         let response = with_body(response, &what, self.stalled_after).await?;
-        if response.status().is_success() { Ok(()) } else { Err(refused(&what, response).await) }
+        if response.status().is_success() { Ok(()) } else { Err(refused_writing(&what, response).await) }
     }
 
     /// A trouble that does not know what it was about.
@@ -213,7 +213,8 @@ pub(super) mod tests {
             authorization: None,
             patience,
             stalled_after,
-        }).unwrap()
+        })
+        .unwrap()
     }
 
     #[tokio::test]

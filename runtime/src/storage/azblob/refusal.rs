@@ -40,6 +40,13 @@ pub(super) async fn refused(what: &str, response: Response) -> Trouble {
     Trouble { class, why, ..trouble }
 }
 
+/// The same for something that was to be written: a blob under somebody's lease stays so.
+pub(super) async fn refused_writing(what: &str, response: Response) -> Trouble {
+    let for_good = response.status() == StatusCode::PRECONDITION_FAILED;
+    let trouble = refused(what, response).await;
+    if for_good { Trouble::rejected(trouble.message) } else { trouble }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +82,14 @@ mod tests {
             let trouble = refused("cannot fetch `x`", answer(status, code)).await;
             assert_eq!((trouble.class, trouble.why), (class, why), "{code}");
             assert!(trouble.message.contains(&format!("{code}: Said. Id:1")), "{}", trouble.message);
+        }
+        for (status, code, class) in [
+            (412, "LeaseIdMissing", FaultClass::Rejected),
+            (412, "ConditionNotMet", FaultClass::Rejected),
+            (503, "ServerBusy", FaultClass::Unavailable),
+        ] {
+            let trouble = refused_writing("cannot deliver `x`", answer(status, code)).await;
+            assert_eq!((trouble.class, trouble.why), (class, Why::Other), "{code}");
         }
         assert!(is_absent(&answer(404, "BlobNotFound")));
         assert!(!is_absent(&answer(404, "ContainerNotFound")));

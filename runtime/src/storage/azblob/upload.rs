@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::TryStreamExt;
 use futures::stream::FuturesUnordered;
-use reqwest::{Body, Method};
+use reqwest::Method;
 
 use super::address::in_query;
 use super::container::Container;
@@ -100,7 +100,7 @@ impl Container {
     async fn put_list(&self, key: &str, url: &str, list: &str) -> Result<(), Trouble> {
         let head = Self::head(Method::PUT, &format!("{url}?comp=blocklist"));
         let head = head.header("x-ms-blob-content-type", "application/octet-stream");
-        self.deliver(key, head, list.len() as u64, |_| Body::from(list.to_owned())).await
+        self.deliver(key, head, list.len() as u64, |pulse| pulse.document(list.to_owned())).await
     }
 
     async fn md5(&self, key: &str, source: &Source, from: u64, length: u64) -> Result<String, Trouble> {

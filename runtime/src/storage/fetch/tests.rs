@@ -105,3 +105,39 @@ async fn patience_counts_tries_without_progress() {
     store.happens([Happens::Breaks(0), Happens::Breaks(0)]);
     assert_eq!(fetch(&store, None, &[]).await.0.unwrap_err().class, FaultClass::Unavailable);
 }
+
+#[tokio::test]
+async fn a_storage_without_ranges_is_read_once() {
+    let content = bytes(3 * SEGMENT);
+    let store = memory(&content);
+    store.happens((0..10).map(|_| Happens::Ignores));
+    let (outcome, found) = fetch(&store, None, &[]).await;
+    outcome.unwrap();
+    assert!(found == content);
+    assert!(store.asked().len() <= 4);
+}
+
+#[tokio::test]
+async fn what_was_promised_elsewhere_is_proved_whatever_else_is() {
+    let store = memory(b"content");
+    let promised = |text: &[u8]| Object { demanded: vec![checksum(Algorithm::Sha256, text)], ..Object::default() };
+    store.promises(promised(b"content"));
+    fetch(&store, None, &[]).await.0.unwrap();
+    store.promises(promised(b"another"));
+    assert_eq!(fetch(&store, None, &[]).await.0.unwrap_err().class, FaultClass::Rejected);
+}
+
+#[tokio::test]
+async fn without_a_version_a_cut_begins_again_and_not_for_ever() {
+    let store = memory(&bytes(300_000));
+    store.forgets_versions();
+    store.happens([Happens::Breaks(200_000), Happens::Changes(b"short")]);
+    let (outcome, found) = fetch(&store, None, &[]).await;
+    outcome.unwrap();
+    assert_eq!(found, b"short");
+    let store = memory(&bytes(300_000));
+    store.forgets_versions();
+    store.happens((0..100).map(|_| Happens::Breaks(200_000)));
+    assert_eq!(fetch(&store, None, &[]).await.0.unwrap_err().class, FaultClass::Unavailable);
+    assert!(store.asked().len() < 10);
+}

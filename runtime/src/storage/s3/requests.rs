@@ -17,15 +17,13 @@ use crate::storage::guard::Guard;
 use crate::storage::identity::Identity;
 use crate::storage::settings::Rule;
 use crate::storage::source::Source;
-use crate::storage::stall::{NEVER, Pulse};
+use crate::storage::stall::{FINISHING, NEVER, Pulse};
 use crate::storage::trouble::Trouble;
 
 /// Where AWS answers for buckets of everywhere, if only to say where they are.
 const FIRST_REGION: &str = "us-east-1";
 /// How much of a refusal is read.
 const REFUSAL_BYTES: usize = 64 * 1024;
-/// What the service does after the last byte may take it so many times longer than a stall.
-const FINISHING: u32 = 10;
 
 /// What is asked of a bucket.
 #[derive(Debug, Default)]
@@ -140,7 +138,6 @@ impl Requests {
         let (length, body) = match &ask.body {
             Content::Nothing => (None, Body::default()),
             Content::Document(bytes) => (Some(bytes.len() as u64), Body::from(bytes.clone())),
-            Content::Stretch { length: 0, .. } => (Some(0), Body::default()),
             Content::Stretch { source, from, length } => (Some(*length), pulse.body(source, *from, *length)),
         };
         if let Some(length) = length {

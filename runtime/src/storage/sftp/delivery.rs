@@ -44,7 +44,7 @@ impl Sftp {
                 self.known.forget();
                 Trouble::unavailable(trouble.message)
             }
-            Why::Directory | Why::Changed | Why::Other => trouble,
+            Why::Directory | Why::Changed | Why::Rangeless | Why::Other => trouble,
         })
     }
 

@@ -293,6 +293,31 @@ fn the_next_host_is_not_told_the_signature() {
 }
 
 #[test]
+fn lists_hold_for_where_a_redirect_leads() {
+    let (other, asked) =
+        server(vec![status("302 Found\r\nlocation: /denied/%78"), status("302 Found\r\nlocation: /x")]);
+    let rules = vec![Rule { prefix: other.clone(), internal: true, ..Rule::default() }];
+    let settings = |allow: Vec<String>, deny| Storage { rules: rules.clone(), allow, deny, ..Storage::default() };
+    for settings in
+        [settings(vec![], vec![format!("{other}/denied/x")]), settings(vec![format!("{other}/moved")], vec![])]
+    {
+        let storages = Storages::new(&settings, impatient(1)).stalled_after(Duration::from_millis(300));
+        let trouble = fetch_from(&storages, 1, &format!("{other}/moved")).0.unwrap_err();
+        assert_eq!(trouble.class, FaultClass::Rejected);
+        assert!(trouble.message.contains("redirects"), "{}", trouble.message);
+    }
+    assert_eq!(asked.join().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_under_a_lock_of_somebody_is_not_waited_for() {
+    let (address, asked) = server(vec![status("412 Precondition Failed")]);
+    let trouble = put(&storages(3, &[&address]), &format!("{address}/o"), file("x")).unwrap_err();
+    assert_eq!((trouble.class, trouble.why), (FaultClass::Rejected, Why::Other));
+    assert_eq!(asked.join().unwrap().len(), 1);
+}
+
+#[test]
 fn this_machine_is_not_asked() {
     // It hears nothing.
     let own = TcpListener::bind("127.0.0.1:0").unwrap();

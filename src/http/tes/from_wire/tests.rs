@@ -218,6 +218,13 @@ fn rule_9_1_content_or_url() {
 }
 
 #[test]
+fn rule_9_8_streamable_is_kept() {
+    for (sent, kept) in [(json!(true), Some(true)), (json!(false), Some(false)), (Value::Null, None)] {
+        assert_eq!(spec("/inputs/0/streamable", sent).inputs[0].streamable, kept);
+    }
+}
+
+#[test]
 fn rule_9_6_any_storage_is_taken_and_9_7_files_are_confined() {
     for (url, taken) in [
         ("s3://bucket/key", true),
@@ -269,7 +276,11 @@ fn rule_10_10_wildcards_need_their_prefix() {
         blamed(&output(json!({ "url": "s3://b/", "path": "/o/*", "path_prefix": "" }))),
         "/outputs/0/path_prefix"
     );
+    // Compared by component: `/ou` is no beginning of `/out/*.txt`.
+    let other = output(json!({ "url": "s3://b/", "path": "/out/*.txt", "path_prefix": "/ou" }));
+    assert_eq!(blamed(&other), "/outputs/0/path_prefix");
     assert!(read(&output(json!({ "url": "s3://b/", "path": "/out/*.txt", "path_prefix": "/out" }))).is_ok());
+    assert!(read(&output(json!({ "url": "s3://b/", "path": "/out/[a].txt" }))).is_ok());
 }
 
 #[test]

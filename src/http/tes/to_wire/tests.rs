@@ -114,6 +114,17 @@ fn shown(task: &task::Task, detail: Detail) -> Value {
 }
 
 #[test]
+fn rule_9_8_streamable_is_shown_as_it_was_sent() {
+    let mut task = whole();
+    for (streamable, told) in [(Some(true), json!(true)), (Some(false), json!(false)), (None, Value::Null)] {
+        task.spec.inputs[0].streamable = streamable;
+        for detail in [Detail::Basic, Detail::Full] {
+            assert_eq!(shown(&task, detail)["inputs"][0]["streamable"], told);
+        }
+    }
+}
+
+#[test]
 fn rule_7_2_full_shows_everything() {
     let expected = json!({
         "id": "01hf7yat00000000000000000z",

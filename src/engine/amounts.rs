@@ -5,7 +5,7 @@ use std::fmt;
 use tessera_contract::Capacity;
 use tessera_runtime::plan::Limits;
 
-use super::super::settings::{Amounts, JobSettings};
+use super::settings::{Amounts, JobSettings};
 
 /// The limits of a task. What it asks for holds up to the most that the server allows. Where it says nothing it gets
 /// the default, otherwise that most, and never more than the whole backend.
