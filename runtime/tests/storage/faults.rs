@@ -40,7 +40,7 @@ fn reads_like(sentence: &str, pattern: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_has_its_class_and_a_sentence() {
+async fn rule_9_6_every_fault_has_its_class_and_a_sentence() {
     let Some(rig) = Rig::find() else { return };
     let mut wrong = String::new();
     let rows = table();
@@ -93,15 +93,13 @@ async fn fetching(fault: &str, rig: &Rig) -> Option<Result<(), Failure>> {
         }
         "what comes is not what the storage vouches for" => scene.proxy.rules([read(Fault::FlipInAnswer(10))]),
         "the object is another one at each request" => {
-            scene.holds(&vec![1; LARGE]).await;
-            // More than there are requests of one beginning, so that none meets the same one twice.
-            let mut others = Vec::new();
-            for content in 2..6 {
-                others.push(scene.another(&vec![content; LARGE]).await);
-            }
+            let others = [scene.another(&[2; 300_000]).await, scene.another(&[3; 300_000]).await];
             let (file, times) = (scene.behind.clone(), AtomicUsize::new(0));
-            let change = move || replace(&file, &others[times.fetch_add(1, Ordering::Relaxed) % others.len()]);
-            scene.proxy.rules([read(Fault::First(Arc::new(change)))]);
+            let change = move || replace(&file, &others[times.fetch_add(1, Ordering::Relaxed) % 2]);
+            let change = Fault::First(Arc::new(change));
+            // Each time it breaks off, and is another one when the rest is asked for.
+            let turns = (0..6).flat_map(|_| [Fault::CutAnswer(1000), change.clone()]);
+            scene.proxy.rules(turns.map(|fault| read(fault).times(1)));
         }
         "the source does not end, and the task has a `disk_gb`" => {
             scene.plan.limits.disk_bytes = Some(1_000_000);

@@ -103,7 +103,7 @@ const NAMES: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rule_9_5_and_10_5_names_come_back_as_they_went() {
+async fn rule_9_5_and_10_6_names_come_back_as_they_went() {
     let Some(rig) = Rig::find() else { return };
     let (ftp, dav, az) = (&rig.ftp, &rig.webdav, &rig.azure);
     let dav_base = dav.url.trim_end_matches('/').replacen("http", "webdav", 1);

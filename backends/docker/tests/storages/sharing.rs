@@ -22,7 +22,7 @@ async fn done(scene: &Scene, job: &Job, look: impl FnOnce(&std::path::Path)) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_input_is_mounted_and_cannot_be_changed() {
+async fn rule_9_9_a_kept_input_is_mounted_and_cannot_be_changed() {
     let Some(scene) = Scene::new().await else { return };
     let content: Vec<u8> = (0..LARGE).map(|at| (at / 999) as u8).collect();
     scene.holds("in", &content).await;
