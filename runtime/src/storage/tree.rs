@@ -10,6 +10,10 @@ use crate::part::PART;
 
 /// Directories below one another. Links that lead in circles end here.
 const DEEPEST: usize = 64;
+/// What one directory may hold, …
+pub(super) const MOST: usize = 1_000_000;
+/// … and its names in bytes.
+const MOST_NAMED: usize = 128 << 20;
 /// Directories that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -26,6 +30,25 @@ pub(super) fn part_beside(key: &str) -> String {
     let unique = RandomState::new().build_hasher().finish();
     let (directory, _) = key.rsplit_once('/').map_or(("", key), |(directory, name)| (&key[..=directory.len()], name));
     format!("{directory}{PART}-{unique:016x}")
+}
+
+/// Counts what a directory holds while it is being told, so that no server fills the memory.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    things: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// One thing more, with a name of so many bytes.
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), String> {
+        self.things = self.things.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.things <= MOST && self.bytes <= MOST_NAMED {
+            true => Ok(()),
+            false => Err(format!("the directory holds more than {MOST} things, or their names are too long")),
+        }
+    }
 }
 
 /// A walk through a tree: a page holds one directory, its token the directories that are still to be visited.
@@ -139,6 +162,15 @@ mod tests {
         assert_eq!(below("a/", ""), "a");
         assert_eq!(below("", "b"), "b");
         assert_eq!(below("/", "b"), "/b");
+    }
+
+    #[test]
+    fn what_a_directory_holds_is_bounded() {
+        let mut held = Held::default();
+        assert_eq!((0..MOST).find(|_| held.add(1).is_err()), None);
+        assert!(held.add(1).is_err());
+        let mut held = Held::default();
+        assert!(held.add(MOST_NAMED).is_ok() && held.add(1).is_err());
     }
 
     #[test]
