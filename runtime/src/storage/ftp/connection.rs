@@ -185,7 +185,9 @@ impl<R: Fn(&str) -> Result<Option<Facts>, Failed>> Lines<R> {
         let line = String::from_utf8_lossy(&self.begun);
         let line = line.strip_suffix('\n').unwrap_or(&line);
         let line = line.strip_suffix('\r').unwrap_or(line);
-        if !line.is_empty() && let Some(facts) = (self.read)(line)? {
+        if !line.is_empty()
+            && let Some(facts) = (self.read)(line)?
+        {
             self.held.add(facts.name.len()).map_err(Failed::Hopeless)?;
             self.found.push(facts);
         }

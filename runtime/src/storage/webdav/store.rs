@@ -100,7 +100,8 @@ impl Webdav {
         let what = what.to_owned();
         // A large answer would keep everything else waiting.
         blocking(move || {
-            let nonsense = |why: &str| Trouble::unavailable(format!("{what}: the server's answer cannot be read: {why}"));
+            let nonsense =
+                |why: &str| Trouble::unavailable(format!("{what}: the server's answer cannot be read: {why}"));
             let body = String::from_utf8(body).map_err(|_| nonsense("it is not UTF-8"))?;
             parse(&body).map(Some).map_err(|why| nonsense(&why))
         })
