@@ -245,8 +245,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_name_costs_nobody_a_file() {
+        /// What is there and what is refused; what is told and what is left.
+        type Case<'a> = (&'a [&'a str], &'static [usize], Result<(), (usize, bool)>, &'a [(&'a str, &'a str)]);
         let (old, new) = ("old", "new");
-        let cases: [(&[&str], &'static [usize], _, &[(&str, &str)]); 6] = [
+        let cases: [Case<'_>; 6] = [
             (&[], &[], Ok(()), &[("x", new)]),
             (&["x"], &[], Ok(()), &[("x", new)]),
             (&[], &[1], Err((1, false)), &[("part", new)]),
