@@ -4,12 +4,18 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
+
 use super::store::{Listed, Object, Page};
 use super::trouble::{Trouble, Why};
 use crate::part::PART;
 
 /// Directories below one another. Links that lead in circles end here.
 const DEEPEST: usize = 64;
+/// What one directory may hold, …
+pub(super) const MOST: usize = 1_000_000;
+/// … and its names in bytes.
+const MOST_NAMED: usize = 128 << 20;
 /// Directories that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -26,6 +32,70 @@ pub(super) fn part_beside(key: &str) -> String {
     let unique = RandomState::new().build_hasher().finish();
     let (directory, _) = key.rsplit_once('/').map_or(("", key), |(directory, name)| (&key[..=directory.len()], name));
     format!("{directory}{PART}-{unique:016x}")
+}
+
+/// Names on a server that may not replace what has one.
+#[async_trait]
+pub(super) trait Names {
+    /// Why something did not work.
+    type Failed: Send;
+
+    async fn rename(&mut self, from: &str, to: &str) -> Result<(), Self::Failed>;
+    async fn remove(&mut self, name: &str) -> Result<(), Self::Failed>;
+    /// Whether a file has this name.
+    async fn is_file(&mut self, name: &str) -> Result<bool, Self::Failed>;
+}
+
+/// Gives a complete file its name, also where the server does not replace what has it: that is put aside, and put back
+/// when the name cannot be given after all. The error says whether it still lies aside.
+pub(super) async fn take_name<N: Names>(
+    names: &mut N,
+    part: &str,
+    target: &str,
+    aside: &str,
+) -> Result<(), (N::Failed, bool)> {
+    let Err(refused) = names.rename(part, target).await else { return Ok(()) };
+    // Nothing in the way: it was refused for another reason.
+    if !names.is_file(target).await.unwrap_or(false) {
+        return Err((refused, false));
+    }
+    let put_aside = names.rename(target, aside).await.is_ok();
+    let failed = match put_aside {
+        true => match names.rename(part, target).await {
+            Ok(()) => {
+                let _a_name_too_many = names.remove(aside).await;
+                return Ok(());
+            }
+            Err(failed) => failed,
+        },
+        false => refused,
+    };
+    let lost = match names.is_file(target).await {
+        Ok(false) => names.rename(aside, target).await.is_err(),
+        // The refusal was none: what was sent is there.
+        Ok(true) => put_aside && names.remove(aside).await.is_err(),
+        Err(_) => put_aside,
+    };
+    Err((failed, lost))
+}
+
+/// Counts what a directory holds while it is being told, so that no server fills the memory.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    things: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// One thing more, with a name of so many bytes.
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), String> {
+        self.things = self.things.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.things <= MOST && self.bytes <= MOST_NAMED {
+            true => Ok(()),
+            false => Err(format!("the directory holds more than {MOST} things, or their names are too long")),
+        }
+    }
 }
 
 /// A walk through a tree: a page holds one directory, its token the directories that are still to be visited.
@@ -119,6 +189,8 @@ impl Known {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn directory() -> Object {
@@ -139,6 +211,67 @@ mod tests {
         assert_eq!(below("a/", ""), "a");
         assert_eq!(below("", "b"), "b");
         assert_eq!(below("/", "b"), "/b");
+    }
+
+    /// A server that gives no name twice, and refuses the requests of these numbers.
+    struct Strict {
+        files: BTreeMap<String, &'static str>,
+        asked: usize,
+        refuses: &'static [usize],
+    }
+
+    #[async_trait]
+    impl Names for Strict {
+        type Failed = usize;
+
+        async fn rename(&mut self, from: &str, to: &str) -> Result<(), usize> {
+            self.asked += 1;
+            if self.refuses.contains(&self.asked) || self.files.contains_key(to) {
+                return Err(self.asked);
+            }
+            let file = self.files.remove(from).ok_or(self.asked)?;
+            self.files.insert(to.to_owned(), file);
+            Ok(())
+        }
+
+        async fn remove(&mut self, name: &str) -> Result<(), usize> {
+            self.files.remove(name).map(|_| ()).ok_or(0)
+        }
+
+        async fn is_file(&mut self, name: &str) -> Result<bool, usize> {
+            Ok(self.files.contains_key(name))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_name_costs_nobody_a_file() {
+        /// What is there and what is refused; what is told and what is left.
+        type Case<'a> = (&'a [&'a str], &'static [usize], Result<(), (usize, bool)>, &'a [(&'a str, &'a str)]);
+        let (old, new) = ("old", "new");
+        let cases: [Case<'_>; 6] = [
+            (&[], &[], Ok(()), &[("x", new)]),
+            (&["x"], &[], Ok(()), &[("x", new)]),
+            (&[], &[1], Err((1, false)), &[("part", new)]),
+            (&["x"], &[2], Err((1, false)), &[("part", new), ("x", old)]),
+            (&["x"], &[3], Err((3, false)), &[("part", new), ("x", old)]),
+            (&["x"], &[3, 4], Err((3, true)), &[("aside", old), ("part", new)]),
+        ];
+        for (held, refuses, told, left) in cases {
+            let files = held.iter().map(|name| ((*name).to_owned(), old)).chain([("part".to_owned(), new)]).collect();
+            let mut server = Strict { files, asked: 0, refuses };
+            assert_eq!(take_name(&mut server, "part", "x", "aside").await, told, "{held:?} {refuses:?}");
+            let found: Vec<_> = server.files.iter().map(|(name, file)| (name.as_str(), *file)).collect();
+            assert_eq!(found, left, "{held:?} {refuses:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_directory_holds_is_bounded() {
+        let mut held = Held::default();
+        assert_eq!((0..MOST).find(|_| held.add(1).is_err()), None);
+        assert!(held.add(1).is_err());
+        let mut held = Held::default();
+        assert!(held.add(MOST_NAMED).is_ok() && held.add(1).is_err());
     }
 
     #[test]

@@ -69,8 +69,8 @@ async fn an_address_an_access_and_a_header() {
     assert_eq!(read(&settings, &name).await.unwrap(), b"ain");
     let (store, key) = opened(&settings, &name);
     let seen = store.stat(&key).await.unwrap().unwrap();
-    assert_eq!((seen.size, &seen.checksums), (Some(5), &vec![sum.clone()]));
-    assert_eq!(store.read(&key, Span::WHOLE, None).await.unwrap().object.checksums, [sum]);
+    assert_eq!((seen.size, &seen.demanded), (Some(5), &vec![sum.clone()]));
+    assert_eq!(store.read(&key, Span::WHOLE, None).await.unwrap().object.demanded, [sum]);
 
     let (private, open) = (id("drs-private"), id("drs-open"));
     let url = put(&rig, &format!("private/{private}"), "private");

@@ -1,10 +1,19 @@
 //! What a service answers.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::super::checksum::{Algorithm, Checksum};
 use super::super::store::Object;
+
+/// Of ways, sums and headers no more than so many are looked at.
+const FEW: usize = 16;
+/// What a bundle itself may hold.
+const MOST_CONTENTS: usize = 100_000;
 
 /// An object: something that can be fetched, or a bundle.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -14,8 +23,11 @@ pub(super) struct DrsObject {
     pub(super) size: Option<u64>,
     #[serde(rename = "updated_time")]
     pub(super) updated: Option<String>,
+    #[serde(deserialize_with = "few")]
     pub(super) checksums: Vec<DrsChecksum>,
+    #[serde(deserialize_with = "few")]
     pub(super) access_methods: Vec<AccessMethod>,
+    #[serde(deserialize_with = "contents")]
     pub(super) contents: Vec<Content>,
 }
 
@@ -43,11 +55,12 @@ pub(super) struct AccessMethod {
 #[serde(default)]
 pub(super) struct AccessUrl {
     pub(super) url: String,
+    #[serde(deserialize_with = "few")]
     pub(super) headers: Vec<String>,
 }
 
-impl std::fmt::Debug for AccessUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for AccessUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It may be signed.
         f.write_str("AccessUrl(…)")
     }
@@ -59,7 +72,49 @@ impl std::fmt::Debug for AccessUrl {
 pub(super) struct Content {
     pub(super) name: String,
     pub(super) id: Option<String>,
+    #[serde(deserialize_with = "few")]
     pub(super) drs_uri: Vec<String>,
+}
+
+/// The first of a list; the rest is passed over.
+fn few<'a, D: Deserializer<'a>, T: Deserialize<'a>>(told: D) -> Result<Vec<T>, D::Error> {
+    told.deserialize_seq(Bounded { most: FEW, refuses: false, of: PhantomData })
+}
+
+/// The whole list: half a bundle would be another one.
+fn contents<'a, D: Deserializer<'a>>(told: D) -> Result<Vec<Content>, D::Error> {
+    told.deserialize_seq(Bounded { most: MOST_CONTENTS, refuses: true, of: PhantomData })
+}
+
+/// Reads a list no further than it may go.
+struct Bounded<T> {
+    most: usize,
+    refuses: bool,
+    of: PhantomData<T>,
+}
+
+impl<'a, T: Deserialize<'a>> Visitor<'a> for Bounded<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {}", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut told: A) -> Result<Vec<T>, A::Error> {
+        let mut list = Vec::new();
+        while list.len() < self.most {
+            match told.next_element()? {
+                Some(one) => list.push(one),
+                None => return Ok(list),
+            }
+        }
+        while told.next_element::<IgnoredAny>()?.is_some() {
+            if self.refuses {
+                return Err(A::Error::custom(format!("a list is longer than {}", self.most)));
+            }
+        }
+        Ok(list)
+    }
 }
 
 impl DrsObject {
@@ -67,14 +122,14 @@ impl DrsObject {
         self.access_methods.is_empty() && !self.contents.is_empty()
     }
 
-    /// Without a version: that is the storage's business.
+    /// Without a version: that is the storage's business. The sums are a promise of the record, so each is proved.
     pub(super) fn object(&self) -> Object {
         if self.is_bundle() {
             return Object { directory: true, ..Object::default() };
         }
         let modified = self.updated.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-        let checksums = self.checksums.iter().filter_map(DrsChecksum::known).collect();
-        Object { size: self.size, modified, checksums, ..Object::default() }
+        let demanded = self.checksums.iter().filter_map(DrsChecksum::known).collect();
+        Object { directory: false, size: self.size, modified, demanded, ..Object::default() }
     }
 
     /// The ways to its bytes, best first: those that can be checked and read in parts.
@@ -134,13 +189,25 @@ mod tests {
         }))
         .unwrap();
         let known = object.object();
-        assert_eq!((known.directory, known.size, known.checksums.len()), (false, Some(3), 1));
+        assert_eq!((known.directory, known.size, known.demanded.len()), (false, Some(3), 1));
         assert_eq!(known.modified.unwrap().to_string(), "2024-01-02T03:04:05Z");
         let kinds: Vec<_> = object.methods().iter().map(|method| method.kind.as_str()).collect();
         assert_eq!(kinds, ["s3", "https", "globus"]);
         let url = object.methods()[1].access_url.clone().unwrap();
         assert_eq!(url.authorization(), Some("Bearer abc"));
         assert!(!format!("{object:?}").contains("sig="));
+    }
+
+    #[test]
+    fn lists_are_read_as_far_as_they_may_go() {
+        let read = |told: serde_json::Value| serde_json::from_value::<DrsObject>(told);
+        let object = read(json!({"id": "a", "checksums": vec![json!({}); 20], "access_methods": vec![json!({}); 20]}));
+        let object = object.unwrap();
+        assert_eq!((object.checksums.len(), object.access_methods.len(), object.id.as_str()), (FEW, FEW, "a"));
+        let whole = read(json!({"contents": vec![json!({}); MOST_CONTENTS], "id": "b"})).unwrap();
+        assert_eq!((whole.contents.len(), whole.id.as_str()), (MOST_CONTENTS, "b"));
+        let longer = read(json!({"contents": vec![json!({}); MOST_CONTENTS + 1]})).unwrap_err();
+        assert!(longer.to_string().contains("longer than"), "{longer}");
     }
 
     #[test]

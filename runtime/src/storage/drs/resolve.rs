@@ -17,7 +17,7 @@ use super::answer::{AccessMethod, AccessUrl, Content, DrsObject};
 use super::store::Drs;
 
 /// How long an answer may be.
-const ANSWER_BYTES: usize = 64 << 20;
+const ANSWER_BYTES: usize = 8 << 20;
 /// How long an answer holds: addresses may be signed for minutes only.
 pub(super) const HOLDS_FOR: Duration = Duration::from_secs(60);
 /// Where the API stands below its host.

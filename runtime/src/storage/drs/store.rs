@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 
-use super::super::checksum::Checksum;
 use super::super::source::Source;
 use super::super::storages::{Opening, Storages};
 use super::super::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
@@ -20,8 +19,10 @@ use crate::report::FaultClass;
 
 /// Objects of a bundle that are asked about at once.
 const AT_ONCE: usize = 8;
-/// Answers that are remembered.
+/// Answers that are remembered; …
 const REMEMBERED: usize = 4096;
+/// … those with longer names are not.
+const REMEMBERED_BYTES: usize = 4096;
 
 /// One service.
 pub(in super::super) struct Drs {
@@ -34,7 +35,7 @@ pub(in super::super) struct Drs {
     pub(super) places: Storages,
     /// Ids of what was listed, by key.
     pub(super) names: Remembered<String>,
-    known: Remembered<(Place, Vec<Checksum>)>,
+    known: Remembered<(Place, Object)>,
 }
 
 impl fmt::Debug for Drs {
@@ -56,6 +57,9 @@ impl<T: Clone> Remembered<T> {
     }
 
     fn put(&self, key: &str, answer: T) {
+        if key.len() > REMEMBERED_BYTES {
+            return;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
@@ -97,9 +101,8 @@ impl Drs {
         format!("drs://{}/{key}", self.authority)
     }
 
-    /// Where the bytes of a key are, and what they come to.
-    /// From one of the ways on.
-    async fn lead(&self, key: &str, from: usize, what: &str) -> Result<(Place, Vec<Checksum>), Trouble> {
+    /// Where the bytes of a key are, from one of the ways on, and what the record promises of them.
+    async fn lead(&self, key: &str, from: usize, what: &str) -> Result<(Place, Object), Trouble> {
         let holds = |place: &Place| place.since.elapsed() < HOLDS_FOR && place.way >= from;
         if let Some(known) = self.known.get(key).filter(|(place, _)| holds(place)) {
             return Ok(known);
@@ -109,7 +112,7 @@ impl Drs {
             let why = Why::Directory;
             return Err(Trouble { why, ..Trouble::rejected(format!("{what}: it is a bundle, not a file")) });
         }
-        let known = (self.place(&found, from, what).await?, found.object().checksums);
+        let known = (self.place(&found, from, what).await?, found.object());
         self.known.put(key, known.clone());
         Ok(known)
     }
@@ -122,12 +125,30 @@ impl Drs {
         let asked = stream::iter(bundle.contents).map(|content| async move {
             let id = self.id_of(&content, what)?;
             let object = self.by_id(&id, what).await?.object();
-            self.names.put(&below(key, &content.name), id);
+            if id.len() <= REMEMBERED_BYTES {
+                self.names.put(&below(key, &content.name), id);
+            }
             Ok((content.name, object))
         });
-        let told: Vec<Result<_, Trouble>> = asked.buffered(AT_ONCE).collect().await;
-        told.into_iter().collect()
+        asked.buffered(AT_ONCE).try_collect().await
     }
+}
+
+/// Holds what was found to what the record promises of it.
+fn keep(found: &mut Object, promised: &Object, what: &str) -> Result<(), Trouble> {
+    match (found.size, promised.size) {
+        (Some(found), Some(promised)) if found != promised => {
+            let message = format!("{what}: {found} bytes are there, and the record says {promised}");
+            return Err(Trouble::rejected(message));
+        }
+        (found_size, promised) => found.size = found_size.or(promised),
+    }
+    for sum in &promised.demanded {
+        if !found.demanded.contains(sum) {
+            found.demanded.push(sum.clone());
+        }
+    }
+    Ok(())
 }
 
 /// The trouble of the place that something leads to, named by what it was asked for.
@@ -152,7 +173,7 @@ impl Store for Drs {
 
     async fn read(&self, key: &str, span: Span, same: Option<&Tag>) -> Result<Reading, Trouble> {
         let what = format!("cannot fetch `{}`", self.shown(key));
-        let (mut place, checksums) = self.lead(key, 0, &what).await?;
+        let (mut place, promised) = self.lead(key, 0, &what).await?;
         let mut read = place.store.read(&place.key, span, same).await;
         // Without credentials for one way another may be open.
         while matches!(&read, Err(trouble) if trouble.class == FaultClass::Misconfigured) {
@@ -163,11 +184,7 @@ impl Store for Drs {
         // The next try asks again: an address may have expired.
         let read = read.inspect_err(|_| self.known.forget(key)).map_err(|trouble| there(&what, trouble));
         let mut reading = read?;
-        for sum in checksums {
-            if !reading.object.checksums.contains(&sum) {
-                reading.object.checksums.push(sum);
-            }
-        }
+        keep(&mut reading.object, &promised, &what).inspect_err(|_| self.known.forget(key))?;
         Ok(reading)
     }
 
@@ -188,5 +205,31 @@ impl Store for Drs {
     async fn make_directory(&self, key: &str) -> Result<(), Trouble> {
         let shown = self.shown(key);
         Err(Trouble::rejected(format!("cannot make the directory `{shown}`: DRS is for reading only")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::super::checksum::{Algorithm, Checksum};
+    use super::*;
+
+    #[test]
+    fn what_the_record_promises_is_demanded_whatever_the_place_says() {
+        let sum = |algorithm, digits: usize| Checksum::from_hex(algorithm, &"0".repeat(digits)).unwrap();
+        let (md5, own) = (sum(Algorithm::Md5, 32), sum(Algorithm::Crc32c, 8));
+        let promised = Object { size: Some(3), demanded: vec![md5.clone()], ..Object::default() };
+        for size in [None, Some(3)] {
+            let mut found = Object { size, checksums: vec![own.clone()], ..Object::default() };
+            keep(&mut found, &promised, "x").unwrap();
+            assert_eq!(
+                (found.size, &found.checksums, &found.demanded),
+                (Some(3), &vec![own.clone()], &vec![md5.clone()])
+            );
+        }
+        let mut found = Object { size: Some(4), ..Object::default() };
+        let trouble = keep(&mut found, &promised, "x").unwrap_err();
+        assert_eq!((trouble.class, trouble.message.contains("the record says 3")), (FaultClass::Rejected, true));
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{error::Elapsed, timeout};
 
 use super::super::store::Object;
+use super::super::tree::Held;
 use super::facts::{self, Facts, Kind};
 use super::reply::Failed;
 
@@ -16,6 +17,8 @@ pub(super) type Transfer = TransferStream<AsyncRustlsStream>;
 
 /// How long a listing of one directory may be.
 const LISTING_BYTES: usize = 128 << 20;
+/// How long a line of it may be.
+const LINE_BYTES: usize = 64 << 10;
 
 /// A connection that is logged in.
 pub(super) struct Connection {
@@ -103,10 +106,9 @@ impl Connection {
     pub(super) async fn children(&mut self, path: &str) -> Result<Vec<Facts>, Failed> {
         let argument = if path.is_empty() { String::new() } else { format!(" {path}") };
         if self.machine {
-            match self.lines(&format!("MLSD{argument}")).await {
-                Ok(lines) => {
-                    return lines.iter().map(|line| facts::machine(line).ok_or_else(|| garbled(line))).collect();
-                }
+            let read = |line: &str| facts::machine(line).map(Some).ok_or_else(|| garbled(line));
+            match self.listing(&format!("MLSD{argument}"), read).await {
+                Ok(found) => return Ok(found),
                 Err(failed) if failed.is_unknown() => self.machine = false,
                 Err(failed) => return Err(failed),
             }
@@ -115,32 +117,33 @@ impl Connection {
         if !path.is_empty() && !self.is_directory(path).await? {
             return Err(Failed::Refused { code: 550, words: "to CWD; it is no directory that may be seen".to_owned() });
         }
-        let lines = self.lines(&format!("LIST{argument}")).await?;
-        let read = lines.iter().filter_map(|line| facts::human(line).map_err(Failed::Hopeless).transpose());
-        read.collect()
+        self.listing(&format!("LIST{argument}"), |line| facts::human(line).map_err(Failed::Hopeless)).await
     }
 
-    async fn lines(&mut self, command: &str) -> Result<Vec<String>, Failed> {
+    async fn listing(
+        &mut self,
+        command: &str,
+        read: impl Fn(&str) -> Result<Option<Facts>, Failed>,
+    ) -> Result<Vec<Facts>, Failed> {
         let begins = [Status::AboutToSend, Status::AlreadyOpen];
         let answer = timeout(self.stalled_after, self.ftp.custom_data_command(command, &begins)).await;
         let (_, mut transfer) = self.heard(answer)?;
         // Until its end was heard.
         self.broken = true;
-        let (mut text, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        let (mut lines, mut piece, mut length) = (Lines::new(read), vec![0; 64 * 1024], 0);
         loop {
             let read = received(&mut transfer, &mut piece, self.stalled_after).await?;
             if read == 0 {
                 break;
             }
-            text.extend_from_slice(&piece[..read]);
-            if text.len() > LISTING_BYTES {
+            length += read;
+            if length > LISTING_BYTES {
                 return Err(Failed::Hopeless(format!("the listing is longer than {LISTING_BYTES} bytes")));
             }
+            lines.take(&piece[..read])?;
         }
         self.end(transfer).await?;
-        let lines = String::from_utf8_lossy(&text);
-        let lines = lines.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-        Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+        lines.end()
     }
 
     /// Ends a transfer and hears how it went.
@@ -149,6 +152,52 @@ impl Connection {
         let ended = timeout(self.stalled_after, transfer.finish()).await;
         self.broken = false;
         self.heard(ended)
+    }
+}
+
+/// A listing, read line by line as it arrives: only what it says is kept.
+struct Lines<R> {
+    read: R,
+    begun: Vec<u8>,
+    held: Held,
+    found: Vec<Facts>,
+}
+
+impl<R: Fn(&str) -> Result<Option<Facts>, Failed>> Lines<R> {
+    fn new(read: R) -> Self {
+        Self { read, begun: Vec::new(), held: Held::default(), found: Vec::new() }
+    }
+
+    fn take(&mut self, piece: &[u8]) -> Result<(), Failed> {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            if self.begun.len() + part.len() > LINE_BYTES {
+                return Err(Failed::Hopeless(format!("a line of the listing is longer than {LINE_BYTES} bytes")));
+            }
+            self.begun.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.line()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<(), Failed> {
+        let line = String::from_utf8_lossy(&self.begun);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if !line.is_empty()
+            && let Some(facts) = (self.read)(line)?
+        {
+            self.held.add(facts.name.len()).map_err(Failed::Hopeless)?;
+            self.found.push(facts);
+        }
+        self.begun.clear();
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Vec<Facts>, Failed> {
+        self.line()?;
+        Ok(self.found)
     }
 }
 
@@ -164,5 +213,40 @@ pub(super) async fn received(transfer: &mut Transfer, piece: &mut [u8], within: 
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
         Ok(Err(error)) => Err(Failed::Broken(format!("the connection was lost: {error}"))),
         Err(_) => Err(Failed::Broken(format!("nothing has arrived for {} s", within.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::super::tree::MOST;
+    use super::*;
+
+    fn lines() -> Lines<impl Fn(&str) -> Result<Option<Facts>, Failed>> {
+        Lines::new(|line| facts::machine(line).map(Some).ok_or_else(|| garbled(line)))
+    }
+
+    #[test]
+    fn lines_are_read_wherever_a_piece_ends() {
+        let listing = b"type=file;size=1; a\r\n\r\ntype=dir; b\n c";
+        for cut in 0..listing.len() {
+            let mut lines = lines();
+            lines.take(&listing[..cut]).unwrap();
+            lines.take(&listing[cut..]).unwrap();
+            let names: Vec<_> = lines.end().unwrap().into_iter().map(|facts| facts.name).collect();
+            assert_eq!(names, ["a", "b", "c"], "{cut}");
+        }
+        assert!(matches!(lines().take(b"nonsense\n"), Err(Failed::Hopeless(_))));
+    }
+
+    #[test]
+    fn a_listing_without_an_end_is_refused() {
+        let mut endless = lines();
+        assert!(endless.take(&vec![b' '; LINE_BYTES]).is_ok());
+        assert!(matches!(endless.take(b" "), Err(Failed::Hopeless(_))));
+        let mut many = lines();
+        many.take(&b" x\n".repeat(MOST)).unwrap();
+        assert!(matches!(many.take(b" x\n"), Err(Failed::Hopeless(_))));
     }
 }

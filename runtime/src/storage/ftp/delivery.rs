@@ -1,11 +1,12 @@
 //! Storing, renaming, making directories.
 
+use async_trait::async_trait;
 use futures::TryStreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::super::source::Source;
-use super::super::tree::{parent, part_beside};
+use super::super::tree::{Names, parent, part_beside, take_name};
 use super::super::trouble::Trouble;
 use super::pool::Lease;
 use super::reply::Failed;
@@ -32,17 +33,24 @@ impl Ftp {
             }
         }
         let part = path(&part_beside(key));
-        let stored = match self.store(&mut lease, &part, source, &what).await {
-            Ok(()) => rename(&mut lease, &part, &target).await.map_err(|failed| {
-                // A server that does not find what it has just taken has lost it.
-                self.refused(&failed, &format!("{what}: it was sent and cannot be given its name"))
-            }),
+        let stored = self.store(&mut lease, &part, source, &what).await;
+        let mut hand = Hand { ftp: self, lease: Some(lease) };
+        let done = match stored {
+            Ok(()) => {
+                let aside = path(&part_beside(key));
+                take_name(&mut hand, &part, &target, &aside).await.map_err(|(failed, lies_aside)| {
+                    let was = if lies_aside { format!("; what had it is now `{aside}`") } else { String::new() };
+                    // A server that does not find what it has just taken has lost it.
+                    self.refused(&failed, &format!("{what}: it was sent and cannot be given its name{was}"))
+                })
+            }
             Err(trouble) => Err(trouble),
         };
-        if stored.is_err() {
-            self.remove(lease, &part).await;
+        if done.is_err() {
+            // What made it necessary is what is told.
+            let _told_elsewhere = hand.remove(&part).await;
         }
-        stored
+        done
     }
 
     async fn store(&self, lease: &mut Lease, part: &str, source: &Source, what: &str) -> Result<(), Trouble> {
@@ -90,20 +98,6 @@ impl Ftp {
         }
     }
 
-    /// Removes what was begun; what made it necessary is what is told.
-    async fn remove(&self, lease: Lease, part: &str) {
-        let lease = if lease.broken {
-            drop(lease);
-            self.pool.take().await
-        } else {
-            Ok(lease)
-        };
-        if let Ok(mut lease) = lease {
-            let removed = timeout(lease.stalled_after, lease.ftp.rm(part)).await;
-            let _told_elsewhere = lease.heard(removed);
-        }
-    }
-
     /// Makes a directory with its parents.
     pub(super) async fn make(&self, lease: &mut Lease, key: &str) -> Result<(), Trouble> {
         let key = key.trim_end_matches('/');
@@ -140,20 +134,39 @@ impl Ftp {
     }
 }
 
-/// Gives a file its name, also where the server does not replace what has it.
-async fn rename(lease: &mut Lease, part: &str, target: &str) -> Result<(), Failed> {
-    let renamed = timeout(lease.stalled_after, lease.ftp.rename(part, target)).await;
-    let refused = match lease.heard(renamed) {
-        Err(failed) if !failed.ends_connection() => failed,
-        done => return done,
-    };
-    let removed = timeout(lease.stalled_after, lease.ftp.rm(target)).await;
-    match lease.heard(removed) {
-        Ok(()) => {
-            let renamed = timeout(lease.stalled_after, lease.ftp.rename(part, target)).await;
-            lease.heard(renamed)
-        }
-        // Nothing was in the way: it was refused for another reason.
-        Err(_) => Err(refused),
+/// A connection, or another one where it broke.
+struct Hand<'a> {
+    ftp: &'a Ftp,
+    lease: Option<Lease>,
+}
+
+impl Hand<'_> {
+    async fn sound(&mut self) -> Result<&mut Lease, Failed> {
+        let lease = match self.lease.take().filter(|lease| !lease.broken) {
+            Some(lease) => lease,
+            None => self.ftp.pool.take().await.map_err(|trouble| Failed::Broken(trouble.message))?,
+        };
+        Ok(self.lease.insert(lease))
+    }
+}
+
+#[async_trait]
+impl Names for Hand<'_> {
+    type Failed = Failed;
+
+    async fn rename(&mut self, from: &str, to: &str) -> Result<(), Failed> {
+        let lease = self.sound().await?;
+        let renamed = timeout(lease.stalled_after, lease.ftp.rename(from, to)).await;
+        lease.heard(renamed)
+    }
+
+    async fn remove(&mut self, name: &str) -> Result<(), Failed> {
+        let lease = self.sound().await?;
+        let removed = timeout(lease.stalled_after, lease.ftp.rm(name)).await;
+        lease.heard(removed)
+    }
+
+    async fn is_file(&mut self, name: &str) -> Result<bool, Failed> {
+        Ok(self.sound().await?.look(name).await?.is_some_and(|there| !there.directory))
     }
 }

@@ -28,6 +28,8 @@ struct Old {
     heard: Arc<Mutex<Vec<String>>>,
     /// It answers nothing from this command on.
     silent_at: Option<&'static str>,
+    /// It gives this name to nothing but what had it before.
+    keeps: Option<&'static [u8]>,
 }
 
 impl Old {
@@ -96,6 +98,11 @@ impl Old {
                     "350 to?".to_owned()
                 }
                 "RNTO" if held.is_some() => "553 exists".to_owned(),
+                "RNTO"
+                    if path == "x" && self.keeps.is_some_and(|kept| self.files.lock().unwrap()[&renamed] != kept) =>
+                {
+                    "553 no".to_owned()
+                }
                 "RNTO" => {
                     let mut files = self.files.lock().unwrap();
                     let file = files.remove(&renamed)?;
@@ -159,6 +166,19 @@ async fn a_server_that_knows_little_is_enough() {
     assert_eq!(store.read("d", Span::WHOLE, None).await.unwrap_err().why, Why::Directory);
     let logins = server.heard.lock().unwrap().iter().filter(|line| line.starts_with("USER")).count();
     assert_eq!(logins, 1, "one connection is enough for all of this");
+}
+
+#[tokio::test]
+async fn a_refused_delivery_leaves_what_was_there() {
+    let server = Old { keeps: Some(b"before"), ..Old::default() };
+    server.holds("x", b"before");
+    let store = open(server.start(), Duration::from_secs(10));
+    let trouble = store.write("x", &source(b"after")).await.unwrap_err();
+    assert!(trouble.message.contains("cannot be given its name"), "{}", trouble.message);
+    assert_eq!(server.files.lock().unwrap().clone(), BTreeMap::from([("x".to_owned(), b"before".to_vec())]));
+    let heard = server.heard.lock().unwrap().clone();
+    let aside = heard.iter().filter_map(|line| line.strip_prefix("RNTO ")).find(|name| *name != "x").unwrap();
+    assert!(aside.starts_with(".tessera-part-"), "{heard:?}");
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use russh_sftp::client::error::Error;
-use russh_sftp::protocol::{FileAttributes, OpenFlags, Status, StatusCode};
+use russh_sftp::protocol::{FileAttributes, OpenFlags, Status};
 
 use super::super::source::Source;
-use super::super::tree::{parent, part_beside};
+use super::super::tree::{Names, parent, part_beside, take_name};
 use super::super::trouble::{Trouble, Why};
 use super::session::{Kind, Opened, Session, kind, refused};
 use super::store::{Sftp, path};
@@ -32,7 +33,7 @@ impl Sftp {
         }
         let part = path(&part_beside(key));
         let delivered = match write(&session, &part, source, &what).await {
-            Ok(()) => rename(&session, &part, &target, &what).await,
+            Ok(()) => self.name(&session, &part, key, &what).await,
             Err(trouble) => Err(trouble),
         };
         if delivered.is_err() {
@@ -53,6 +54,20 @@ impl Sftp {
         if let Ok(session) = self.session(what).await {
             let _told_elsewhere = session.heard(what, session.sftp.remove(part)).await;
         }
+    }
+
+    /// Gives a file its name, replacing what has it.
+    async fn name(&self, session: &Session, part: &str, key: &str, what: &str) -> Result<(), Trouble> {
+        let what = format!("{what}: it was sent and cannot be given its name");
+        if session.can_replace {
+            return session.done(&what, session.replace(part, &path(key))).await;
+        }
+        let aside = path(&part_beside(key));
+        let named = take_name(&mut Hand { sftp: self, what: &what }, part, &path(key), &aside).await;
+        named.map_err(|(trouble, lies_aside)| match lies_aside {
+            true => Trouble { message: format!("{}; what had it is now `{aside}`", trouble.message), ..trouble },
+            false => trouble,
+        })
     }
 
     /// Makes a directory with its parents.
@@ -130,15 +145,28 @@ async fn written<F: Future<Output = Result<Status, Error>>>(
     session.done(what, next).await.map(|_| ())
 }
 
-/// Gives a file its name, replacing what has it.
-async fn rename(session: &Session, part: &str, target: &str, what: &str) -> Result<(), Trouble> {
-    let what = format!("{what}: it was sent and cannot be given its name");
-    if session.can_replace {
-        return session.done(&what, session.replace(part, target)).await;
+/// The session, or a new one where it broke.
+struct Hand<'a> {
+    sftp: &'a Sftp,
+    what: &'a str,
+}
+
+#[async_trait]
+impl Names for Hand<'_> {
+    type Failed = Trouble;
+
+    async fn rename(&mut self, from: &str, to: &str) -> Result<(), Trouble> {
+        let session = self.sftp.session(self.what).await?;
+        session.done(self.what, session.sftp.rename(from, to)).await.map(|_| ())
     }
-    match session.heard(&what, session.sftp.remove(target)).await? {
-        Ok(_) | Err(StatusCode::NoSuchFile) => {}
-        Err(code) => return Err(refused(&what, code)),
+
+    async fn remove(&mut self, name: &str) -> Result<(), Trouble> {
+        let session = self.sftp.session(self.what).await?;
+        session.done(self.what, session.sftp.remove(name)).await.map(|_| ())
     }
-    session.done(&what, session.sftp.rename(part, target)).await.map(|_| ())
+
+    async fn is_file(&mut self, name: &str) -> Result<bool, Trouble> {
+        let there = self.sftp.session(self.what).await?.look(name, self.what).await?;
+        Ok(there.is_some_and(|there| matches!(kind(&there), Some(Kind::File) | None)))
+    }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::super::source::Source;
 use super::super::storages::Opening;
 use super::super::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
-use super::super::tree::{Known, Walk, below, on_the_way};
+use super::super::tree::{Held, Known, Walk, below, on_the_way};
 use super::super::trouble::{Patience, Trouble, Why};
 use super::connect::Door;
 use super::session::{Kind, Opened, Session, kind, object, refused};
@@ -69,14 +69,20 @@ impl Sftp {
             Some(_) => {}
         }
         let opened = Opened::directory(&session, &directory, what).await?;
-        let mut children = Vec::new();
+        let (mut children, mut held) = (Vec::new(), Held::default());
+        let too_much = |why: String| Trouble::rejected(format!("{what}: {why}"));
         loop {
             let names = match session.heard(what, session.sftp.readdir(opened.handle.as_str())).await? {
                 Ok(names) => names.files,
                 Err(StatusCode::Eof) => break,
                 Err(code) => return Err(refused(what, code)),
             };
+            // One that goes on and says nothing has to come to an end too.
+            if names.is_empty() {
+                held.add(0).map_err(too_much)?;
+            }
             for child in names {
+                held.add(child.filename.len()).map_err(too_much)?;
                 if matches!(child.filename.as_str(), "." | "..") {
                     continue;
                 }

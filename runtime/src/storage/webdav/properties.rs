@@ -8,6 +8,12 @@ use reqwest::Url;
 
 use super::super::answer::date;
 use super::super::store::{Object, Tag};
+use super::super::tree::Held;
+
+/// Elements within one another: an answer needs six.
+const DEEPEST: usize = 32;
+/// How long one tag may be: what it declares is looked through for every name in it.
+const TAG_BYTES: usize = 4096;
 
 /// What is asked for; more would make the answers of large directories larger.
 pub(super) const QUESTION: &str = concat!(
@@ -37,7 +43,8 @@ struct Properties {
 /// Everything an answer speaks of. What it says is missing is left out.
 pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
     let mut reader = NsReader::from_str(xml);
-    let (mut found, mut path, mut text) = (Vec::new(), Vec::new(), String::new());
+    let (mut found, mut path, mut text) = (Vec::new(), Vec::<&'static str>::new(), String::new());
+    let mut held = Held::default();
     let (mut one, mut gone, mut some) = (Found::default(), false, Properties::default());
     loop {
         let (namespace, event) = reader.read_resolved_event().map_err(|error| error.to_string())?;
@@ -45,9 +52,12 @@ pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
         let ours = namespace == ResolveResult::Bound(Namespace("DAV:"));
         match event {
             Event::Start(start) => {
-                path.push(if ours { start.local_name().as_ref().to_owned() } else { String::new() });
+                if path.len() == DEEPEST || start.len() > TAG_BYTES {
+                    return Err(format!("its elements lie more than {DEEPEST} deep, or are longer than any need be"));
+                }
+                path.push(if ours { name(start.local_name().as_ref()) } else { "" });
                 text.clear();
-                match within(&path).as_slice() {
+                match path.as_slice() {
                     [.., "response"] => (one, gone) = (Found::default(), false),
                     [.., "propstat"] => some = Properties::default(),
                     [.., "resourcetype", "collection"] => some.directory = true,
@@ -55,7 +65,7 @@ pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
                 }
             }
             Event::Empty(empty) => {
-                if ours && empty.local_name().as_ref() == "collection" && path.last().is_some_and(is("resourcetype")) {
+                if ours && empty.local_name().as_ref() == "collection" && path.last() == Some(&"resourcetype") {
                     some.directory = true;
                 }
             }
@@ -67,7 +77,7 @@ pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
             }
             Event::End(_) => {
                 let said = text.trim();
-                match within(&path).as_slice() {
+                match path.as_slice() {
                     [.., "response", "href"] => one.path = decoded(said)?,
                     [.., "response", "status"] => gone = !is_success(said),
                     [.., "propstat", "status"] => some.refused = !is_success(said),
@@ -75,7 +85,10 @@ pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
                     [.., "prop", "getetag"] => some.etag = Some(said.to_owned()),
                     [.., "prop", "getlastmodified"] => some.modified = Some(said.to_owned()),
                     [.., "propstat"] if !some.refused => apply(&mut one.object, &some),
-                    [.., "response"] if !gone => found.push(std::mem::take(&mut one)),
+                    [.., "response"] if !gone => {
+                        held.add(one.path.len())?;
+                        found.push(std::mem::take(&mut one));
+                    }
                     _ => {}
                 }
                 path.pop();
@@ -87,12 +100,21 @@ pub(super) fn parse(xml: &str) -> Result<Vec<Found>, String> {
     }
 }
 
-fn within(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
-}
-
-fn is(name: &'static str) -> impl Fn(&String) -> bool {
-    move |element| element == name
+/// The name of an element that means something here; empty for any other.
+fn name(told: &str) -> &'static str {
+    const NAMES: [&str; 10] = [
+        "response",
+        "href",
+        "propstat",
+        "status",
+        "prop",
+        "resourcetype",
+        "collection",
+        "getcontentlength",
+        "getetag",
+        "getlastmodified",
+    ];
+    NAMES.into_iter().find(|name| *name == told).unwrap_or_default()
 }
 
 /// `HTTP/1.1 200 OK`
@@ -133,6 +155,7 @@ fn decoded(href: &str) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::super::tree::MOST;
     use super::*;
 
     #[test]
@@ -172,6 +195,18 @@ mod tests {
         assert_eq!(tag("a"), "\"a\"");
         assert_eq!(tag("W/\"a\""), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(tag(""), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn what_would_take_too_much_to_read_is_refused() {
+        let nested = |deep: usize| format!("{}{}", "<a>".repeat(deep), "</a>".repeat(deep));
+        assert_eq!(parse(&nested(DEEPEST)).unwrap(), []);
+        assert!(parse(&nested(DEEPEST + 1)).is_err());
+        assert!(parse(&"<a>".repeat(1 << 20)).unwrap_err().contains("deep"));
+        assert!(parse(&format!("<a b=\"{}\"></a>", "x".repeat(TAG_BYTES))).is_err());
+        let many = "<D:response/>".replace("/>", "></D:response>").repeat(MOST + 1);
+        let many = format!("<D:multistatus xmlns:D=\"DAV:\">{many}</D:multistatus>");
+        assert!(parse(&many).unwrap_err().contains("more than"));
     }
 
     #[test]

@@ -13,13 +13,15 @@ use super::super::source::Source;
 use super::super::storages::Opening;
 use super::super::store::{Abilities, Object, Page, Reading, Span, Store, Tag};
 use super::super::tree::{Known, Walk, below, on_the_way};
-use super::super::trouble::{Patience, Trouble, Why};
+use super::super::trouble::{Patience, Trouble, Why, blocking};
 use super::super::web::{Web, held_to, is_same};
 use super::properties::{Found, QUESTION, parse};
 use crate::storage::location::Scheme;
 
 /// How long a listing of one directory may be.
-const LISTING_BYTES: usize = 128 << 20;
+const LISTING_BYTES: usize = 64 << 20;
+/// The same for one thing alone.
+const LOOK_BYTES: usize = 1 << 20;
 /// What stands in a URL's path as it is.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -93,10 +95,17 @@ impl Webdav {
             }
             _ => return Err(refused(what, response).await),
         }
-        let body = document(response, LISTING_BYTES, what).await?;
-        let nonsense = |why: &str| Trouble::unavailable(format!("{what}: the server's answer cannot be read: {why}"));
-        let body = String::from_utf8(body).map_err(|_| nonsense("it is not UTF-8"))?;
-        parse(&body).map(Some).map_err(|why| nonsense(&why))
+        let most = if matches!(depth, Depth::Itself) { LOOK_BYTES } else { LISTING_BYTES };
+        let body = document(response, most, what).await?;
+        let what = what.to_owned();
+        // A large answer would keep everything else waiting.
+        blocking(move || {
+            let nonsense =
+                |why: &str| Trouble::unavailable(format!("{what}: the server's answer cannot be read: {why}"));
+            let body = String::from_utf8(body).map_err(|_| nonsense("it is not UTF-8"))?;
+            parse(&body).map(Some).map_err(|why| nonsense(&why))
+        })
+        .await
     }
 
     pub(super) async fn look(&self, key: &str) -> Result<Option<Object>, Trouble> {
