@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::entry::{self, Changed, Entry, EntryKind};
 use crate::notes::Notes;
-use crate::part::{Failed, clear_for_file, copy_content, create_part, modified, set_modified};
+use crate::part::{Failed, copy_content, create_part, modified, set_modified, take_name};
 use crate::remove;
 use crate::tree::{Slot, Tree, make_child};
 
@@ -250,10 +250,9 @@ impl<P: Place> Copy<'_, P> {
         let (directory, part) = (target.open()?, self.part);
         let name = to.file_name().unwrap_or_default();
         let put = || -> io::Result<()> {
-            clear_for_file(directory, name)?;
             remove::child(directory, OsStr::new(part))?;
             rustix::fs::symlinkat(points_to, directory, part)?;
-            Ok(rustix::fs::renameat(directory, part, directory, name)?)
+            take_name(directory, part, name)
         };
         put().map_err(|error| writing(to, error))?;
         (self.put)(to);
@@ -287,8 +286,7 @@ impl<P: Place> Copy<'_, P> {
         let finish = || -> io::Result<()> {
             rustix::fs::fchmod(&part, Mode::from_raw_mode(0o666) | executable)?;
             set_modified(&part, modified(file))?;
-            clear_for_file(directory, name)?;
-            Ok(rustix::fs::renameat(directory, self.part, directory, name)?)
+            take_name(directory, self.part, name)
         };
         let finished = copied.and_then(|()| finish().map_err(write));
         if finished.is_err() {

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use crate::entry::{self, Entry, EntryKind};
+use crate::entry::Entry;
 use crate::remove;
 
 /// How the name of a file begins that is not complete yet. Who copies side by side with others adds something of
@@ -20,20 +20,29 @@ const PIECE: usize = 8 << 20;
 
 /// A new, empty file under the temporary name.
 pub(crate) fn create_part(directory: impl AsFd, part: &str) -> io::Result<File> {
-    remove::child(directory.as_fd(), OsStr::new(part))?;
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o600);
-    Ok(File::from(rustix::fs::openat(directory, part, flags, mode)?))
+    let create = || {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        rustix::fs::openat(&directory, part, flags, Mode::from_raw_mode(0o600))
+    };
+    match create() {
+        // From before a crash.
+        Err(Errno::EXIST) => {
+            remove::child(directory.as_fd(), OsStr::new(part))?;
+            Ok(File::from(create()?))
+        }
+        created => Ok(File::from(created?)),
+    }
 }
 
-/// Removes a directory that stands where a file is going to be renamed to.
-pub(crate) fn clear_for_file(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    match entry::child(directory, name)? {
-        Some(there) if there.kind() == EntryKind::Directory => {
-            // Only an empty one: what is in it was put there by someone.
-            Ok(rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+/// Gives what has a temporary name its own. An empty directory in the way goes; one that is not was filled by someone.
+pub(crate) fn take_name(directory: impl AsFd, part: &str, name: &OsStr) -> io::Result<()> {
+    let rename = || rustix::fs::renameat(&directory, part, &directory, name);
+    match rename() {
+        Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+            rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR)?;
+            Ok(rename()?)
         }
-        Some(_) | None => Ok(()),
+        renamed => Ok(renamed?),
     }
 }
 

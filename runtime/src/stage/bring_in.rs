@@ -15,7 +15,7 @@ use super::sharing::Sharing;
 use crate::copy::{Copy, Which};
 use crate::entry::EntryKind;
 use crate::notes::Notes;
-use crate::part::{PART, clear_for_file, create_part};
+use crate::part::{PART, create_part, take_name};
 use crate::places::{is_within, normal, parent};
 use crate::plan::{Input, Kind, Plan, Source};
 use crate::report::Fault;
@@ -206,10 +206,8 @@ fn content(tree: &Tree, path: &str, text: &str, part: &str) -> Result<(), Troubl
 
 /// Gives a complete file its name. Where a source has no modes everyone may do everything with it.
 pub(super) fn put(slot: &Slot, part: &str, file: &std::fs::File) -> io::Result<()> {
-    use std::os::fd::AsFd;
     rustix::fs::fchmod(file, Mode::from_raw_mode(0o777))?;
-    clear_for_file(slot.directory.as_fd(), &slot.name)?;
-    Ok(rustix::fs::renameat(&slot.directory, part, &slot.directory, &slot.name)?)
+    take_name(&slot.directory, part, &slot.name)
 }
 
 struct FromHost {

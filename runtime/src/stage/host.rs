@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::copy::Place;
 use crate::entry::{Entry, EntryKind};
-use crate::part::{Failed, clear_for_file, create_part};
+use crate::part::{Failed, create_part, take_name};
 use crate::remove;
 use crate::storage::settings::Storage;
 use crate::storage::trouble::{Stop, Trouble};
@@ -155,8 +155,7 @@ impl Host {
             let executable = if source.stat().st_mode & 0o111 == 0 { 0 } else { (self.mode & 0o444) >> 2 };
             self.give_away(&to, self.mode | executable)?;
             rustix::fs::fsync(&to)?;
-            clear_for_file(directory.as_fd(), name)?;
-            rustix::fs::renameat(&directory, part, &directory, name)?;
+            take_name(&directory, part, name)?;
             Ok(rustix::fs::fsync(&directory)?)
         };
         let finished = written.and_then(|written| finish().map(|()| written).map_err(writing));
