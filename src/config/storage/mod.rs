@@ -7,7 +7,7 @@
 //!
 //! Parts, in reading order:
 //! - this page: the table;
-//! - [`file`]: folders of this host; [`cache`]: inputs kept for the next task;
+//! - [`mod@file`]: folders of this host; [`cache`]: inputs kept for the next task;
 //! - [`prefix`]: what a URL prefix means, and which lies within which;
 //! - [`rule`]: settings for a prefix; [`fields`]: which protocol knows which of them, and what they look like;
 //! - [`lists`]: what may be used, by everybody and by a caller;
