@@ -330,7 +330,7 @@ def rule_14_6_cancel_while_queued(story):
 
 @case
 def rule_14_6_cancel_while_inputs_come(story):
-    held = Held()
+    held = Held(story.world["held"])
     task_id = story.create(sh("echo never"), inputs=[dict(url="http://%s/big" % held.address, path="/in/big")])
     assert held.asked(PATIENCE), "nobody asked for the input: %s" % shown(story.full(task_id))
     # The transfer may begin a moment before the hand-over is written down.
@@ -382,6 +382,9 @@ def rule_16_3_storage_is_what_works(story):
     source = story.write("in.txt", "there\n")
     assert any(source.startswith(prefix) for prefix in storage), "%s is below none of %s" % (source, storage)
     for prefix in storage:
+        # The others need servers of their own, and suites of their own show them.
+        if not prefix.startswith("file:"):
+            continue
         url = "%s/%s/in.txt" % (prefix.rstrip("/"), os.path.relpath(story.folder, story.world["files"]))
         task = story.run("COMPLETE", sh("cat /in/a"), inputs=[dict(url=url, path="/in/a")])
         equal(outs(task), ["there\n"], task)

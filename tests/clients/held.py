@@ -5,10 +5,10 @@ import threading
 
 
 class Held:
-    """Listens on a free port of loopback; accepts, reads, and never answers."""
+    """Listens on a port of loopback, any free one if none is named; accepts, reads, and never answers."""
 
-    def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port=0):
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         self._asked = threading.Event()
         self._gone = threading.Event()
