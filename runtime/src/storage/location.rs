@@ -205,7 +205,10 @@ fn authority_of(host: &str, scheme: Scheme) -> Option<String> {
     match port {
         "" => Some(name.to_owned()),
         // A compact identifier: it is understood, and refused with better words, later.
-        _ if !digits && scheme == Scheme::Drs && port.chars().all(char::is_alphanumeric) => {
+        _ if !digits
+            && scheme == Scheme::Drs
+            && port.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_')) =>
+        {
             Some(format!("{name}:{port}"))
         }
         _ if !digits => None,

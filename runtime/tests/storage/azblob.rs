@@ -39,8 +39,10 @@ fn nobody(azure: &Azure) -> Rule {
     }
 }
 
+/// The rule for both forms of URL.
 fn storages(rule: Rule) -> Storages {
-    Storages::new(&Storage { rules: vec![rule], ..Storage::default() }, IMPATIENT)
+    let short = Rule { prefix: "az://".to_owned(), ..rule.clone() };
+    Storages::new(&Storage { rules: vec![rule, short], ..Storage::default() }, IMPATIENT)
 }
 
 /// The store of a URL, and the key in it.

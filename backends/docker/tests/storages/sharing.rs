@@ -27,15 +27,16 @@ async fn rule_9_9_a_kept_input_is_mounted_and_cannot_be_changed() {
     let content: Vec<u8> = (0..LARGE).map(|at| (at / 999) as u8).collect();
     scene.holds("in", &content).await;
     let script = "cksum < /in/file; (echo more >> /in/file) 2>&1; rm -f /in/file 2>&1; chmod 777 /in/file 2>&1; \
-                  echo beside > /in/beside && cat /in/beside; cp /in/file /out/copy";
+                  echo beside > /in/beside && cat /in/beside; cp /in/file /out/copy; ln -s /in/file /out/linked";
     let mut sums = Vec::new();
     for time in 0..2 {
         let mut job = scene.job(&[script]);
         job.plan.inputs = vec![input("/in/file", &scene.url("in"))];
-        job.plan.outputs = vec![output("/out/copy", &scene.url("out"))];
+        job.plan.outputs = vec![output("/out/copy", &scene.url("out")), output("/out/linked", &scene.url("linked"))];
         scene.proxy.forget();
         let report = done(&scene, &job, |tree| {
-            let held: u64 = files(tree).iter().map(|file| file.metadata().unwrap().len()).sum();
+            let files = files(tree).into_iter().map(|file| file.symlink_metadata().unwrap());
+            let held: u64 = files.filter(|about| about.is_file() && about.nlink() == 1).map(|about| about.len()).sum();
             assert!(held < LARGE as u64 + 1_000, "the tree holds the copy alone, not the input: {held} bytes");
         })
         .await;
@@ -43,7 +44,9 @@ async fn rule_9_9_a_kept_input_is_mounted_and_cannot_be_changed() {
         let said = &report.steps[0].stdout_tail;
         assert!(said.contains("Read-only file system") && said.ends_with("beside\n"), "{said}");
         sums.push(said.lines().next().unwrap().to_owned());
-        assert!(fs::read(scene.behind("out")).unwrap() == content, "what is delivered is what was fetched");
+        for name in ["out", "linked"] {
+            assert!(fs::read(scene.behind(name)).unwrap() == content, "what is delivered is what was fetched: {name}");
+        }
         // Seldom more than one: only whether it is still the same.
         let (asked, bodies) = (scene.proxy.asked(), scene.proxy.count("GET", "/in"));
         assert_eq!(bodies == 0, time == 1, "{asked:?}");
