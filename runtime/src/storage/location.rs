@@ -199,18 +199,17 @@ fn authority_of(host: &str, scheme: Scheme) -> Option<String> {
     if name.contains(odd) || name.contains(':') && !name.starts_with('[') {
         return None;
     }
-    let parsed = Url::parse(&format!("http://{name}/")).ok()?;
+    // A compact identifier: it is understood, and refused with better words, later.
+    let simple = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let compact = scheme == Scheme::Drs && !port.is_empty() && port.chars().all(simple) && name.chars().all(simple);
+    let Ok(parsed) = Url::parse(&format!("http://{name}/")) else {
+        return compact.then(|| format!("{name}:{port}"));
+    };
     let name = parsed.host_str().map(|name| name.trim_end_matches('.')).filter(|name| !name.is_empty())?;
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port {
         "" => Some(name.to_owned()),
-        // A compact identifier: it is understood, and refused with better words, later.
-        _ if !digits
-            && scheme == Scheme::Drs
-            && port.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_')) =>
-        {
-            Some(format!("{name}:{port}"))
-        }
+        _ if !digits && compact => Some(format!("{name}:{port}")),
         _ if !digits => None,
         _ => {
             let port = port.parse::<u16>().ok()?.to_string();
