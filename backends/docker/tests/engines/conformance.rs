@@ -12,6 +12,7 @@ use tessera_contract::{Backend, Handle, Job, JobId, Stream};
 use tessera_docker::Docker;
 use tessera_runtime::node::container;
 use tessera_runtime::plan::{Executor, Input, Source};
+use tessera_runtime::storage::settings::Rule;
 
 use crate::ground::{Ground, Place, SHARED, job_of, shell};
 
@@ -75,11 +76,14 @@ impl Subject for OnEngine {
             job.owner.clone_from(&script.owner);
         }
         if script.stalls_before_start {
+            let source = format!("http://{}/", self.silent.local_addr().unwrap());
             job.plan.inputs.push(Input {
                 path: "/never/comes".to_owned(),
-                source: Source::Url(format!("http://{}/never", self.silent.local_addr().unwrap())),
+                source: Source::Url(format!("{source}never")),
                 kind: None,
             });
+            // Addresses of this machine are closed to tasks, unless a rule opens them.
+            job.plan.storage.rules.push(Rule { prefix: source, internal: true, ..Rule::default() });
         }
         job
     }
