@@ -137,14 +137,15 @@ def nothing_left(scratch, failed):
         failed.append("leftovers")
 
 
-def note_ids(url, scratch):
+def note_ids(url, scratch, cancel=False):
     """All tasks of the server into the list of ours, for clients that do not say which they made."""
-    token = ""
+    token, made = "", []
+    while token is not None:
+        with urllib.request.urlopen(url + "/v1/tasks?page_size=2047&page_token=" + token, timeout=20) as answer:
+            page = json.load(answer)
+        made += [task["id"] for task in page["tasks"]]
+        token = page.get("next_page_token")
+    for task in made if cancel else []:
+        urllib.request.urlopen(urllib.request.Request(url + "/v1/tasks/%s:cancel" % task, method="POST"), timeout=20).close()
     with open(scratch / "ids", "a") as ids:
-        while True:
-            with urllib.request.urlopen(url + "/v1/tasks?page_size=2047&page_token=" + token, timeout=20) as answer:
-                page = json.load(answer)
-            ids.writelines(task["id"] + "\n" for task in page["tasks"])
-            token = page.get("next_page_token", "")
-            if not token:
-                return
+        ids.writelines(task + "\n" for task in made)

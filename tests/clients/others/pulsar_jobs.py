@@ -43,7 +43,7 @@ def main():
 def wait(client, enough, seconds):
     deadline = time.monotonic() + seconds
     while True:
-        # QUEUED is a failure to Pulsar: the server has to be past it by then (TES contract 14.9).
+        # QUEUED would be a failure here, and the end of the job.
         seen = client.raw_check_complete()
         if seen["status"] in enough:
             return seen["status"]

@@ -14,8 +14,8 @@ PATIENCE = 90
 
 
 class World:
-    def __init__(self, url, scratch, client, inputs, program):
-        self.url, self.scratch, self.client = url, Path(scratch), client
+    def __init__(self, url, scratch, inputs, program):
+        self.url, self.scratch = url, Path(scratch)
         # A port of loopback that tasks may read inputs from.
         self.inputs = inputs
         # What `run` was given for this client.
@@ -23,8 +23,8 @@ class World:
 
     def at(self, story):
         """The same world, with a folder of this story's own below a root that the server may use."""
-        world = World(self.url, self.scratch, self.client, self.inputs, self.program)
-        world.folder = self.scratch / "files" / ("%s-%s" % (self.client, story))
+        world = World(self.url, self.scratch, self.inputs, self.program)
+        world.folder = self.scratch / "files" / story
         world.folder.mkdir(parents=True)
         return world
 

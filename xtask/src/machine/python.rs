@@ -22,6 +22,10 @@ pub(crate) const PY_TES_NEW: Environment = Environment { name: "py-tes-1.1.4", r
 pub(crate) const PY_TES_OLD: Environment =
     Environment { name: "py-tes-0.4.2", requirements: &["py-tes==0.4.2", "six==1.17.0"] };
 
+/// Pulsar's client, and how it speaks TES.
+pub(crate) const PULSAR: Environment =
+    Environment { name: "pulsar-0.16.0", requirements: &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"] };
+
 /// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
 pub(crate) const SCHEMATHESIS: Environment =
     Environment { name: "schemathesis", requirements: &["schemathesis==4.32.5"] };

@@ -10,7 +10,8 @@ use super::{deny, suites};
 use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
-use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
+use crate::machine::others::{self, Compiling};
+use crate::machine::python::{self, PULSAR, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
 use crate::machine::storage::Installing;
 use crate::machine::{packages, rust, storage};
 use crate::server::Server;
@@ -23,6 +24,9 @@ pub(crate) struct Arguments {
 
 /// The suites that run against the storages of `tests/engines/storage`; `storages` runs on Docker, too.
 const ON_STORAGES: &[&str] = &["storage", "storages"];
+
+/// The clients that are compiled, or not Python's.
+const OTHERS: &str = "other clients";
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -51,11 +55,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
     let storages = (!on_storages.is_empty()).then(storage::install);
+    let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let clients = thread::spawn(|| -> Result<()> {
         python::ensure(PY_TES_NEW)?;
         python::ensure(PY_TES_OLD)?;
         python::ensure(SCHEMATHESIS)?;
+        python::ensure(PULSAR)?;
         Ok(())
     });
 
@@ -94,10 +100,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             });
         }
     }
+    if let Some(others) = others {
+        run_others(&mut ledger, others);
+    }
     if let Some(storages) = storages {
         run_on_storages(&mut ledger, storages, on_storages);
     }
     ledger.close()
+}
+
+fn run_others(ledger: &mut Ledger, compiling: Compiling) {
+    let Some(programs) = ledger.step("compile other clients", |_| compiling.join()) else { return };
+    ledger.step(OTHERS, |log| {
+        cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+        let docker = Engine::up("docker", "test")?;
+        engine::images(&["busybox", "bash", "pulsar"])?;
+        let mut command = program(&["python3", "tests/clients/others/run", "--server"]);
+        command.arg(server()).arg("--rust").arg(&programs.rust).arg("--sprocket").arg(&programs.sprocket);
+        command.arg("--pulsar").arg(python::ensure(PULSAR)?.join("bin/python"));
+        logged(command.envs(docker.variables.iter().cloned()), log)
+    });
 }
 
 fn run_on_storages(ledger: &mut Ledger, storages: Installing, steps: Vec<Step>) {
