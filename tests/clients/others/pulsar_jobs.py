@@ -7,6 +7,7 @@ import sys
 import time
 
 from pulsar.client.coexecution_manager import build_client_manager
+from pydantic import ValidationError
 
 ENDED = ("complete", "failed", "cancelled")
 
@@ -33,18 +34,23 @@ def main():
         wait(client, ("running",), 60)
         client.kill()
         began = time.monotonic()
-    status = wait(client, ENDED, 60)
+    status = wait(client, ENDED, 60, killed=story.endswith("killed"))
     assert status == expected, "%s, not %s" % (status, expected)
     if story.endswith("killed"):
         assert time.monotonic() - began < 3, "killed after %.1f s" % (time.monotonic() - began)
     print(client.external_id)
 
 
-def wait(client, enough, seconds):
+def wait(client, enough, seconds, killed=False):
     deadline = time.monotonic() + seconds
     while True:
         # QUEUED would be a failure here, and the end of the job.
-        seen = client.raw_check_complete()
+        try:
+            seen = client.raw_check_complete()
+        except ValidationError as error:
+            # Its models end before TES 1.1: they cannot read the moments between a kill and its end.
+            assert killed and "input_value='CANCELING'" in str(error), error
+            seen = {"status": "cancelling"}
         if seen["status"] in enough:
             return seen["status"]
         assert seen["status"] not in ENDED and time.monotonic() < deadline, seen
