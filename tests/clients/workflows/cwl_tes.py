@@ -19,7 +19,7 @@ def workflow(place, _image):
     code, said = place.run(*cwl_tes(place, "count.cwl", "count.yml"))
     assert code == 0, said
     assert place.read("results/count.txt").split()[0] == "3", said
-    place.ended(("upper", "COMPLETE"), ("count", "COMPLETE"))
+    place.ended(("upper", "COMPLETE"), ("lines", "COMPLETE"))
 
 
 def failure(place, _image):

@@ -3,15 +3,15 @@ class: Workflow
 inputs:
   words: File
 outputs:
-  count:
+  counted:
     type: File
-    outputSource: count/counted
+    outputSource: lines/counted
 steps:
   upper:
     run: upper.cwl
     in: {words: words}
     out: [uppered]
-  count:
+  lines:
     run: lines.cwl
     in: {words: upper/uppered}
     out: [counted]
