@@ -15,14 +15,12 @@ from around import docker  # noqa: E402
 from speakers import ENDS, ask_plainly, poll  # noqa: E402
 
 # An engine looks after its jobs every few seconds; Snakemake's plug-in for the first time after 40.
-PATIENCE = 150
+PATIENCE = 240
 
 
 class Place:
-    def __init__(self, name, url, folder, python, known):
-        self.url, self.folder, self.python = url, folder, Path(python)
-        # Tasks of the stories before.
-        self._known = set(known)
+    def __init__(self, name, story, url, folder, python):
+        self.story, self.url, self.folder, self.python = story, url, folder, Path(python)
         # What a user has written, and the data.
         shutil.copytree(HERE / name, folder)
         (folder / "data").mkdir()
@@ -52,7 +50,7 @@ class Place:
         try:
             self.until(task_name, "RUNNING")
             os.killpg(engine.pid, signal.SIGINT)
-            said = engine.communicate(timeout=60)[0]
+            said = engine.communicate(timeout=PATIENCE)[0]
         finally:
             if engine.poll() is None:
                 os.killpg(engine.pid, signal.SIGKILL)
@@ -69,8 +67,7 @@ class Place:
 
     def tasks(self, name=""):
         """The tasks whose names begin so, in full, newest first."""
-        found = ask_plainly(self.url, "/tasks?view=FULL&page_size=2047&name_prefix=" + name.replace("'", "%27"))["tasks"]
-        return [task for task in found if task["id"] not in self._known]
+        return ask_plainly(self.url, "/tasks?view=FULL&name_prefix=" + name.replace("'", "%27"))["tasks"]
 
     def task(self, name):
         found = self.tasks(name)
@@ -78,7 +75,7 @@ class Place:
         return found[0]
 
     def until(self, name, state):
-        poll(lambda: [task["state"] for task in self.tasks(name)], lambda seen: seen == [state], 60, "%s of %s" % (state, name))
+        poll(lambda: [task["state"] for task in self.tasks(name)], lambda seen: seen == [state], PATIENCE, "%s of %s" % (state, name))
 
     def gone(self, task_id):
         """The task has to be cancelled, soon, and then nothing of it may run."""
@@ -89,9 +86,11 @@ class Place:
         assert task_id not in running, "CANCELED was said while it ran"
 
     def release(self):
-        """What a story that failed half-way has left must not keep places that the next one needs."""
-        for task in self.tasks():
+        """Ends what a story that failed half-way has left, and shows what there was."""
+        tasks = self.tasks()
+        for task in tasks:
             cancel(self.url, task["id"])
+        return shown([{key: task.get(key) for key in ("name", "state", "logs")} for task in tasks])
 
     def ended(self, *names_and_states):
         """Exactly these tasks there are, in any order."""

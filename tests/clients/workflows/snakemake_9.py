@@ -27,7 +27,7 @@ def variables(place):
 def snakemake(place, image, *words):
     # What docs/clients/snakemake.md says.
     argv = [place.program("snakemake"), "--executor", "tes", "--tes-url", place.url, "--container-image", image]
-    argv += ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://lab/demo"]
+    argv += ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://%s/demo" % lab(place)]
     argv += ["--storage-s3-endpoint-url", os.environ["TESSERA_CLIENTS_S3"], "--seconds-between-status-checks", "1"]
     return [*argv, "--jobs", "2", *words]
 
@@ -41,16 +41,27 @@ def s3(place, script):
     return said
 
 
+def lab(place):
+    """A bucket for each story: Snakemake lays its sources there, named by what they hold, and removes them at its end."""
+    return "lab-" + place.story
+
+
+def bucket(place):
+    """What the user has there before."""
+    s3(place, "s3.create_bucket(Bucket=%r); s3.upload_file('data/words.txt', %r, 'demo/data/words.txt')" % (lab(place), lab(place)))
+
+
 def workflow(place, image):
-    s3(place, "s3.create_bucket(Bucket='lab'); s3.upload_file('data/words.txt', 'lab', 'demo/data/words.txt')")
+    bucket(place)
     code, said = place.run(*snakemake(place, image), **variables(place))
     assert code == 0, said
-    found = s3(place, "print(s3.get_object(Bucket='lab', Key='demo/results/count.txt')['Body'].read().decode())")
+    found = s3(place, "print(s3.get_object(Bucket=%r, Key='demo/results/count.txt')['Body'].read().decode())" % lab(place))
     assert found.split() == ["3"], found
     place.ended(("snakejob.upper.", "COMPLETE"), ("snakejob.count.", "COMPLETE"))
 
 
 def failure(place, image):
+    bucket(place)
     (place.folder / "funnel.log").touch()
     code, said = place.run(*snakemake(place, image, "broken"), **variables(place))
     task = place.task("snakejob.broken.")
@@ -60,6 +71,7 @@ def failure(place, image):
 
 
 def interrupt(place, image):
+    bucket(place)
     task, said = place.interrupted("snakejob.slow.", *snakemake(place, image, "slow"), **variables(place))
     assert "Task canceled: %s" % task in said, said
     place.gone(task)

@@ -47,7 +47,7 @@ pub(crate) const WORKFLOWS: &[Environment] = &[
         // rdflib and mistune of that year are translated from Python 2 by setuptools, up to this one.
         builders: &["setuptools==57.5.0", "wheel==0.38.4"],
     },
-    of("s3", &["moto[s3,server]==5.2.5"]),
+    of("s3", &["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"]),
 ];
 
 /// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
