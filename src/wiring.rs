@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, MissingOutput};
 use crate::embedded;
 use crate::engine::{self, Engine};
-use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service};
+use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service, Stopping};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -44,6 +44,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Arc<Engine>,
+    stop: watch::Sender<bool>,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -66,8 +67,9 @@ impl Server {
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let settings = http_settings(&config, &places, &backends)?;
         let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, places));
-        let router = http::router(doors(store, &engine, backends, clock, settings));
-        Ok(Self { config, data, listener, address, router, engine, terminate, interrupt })
+        let (stop, stopping) = watch::channel(false);
+        let router = http::router(doors(store, &engine, backends, clock, Stopping::new(stopping), settings));
+        Ok(Self { config, data, listener, address, router, engine, stop, terminate, interrupt })
     }
 
     /// Where it listens; port 0 has become a real one.
@@ -78,13 +80,12 @@ impl Server {
     /// Serves until SIGTERM or SIGINT. Then nobody new is let in, requests and ticks under way get the grace of the
     /// configuration, and running jobs go on: the next server finds them.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, data, listener, address, router, engine, mut terminate, mut interrupt } = self;
+        let Self { config, data, listener, address, router, engine, stop, mut terminate, mut interrupt } = self;
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         tracing::info!(%address, data = %data.display(), "serving");
-        let (stop, stopping) = watch::channel(false);
         let sweeping = tokio::spawn(sweep_runtimes(data));
         let moving = tokio::spawn({
-            let stopped = stopped(stopping.clone());
+            let stopped = Stopping::new(stop.subscribe()).stopped();
             async move { engine.run(stopped).await }
         });
         let asked = async {
@@ -180,6 +181,7 @@ fn doors(
     engine: &Arc<Engine>,
     backends: Vec<Arc<dyn Backend>>,
     clock: Clock,
+    stopping: Stopping,
     settings: http::Settings,
 ) -> Doors {
     let (dispatch, cancel) = (engine.clone(), engine.clone());
@@ -193,6 +195,7 @@ fn doors(
             Box::pin(async move { readiness.ask().await })
         }),
         clock: Arc::new(move || clock.now()),
+        stopping,
         settings: Arc::new(settings),
     }
 }
@@ -366,11 +369,6 @@ fn amounts(set: &config::Amounts) -> engine::Amounts {
         walltime_ms: set.walltime_ms(),
         gpu_count: set.gpu_count,
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone stops as well.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn sweep_runtimes(data: PathBuf) {
