@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use axum::Router;
 use futures::future::join_all;
+use rustix::process::Resource;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Bell, InstallationId, Severity};
 use tessera_docker::Docker;
@@ -22,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, MissingOutput};
 use crate::embedded;
 use crate::engine::{self, Engine};
-use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service};
+use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service, Stopping};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -44,6 +45,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Arc<Engine>,
+    stop: watch::Sender<bool>,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -54,6 +56,7 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         // Listen to signals before anything can be worth an orderly end.
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        take_all_descriptors();
         let data = open_data(&config)?;
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(config.store.below(&data))?);
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
@@ -66,8 +69,9 @@ impl Server {
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let settings = http_settings(&config, &places, &backends)?;
         let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, places));
-        let router = http::router(doors(store, &engine, backends, clock, settings));
-        Ok(Self { config, data, listener, address, router, engine, terminate, interrupt })
+        let (stop, stopping) = watch::channel(false);
+        let router = http::router(doors(store, &engine, backends, clock, Stopping::new(stopping), settings));
+        Ok(Self { config, data, listener, address, router, engine, stop, terminate, interrupt })
     }
 
     /// Where it listens; port 0 has become a real one.
@@ -78,13 +82,12 @@ impl Server {
     /// Serves until SIGTERM or SIGINT. Then nobody new is let in, requests and ticks under way get the grace of the
     /// configuration, and running jobs go on: the next server finds them.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, data, listener, address, router, engine, mut terminate, mut interrupt } = self;
+        let Self { config, data, listener, address, router, engine, stop, mut terminate, mut interrupt } = self;
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         tracing::info!(%address, data = %data.display(), "serving");
-        let (stop, stopping) = watch::channel(false);
         let sweeping = tokio::spawn(sweep_runtimes(data));
         let moving = tokio::spawn({
-            let stopped = stopped(stopping.clone());
+            let stopped = Stopping::new(stop.subscribe()).stopped();
             async move { engine.run(stopped).await }
         });
         let asked = async {
@@ -134,6 +137,15 @@ impl Drop for Inspection {
     }
 }
 
+/// Each follower of a log or of events is a connection: the custom of 1,024 descriptors would soon be too few.
+fn take_all_descriptors() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the number of connections that may be open at once");
+    }
+}
+
 fn open_data(config: &Config) -> anyhow::Result<PathBuf> {
     let data = &config.server.data_dir;
     // Task contents and logs are nobody else's business.
@@ -180,6 +192,7 @@ fn doors(
     engine: &Arc<Engine>,
     backends: Vec<Arc<dyn Backend>>,
     clock: Clock,
+    stopping: Stopping,
     settings: http::Settings,
 ) -> Doors {
     let (dispatch, cancel) = (engine.clone(), engine.clone());
@@ -193,6 +206,7 @@ fn doors(
             Box::pin(async move { readiness.ask().await })
         }),
         clock: Arc::new(move || clock.now()),
+        stopping,
         settings: Arc::new(settings),
     }
 }
@@ -367,11 +381,6 @@ fn amounts(set: &config::Amounts) -> engine::Amounts {
         walltime_ms: set.walltime_ms(),
         gpu_count: set.gpu_count,
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone stops as well.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn sweep_runtimes(data: PathBuf) {

@@ -12,23 +12,33 @@ use super::error::ApiError;
 
 /// Where the TES document lies.
 pub const TES: &str = "/openapi/tes.json";
+/// Where the document of our own API lies.
+pub const API: &str = "/openapi/api.json";
 
-/// The document as this server means it, written once.
+/// The documents as this server means them, written once.
 #[derive(Clone)]
 pub struct Documents {
     tes: Arc<[u8]>,
+    api: Arc<[u8]>,
 }
 
 impl Documents {
-    /// Keeps a document to be served.
-    pub fn new(tes: &serde_json::Value) -> Self {
-        Self { tes: tes.to_string().into_bytes().into() }
+    /// Keeps documents to be served.
+    pub fn new(tes: &serde_json::Value, api: &utoipa::openapi::OpenApi) -> Self {
+        // Only a document with keys that are no texts could not be written, and this type has none.
+        let api = serde_json::to_vec(api).unwrap_or_default();
+        Self { tes: tes.to_string().into_bytes().into(), api: api.into() }
     }
 }
 
 /// `/openapi/tes.json`
 pub async fn tes(State(documents): State<Documents>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], documents.tes.to_vec()).into_response()
+}
+
+/// `/openapi/api.json`
+pub async fn api(State(documents): State<Documents>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], documents.api.to_vec()).into_response()
 }
 
 /// `/docs`. Its own page, not the one that comes with the tool: that one wants a trailing slash, and paths without
@@ -45,6 +55,7 @@ pub async fn page() -> Response {
 <body>
 <div id="swagger-ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/swagger-ui-standalone-preset.js"></script>
 <script src="/docs/start.js"></script>
 </body>
 </html>
@@ -64,8 +75,10 @@ pub async fn part(file: Result<Path<String>, PathRejection>) -> Result<Response,
     };
     // No validator badge: it would send the document's address to its maker.
     const START: &str = r##"SwaggerUIBundle({
-  url: "/openapi/tes.json",
+  urls: [{ url: "/openapi/tes.json", name: "GA4GH TES" }, { url: "/openapi/api.json", name: "Tessera's own" }],
   dom_id: "#swagger-ui",
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  layout: "StandaloneLayout",
   validatorUrl: null,
   deepLinking: true,
 });
@@ -73,7 +86,7 @@ pub async fn part(file: Result<Path<String>, PathRejection>) -> Result<Response,
     if file == "start.js" {
         return Ok(([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], START).into_response());
     }
-    if !matches!(file.as_str(), "swagger-ui.css" | "swagger-ui-bundle.js") {
+    if !matches!(file.as_str(), "swagger-ui.css" | "swagger-ui-bundle.js" | "swagger-ui-standalone-preset.js") {
         return Err(ApiError::not_found("there is nothing under this path"));
     }
     let found = utoipa_swagger_ui::serve(&file, Arc::new(Config::from(TES)));

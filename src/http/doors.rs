@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::settings::Settings;
 use crate::store::Store;
@@ -16,6 +17,22 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Asks every part but the store whether it is ready; an error says why not.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<(String, Result<(), String>)>> + Send + Sync>;
+
+/// Tells what goes on for long that the server stops.
+#[derive(Debug, Clone)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Stops when the other end says `true`, and when it is gone.
+    pub fn new(said: watch::Receiver<bool>) -> Self {
+        Self(said)
+    }
+
+    /// Returns when the server stops.
+    pub async fn stopped(mut self) {
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
 
 /// What the doors open to. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +47,8 @@ pub struct Doors {
     pub ready: Readiness,
     /// What time it is.
     pub clock: Clock,
+    /// When whatever goes on for long has to end.
+    pub stopping: Stopping,
     /// What the operator decided.
     pub settings: Arc<Settings>,
 }

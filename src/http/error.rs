@@ -71,6 +71,13 @@ impl ApiError {
         Self::new(Kind::Forbidden, message)
     }
 
+    /// 403: a web page that the settings do not let in.
+    pub fn foreign_origin() -> Self {
+        Self::forbidden(
+            "web pages of this origin may not call; the server's setting server.cors_origins names those that may",
+        )
+    }
+
     /// 404.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message)

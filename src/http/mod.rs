@@ -15,9 +15,11 @@
 //!   [`body`]: what every request has;
 //! - [`error`]: every status code;
 //! - [`tes`]: the GA4GH TES API;
+//! - [`api`]: our own API;
 //! - [`health`], [`docs`]: our own pages;
 //! - [`listener`]: the connections.
 
+pub mod api;
 pub mod auth;
 pub mod body;
 pub mod cors;
@@ -34,7 +36,7 @@ pub mod settings;
 pub mod tes;
 
 pub use auth::{Access, Credentials, Token, User};
-pub use doors::{Clock, Doors, Readiness, Wake};
+pub use doors::{Clock, Doors, Readiness, Stopping, Wake};
 pub use error::ApiError;
 pub use router::router;
 pub use settings::{BackendFacts, Bounds, Files, Lists, Places, Secret, Service, Settings};

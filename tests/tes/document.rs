@@ -11,14 +11,19 @@ use crate::server::Server;
 /// With `TESSERA_WRITE_OPENAPI=1` in the environment the document is written, and then it is current.
 #[test]
 fn openapi_documents_are_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/tes.json");
-    let meant = format!("{:#}\n", document::of(&Settings::default()));
+    current("tes.json", &document::of(&Settings::default()));
+    current("api.json", &serde_json::to_value(tessera::http::api::routes::document()).unwrap());
+}
+
+fn current(name: &str, document: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi").join(name);
+    let meant = format!("{document:#}\n");
     if std::env::var_os("TESSERA_WRITE_OPENAPI").is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &meant).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == meant, "openapi/tes.json is stale; write it with `cargo xtask openapi`");
+    assert!(written == meant, "openapi/{name} is stale; write it with `cargo xtask openapi`");
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tessera::http::{Doors, Settings};
+use tessera::http::{Doors, Settings, Stopping};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// A server whose clock moves on by a second whenever it is read.
@@ -21,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) dispatches: Arc<AtomicU32>,
     pub(crate) cancels: Arc<AtomicU32>,
     router: Router,
+    /// Dropped, it ends what goes on for long.
+    _running: watch::Sender<bool>,
     _folder: TempDir,
 }
 
@@ -51,6 +54,7 @@ impl Server {
                 counter.fetch_add(1, Ordering::Relaxed);
             })
         };
+        let (running, stopping) = watch::channel(false);
         let router = tessera::http::router(Doors {
             store: Arc::clone(&store) as Arc<dyn Store>,
             wake_dispatch: count(&dispatches),
@@ -63,9 +67,10 @@ impl Server {
                 let passed = i64::from(reads.fetch_add(1, Ordering::Relaxed));
                 Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(passed)
             }),
+            stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        Self { store, dispatches, cancels, router, _folder: folder }
+        Self { store, dispatches, cancels, router, _running: running, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -91,9 +91,7 @@ impl Tes {
             return Ok(Cors::preflight());
         }
         if parts.method == Method::POST && self.cors.is_foreign(&parts.headers) {
-            return Err(ApiError::forbidden(
-                "web pages of this origin may not call; the server's setting server.cors_origins names those that may",
-            ));
+            return Err(ApiError::foreign_origin());
         }
         negotiation::accepts_json(&parts.headers)?;
         let (headers, query) = (&parts.headers, parts.uri.query());

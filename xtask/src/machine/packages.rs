@@ -42,6 +42,7 @@ pub(crate) const SUITES: &[Program] = &[
     of("podman", &["podman"], "is the second engine"),
     of("runc", &["runc"], "runs Podman's containers"),
     of("docker-registry", &["docker-registry"], "is where images are pulled from"),
+    of("debootstrap", &["debootstrap"], "makes the image that workflow engines run their jobs in"),
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
 ];
 

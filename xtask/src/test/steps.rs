@@ -1,6 +1,7 @@
 //! What is done, in which order: what fails fast first, what takes long in the background.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Result, anyhow, bail};
@@ -11,7 +12,9 @@ use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
 use crate::machine::others::{self, Compiling};
-use crate::machine::python::{self, PULSAR, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
+use crate::machine::python::{
+    self, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
+};
 use crate::machine::storage::Installing;
 use crate::machine::{packages, rust, storage};
 use crate::server::Server;
@@ -27,6 +30,9 @@ const ON_STORAGES: &[&str] = &["storage", "storages"];
 
 /// The clients that are compiled, or not Python's.
 const OTHERS: &str = "other clients";
+
+/// The libraries of the client matrix.
+const LIBRARIES: &[Environment] = &[PY_TES_NEW, PY_TES_MIDDLE, PY_TES_OLD, PYDANTIC_TES];
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -58,10 +64,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let clients = thread::spawn(|| -> Result<()> {
-        python::ensure(PY_TES_NEW)?;
-        python::ensure(PY_TES_OLD)?;
-        python::ensure(SCHEMATHESIS)?;
-        python::ensure(PULSAR)?;
+        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR]).chain(WORKFLOWS) {
+            python::ensure(*environment)?;
+        }
         Ok(())
     });
 
@@ -84,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let mut on_engines: Vec<Step> = suites.into_iter().map(suite).collect();
     on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
+    on_engines.push(Step { name: "workflows".to_owned(), work: Box::new(workflows) });
     on_engines.push(Step { name: "schemathesis".to_owned(), work: Box::new(schemathesis) });
     on_engines.retain(|step| wanted(&step.name));
     if !on_engines.is_empty() {
@@ -217,11 +223,26 @@ fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
     cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
     let mut command = program(&["python3", "tests/clients/run", "--server"]);
     command.arg(server());
-    for environment in [PY_TES_NEW, PY_TES_OLD] {
-        let python = python::ensure(environment)?.join("bin/python");
+    name_pythons(&mut command, LIBRARIES)?;
+    logged(command.envs(variables.iter().cloned()), log)
+}
+
+/// Workflow engines, each with the image that its jobs need.
+fn workflows(variables: &Variables, log: &Path) -> Result<()> {
+    cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+    engine::images(&["debian"])?;
+    let mut command = program(&["python3", "tests/clients/workflows/run", "--server"]);
+    command.arg(server());
+    name_pythons(&mut command, WORKFLOWS)?;
+    logged(command.envs(variables.iter().cloned()), log)
+}
+
+fn name_pythons(command: &mut Command, environments: &[Environment]) -> Result<()> {
+    for environment in environments {
+        let python = python::ensure(*environment)?.join("bin/python");
         command.arg("--python").arg(format!("{}={}", environment.name, python.display()));
     }
-    logged(command.envs(variables.iter().cloned()), log)
+    Ok(())
 }
 
 /// The debug server: what the suites of the workspace run, too.

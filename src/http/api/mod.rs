@@ -1,0 +1,14 @@
+//! Our own API, below `/api/v1`: what GA4GH TES has no words for.
+//!
+//! Invariants:
+//! - a task of another owner is as unknown here as at the other doors;
+//! - whatever goes on for long (a stream of events, of a log) ends by itself when the server stops, and holds no more
+//!   than a few buffers of its own;
+//! - each route says in its own attributes what it takes and answers, and `openapi/api.json` is written from them.
+//!
+//! Parts, in reading order:
+//! - [`routes`]: all of them on one page, with what they share;
+//! - [`document`]: what is said of them in common.
+
+pub mod document;
+pub mod routes;
