@@ -51,8 +51,7 @@ pub(crate) const WORKFLOWS: &[Environment] = &[
 ];
 
 /// Pulsar's client, and how it speaks TES.
-pub(crate) const PULSAR: Environment =
-    Environment { name: "pulsar-0.16.0", requirements: &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"] };
+pub(crate) const PULSAR: Environment = of("pulsar-0.16.0", &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"]);
 
 /// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
 pub(crate) const SCHEMATHESIS: Environment = of("schemathesis", &["schemathesis==4.32.5"]);
