@@ -26,6 +26,7 @@
 //! - [`site`]: a backend, and what is remembered of it;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
 //! - [`dispatch`], [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
+//! - [`waiting`], [`explain`]: why a task waits, when somebody asks;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
 //! - [`run`]: the loops that call them.
@@ -36,6 +37,7 @@ pub mod assembly;
 pub mod cancel;
 pub mod clearing;
 pub mod dispatch;
+pub mod explain;
 pub mod handover;
 pub mod lower;
 pub mod observe;
@@ -49,6 +51,7 @@ pub mod settings;
 pub mod site;
 pub mod sweep;
 pub mod verdict;
+pub mod waiting;
 
 pub use assembly::{Engine, Tick};
 pub use settings::{Amounts, JobSettings, Settings};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use tessera_runtime::doing::{Doing, Work};
 use tessera_runtime::plan::Plan;
 use tessera_runtime::report::{Fault, FaultClass, Note, Outcome, Progress, REPORT_VERSION, Report, StepReport};
 
