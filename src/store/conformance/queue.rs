@@ -185,7 +185,8 @@ pub(crate) async fn the_queue_is_everybodys_and_told_to_owners(subject: &impl Su
     bring(&store, &ann(), &running, Phase::Running).await;
     claim(&store, &tasks[2]).await;
     let until = at(LATER);
-    say(&store, &tasks[3], None, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
+    let fence = Some(claim(&store, &tasks[3]).await);
+    say(&store, &tasks[3], fence, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
 
     let first = store.queueing(&ann(), None, 3).await.unwrap();
     let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap();
