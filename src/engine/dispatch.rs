@@ -34,7 +34,8 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let load = loads.iter().find(|load| load.backend == site.name());
     let room = Room::left(&site.profile().capacity, load);
     let now = engine.clock.now();
-    let mut look = Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new(), telling: Vec::new() };
+    let mut look =
+        Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new(), telling: Vec::new() };
     let more = look.through_the_queue().await?;
     look.tell().await?;
     let Look { wanted, records, .. } = look;

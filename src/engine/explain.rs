@@ -16,7 +16,7 @@ use crate::store::{Candidate, Load, Queueing, StoreError};
 use crate::task::{Owner, Task, TaskId, TaskState};
 
 /// Rows of the queue in one question to the store: others are answered between two of them.
-const PIECE: u32 = 1_000;
+const PIECE: u32 = 512;
 
 /// What a task is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -165,6 +165,8 @@ impl Engine {
         let mut from = walked.after.clone();
         let mut waiters = Vec::new();
         loop {
+            // Whoever asks for the queue over and over does not slow down those who work it off.
+            let _turn = self.walks.piece().await;
             let piece = self.store.queueing(owner, from.as_ref(), PIECE).await?;
             let is_last = piece.len() < PIECE as usize;
             from = piece.last().map(|one| one.task.clone());

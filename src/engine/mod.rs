@@ -26,7 +26,7 @@
 //! - [`site`]: a backend, and what is remembered of it;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
 //! - [`dispatch`], [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
-//! - [`waiting`], [`explain`]: why a task waits, when somebody asks;
+//! - [`waiting`], [`explain`], [`pace`]: why a task waits, when somebody asks, without haste;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
 //! - [`run`]: the loops that call them.
@@ -42,6 +42,7 @@ pub mod handover;
 pub mod lower;
 pub mod observe;
 pub mod orphan;
+pub mod pace;
 pub mod place;
 pub mod quiet;
 pub mod retry;

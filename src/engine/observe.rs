@@ -8,8 +8,8 @@ use tracing::warn;
 
 use super::assembly::{Engine, Tick};
 use super::site::{Lack, Site};
-use super::waiting::Waiting;
 use super::verdict::{Means, after_preempted, means};
+use super::waiting::Waiting;
 use crate::store::{Active, Record, Recorded, StoreError};
 use crate::task::{Event, Phase, TaskState};
 

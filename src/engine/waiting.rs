@@ -138,13 +138,7 @@ impl Queued<'_> {
 /// A task that waits for a backend which does not do its work.
 pub(super) fn unavailable(backend: String, ahead: u64, down: &Down) -> Waiting {
     let Down { since, reason, .. } = down;
-    Waiting::BackendUnavailable {
-        backend,
-        ahead,
-        since: *since,
-        reason: reason.clone(),
-        next_try: down.next_try(),
-    }
+    Waiting::BackendUnavailable { backend, ahead, since: *since, reason: reason.clone(), next_try: down.next_try() }
 }
 
 /// What a task with a job waits for; `None` when its command runs.

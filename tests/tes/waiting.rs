@@ -46,10 +46,7 @@ async fn the_queue_is_told_in_order_with_what_each_lacks() {
     assert_eq!(task["waiting"]["kind"], "in_queue");
     assert_eq!(task["waiting"]["position"], 1);
     assert_eq!(task["since"], task["created"]);
-    assert_eq!(
-        task["waiting"]["message"],
-        "waiting for its turn on backend `scripted`: 1 task is ahead of it"
-    );
+    assert_eq!(task["waiting"]["message"], "waiting for its turn on backend `scripted`: 1 task is ahead of it");
 
     let hanging = server.create(&doing(&["hang"])).await;
     server.outside.always(Verb::Submit, Mischief::Fail(BackendError::Misconfigured("no".to_owned())));
@@ -67,9 +64,10 @@ fn place(task: &Value) -> (&str, u64) {
 #[tokio::test]
 async fn what_is_lacking_is_told_in_figures() {
     let server = Server::new();
-    server.create(&small_with(json!({ "resources": { "cpu_cores": 3 },
+    server
+        .create(&small_with(json!({ "resources": { "cpu_cores": 3 },
         "executors": [{ "image": "scripted", "command": ["hang"] }] })))
-    .await;
+        .await;
     tick(&server).await;
     let waits = server.create(&needing(2)).await;
     let waiting = &shown(&server, &waits).await["waiting"];
@@ -126,7 +124,8 @@ async fn others_count_and_are_never_shown() {
     let credentials = Credentials { tokens: vec![token("ann"), token("bob")], users: vec![] };
     let server = Server::with(Settings { access: Access::Required(credentials), ..Settings::default() });
     let ask = async |who: &str, method: &str, path: &str, body: Value| {
-        let request = axum::http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request =
+            axum::http::Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.header("authorization", format!("Bearer {who}"));
         server.send(request.body(body.to_string().into()).unwrap()).await
     };
@@ -195,7 +194,10 @@ async fn inputs_that_are_fetched_are_told_in_figures() {
     let task = shown(&server, id.as_str()).await;
     assert_eq!(task["state"], "INITIALIZING");
     let waiting = &task["waiting"];
-    assert_eq!((&waiting["kind"], &waiting["files"], &waiting["of_files"]), (&json!("fetching_inputs"), &json!(0), &json!(1)));
+    assert_eq!(
+        (&waiting["kind"], &waiting["files"], &waiting["of_files"]),
+        (&json!("fetching_inputs"), &json!(0), &json!(1))
+    );
     assert_eq!(waiting["message"], "fetching inputs: 0 of 1 files, 0 bytes");
     moment(&waiting["since"]);
 }

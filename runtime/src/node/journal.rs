@@ -307,6 +307,30 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_is_shown_and_what_is_over_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        let journal = Journal::open(&attempt, "t-1", None).unwrap();
+        let shown = || {
+            let bytes = std::fs::read(attempt.file(attempt::PROGRESS)).unwrap();
+            Progress::read(&bytes).unwrap().doing.map(|doing| doing.work.to_string())
+        };
+        let fetching = |bytes| Work::Fetching { files: 0, of_files: 1, bytes, of_bytes: Some(9) };
+        let inputs = journal.begins(fetching(0));
+        inputs.is(fetching(4));
+        journal.show_figures();
+        assert_eq!(shown().unwrap(), "fetching inputs: 0 of 1 files, 4 bytes of 9 bytes");
+        let image = journal.begins(Work::Pulling { image: "x".into(), bytes: 0, of_bytes: None });
+        journal.show_figures();
+        assert_eq!(shown().unwrap(), "pulling image `x`: 0 bytes");
+        drop(image);
+        assert_eq!(shown().unwrap(), "fetching inputs: 0 of 1 files, 4 bytes of 9 bytes");
+        drop(Journal::open(&attempt, "t-1", None).unwrap());
+        drop(inputs);
+        assert_eq!(shown(), None);
+    }
+
+    #[test]
     fn a_later_node_goes_on_with_the_same_journal() {
         let dir = tempfile::tempdir().unwrap();
         let attempt = Attempt::at(dir.path());

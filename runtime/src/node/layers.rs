@@ -86,6 +86,38 @@ mod tests {
         assert_eq!(layers.amount(), (105, Some(150)));
     }
 
+    /// An engine that begins a pull and then says nothing more.
+    async fn engine_that_stalls(listener: tokio::net::TcpListener) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _asked = stream.read(&mut [0; 4_096]).await.unwrap();
+        let told = concat!(
+            r#"{"status":"Pulling fs layer","id":"a"}"#,
+            "\r\n",
+            r#"{"status":"Downloading","progressDetail":{"current":12,"total":40},"id":"a"}"#,
+            "\r\n"
+        );
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunk = format!("{head}{:x}\r\n{told}\r\n", told.len());
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn a_pull_tells_how_far_it_is() {
+        use crate::node::engine::Engine;
+        use crate::node::settings::EngineSettings;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("tcp://{}", listener.local_addr().unwrap());
+        tokio::spawn(engine_that_stalls(listener));
+        let engine = Engine::at(EngineSettings { host, api: Some("1.41".to_owned()) });
+        let layers = std::sync::Mutex::new(Layers::default());
+        let stall = std::time::Duration::from_millis(300);
+        let error = engine.pull("x:1", None, stall, &layers).await.unwrap_err();
+        assert!(error.to_string().contains("nothing moved"), "{error}");
+        assert_eq!(layers.lock().unwrap().amount(), (12, Some(40)));
+    }
+
     #[test]
     fn a_layer_that_came_at_once_hides_nothing() {
         let mut layers = Layers::default();

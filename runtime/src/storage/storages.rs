@@ -10,6 +10,7 @@ use super::drs::Drs;
 use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
+use super::moved::Moved;
 use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
@@ -17,7 +18,6 @@ use super::sftp::Sftp;
 use super::store::Store;
 use super::trouble::{Patience, Trouble};
 use super::web::Web;
-use super::moved::Moved;
 use super::webdav::Webdav;
 use super::{azblob, gcs};
 

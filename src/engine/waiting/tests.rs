@@ -63,7 +63,10 @@ fn what_a_queued_task_waits_for() {
             "waiting for the next try on backend `b` at 1970-01-01T00:02:40Z, after it could not take the job 3 times: \
              busy",
         ),
-        (waits(1_000, |one| one.not_before = Some(at(100))), "waiting for its turn on backend `b`: 2 tasks are ahead of it"),
+        (
+            waits(1_000, |one| one.not_before = Some(at(100))),
+            "waiting for its turn on backend `b`: 2 tasks are ahead of it",
+        ),
         (waits(2_000, |one| one.claimed = true), "being handed to backend `b`"),
         (
             waits(2_000, |one| (one.claimed, one.not_before, one.down) = (true, Some(at(160)), Some(down()))),
@@ -96,10 +99,7 @@ fn what_a_task_with_a_job_waits_for() {
         (working(&pulling), Some("pulling image `x:1`: 1.2 MB of 3.0 MB")),
         (working(&format!("{started}{running}")), None),
         (working(started), None),
-        (
-            working(&format!("{started}{delivering}")),
-            Some("delivering outputs: 1 of 2 files, 5 bytes"),
-        ),
+        (working(&format!("{started}{delivering}")), Some("delivering outputs: 1 of 2 files, 5 bytes")),
         (Observation::Paused, Some("waiting at backend `b`: the job is paused")),
         (
             Observation::Unreadable { reason: reason("torn") },

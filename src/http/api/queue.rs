@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::routes::asked;
 use super::waiting::Waiting;
-use crate::engine::explain::{QueuePage, Walked, Waiter};
+use crate::engine::explain::{QueuePage, Waiter, Walked};
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::query::Query;

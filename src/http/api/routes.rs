@@ -24,7 +24,8 @@ pub const PREFIX: &str = "/api/v1";
 
 /// The routes with their documentation.
 fn documented() -> OpenApiRouter<Doors> {
-    OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)))
+    OpenApiRouter::with_openapi(Head::openapi())
+        .nest(PREFIX, OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)))
 }
 
 /// The document of this API.

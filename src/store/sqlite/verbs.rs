@@ -7,8 +7,8 @@ use tessera_contract::InstallationId;
 use super::create::NewTask;
 use super::{Sqlite, claim, listing, queue, record, tasks};
 use crate::store::{
-    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Queueing, Record, Recorded,
-    Standing, Store, StoreError, Summary,
+    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Queueing, Record,
+    Recorded, Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
