@@ -97,10 +97,8 @@ impl Engine {
         let Some(active) = standing.first().and_then(|standing| standing.active()) else {
             return Ok(Explained::default());
         };
-        let claimed_on = match &active.state {
-            TaskState::Queued { claimed: true, .. } => active.claim.as_ref().map(|claim| claim.backend.clone()),
-            _ => None,
-        };
+        let is_claimed = matches!(active.state, TaskState::Queued { claimed: true, .. });
+        let claimed_on = active.claim.as_ref().filter(|_| is_claimed).map(|claim| claim.backend.clone());
         let candidate = Candidate {
             task: task.id.clone(),
             attempt: active.state.attempt().unwrap_or_default(),
@@ -141,12 +139,13 @@ impl Engine {
         };
         let reason = || "it answered about no job".to_owned();
         let seen = seen.unwrap_or_else(|| Observation::Unreadable { reason: reason() });
-        let running = match &seen {
-            Observation::Working(progress) => progress.doing.as_ref().and_then(|doing| match doing.work {
+        let running = if let Observation::Working(progress) = &seen {
+            progress.doing.as_ref().and_then(|doing| match doing.work {
                 Work::Running { executor } if progress.started.is_some() => Some((executor, doing.since)),
                 Work::Running { .. } | Work::Pulling { .. } | Work::Fetching { .. } | Work::Delivering { .. } => None,
-            }),
-            _ => None,
+            })
+        } else {
+            None
         };
         explained(waiting::outside(backend, &seen), running)
     }
@@ -230,9 +229,10 @@ impl Engine {
     ) -> Waiting {
         let capacity = &site.profile().capacity;
         let room = Room::left(capacity, loads.iter().find(|load| load.backend == site.name()));
-        let (not_before, refusals) = match state {
-            TaskState::Queued { not_before, refusals, .. } => (*not_before, *refusals),
-            _ => (None, 0),
+        let (not_before, refusals) = if let TaskState::Queued { not_before, refusals, .. } = state {
+            (*not_before, *refusals)
+        } else {
+            (None, 0)
         };
         Queued {
             backend: site.name(),

@@ -12,7 +12,7 @@ use tessera_runtime::plan::{Input, Source};
 use tessera_runtime::report::Outcome;
 use tessera_runtime::storage::settings::Rule;
 
-use crate::ground::{Ground, docker, job};
+use crate::ground::{docker, job};
 
 const WHOLE: usize = 3_000_000;
 const AT_FIRST: usize = 2_000_000;
