@@ -199,6 +199,7 @@ fn doors(
     let readiness = Arc::new(Readiness { backends, said: Mutex::new(None) });
     Doors {
         store,
+        engine: engine.clone(),
         wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
         wake_cancel: Arc::new(move || cancel.wake_cancel()),
         ready: Arc::new(move || {

@@ -3,7 +3,7 @@
 //! The server and the job meet only in two documents: the [`plan`] goes in, the [`report`] comes out.
 //!
 //! Parts, in reading order:
-//! - [`plan`], [`report`]: the conversation;
+//! - [`plan`], [`report`], [`doing`]: the conversation;
 //! - [`version`]: how a document of another build is read;
 //! - [`step`]: the directory where a container's wrapper and the node meet;
 //! - [`layout`]: how the plan's paths get into containers, as a pure function;
@@ -17,6 +17,7 @@
 //! - [`node`]: a whole attempt on one host.
 
 mod copy;
+pub mod doing;
 mod entry;
 pub mod exec;
 mod expand;

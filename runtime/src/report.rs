@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::doing::Doing;
 use crate::version::{self, Unreadable};
 
 /// The version this build writes, and the highest one it reads.
@@ -150,6 +151,9 @@ pub struct Progress {
     /// What is worth telling the user, oldest first. Grows only at its end.
     #[serde(default)]
     pub notes: Vec<Note>,
+    /// What it is about now, where that takes its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<Doing>,
 }
 
 impl Progress {

@@ -11,6 +11,7 @@
 //! - [`address`]: where a server is;
 //! - [`login`]: who is asking;
 //! - [`http`]: the calls;
+//! - [`own`]: what Tessera tells beyond TES;
 //! - [`stream`]: streams of events;
 //! - [`error`]: what can go wrong, sorted by what the caller does next.
 
@@ -18,6 +19,7 @@ pub mod address;
 pub mod error;
 pub mod http;
 pub mod login;
+pub mod own;
 pub mod stream;
 pub mod wire;
 

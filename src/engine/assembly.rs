@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tessera_contract::Backend;
 use ulid::Ulid;
 
+use super::pace::Pace;
 use super::quiet::Quiet;
 use super::settings::Settings;
 use super::site::Site;
@@ -31,6 +32,8 @@ pub struct Engine {
     pub(super) holder: Holder,
     /// What tasks have been told whose backend is not configured any more.
     pub(super) absent: Quiet,
+    /// Of those who walk down the queue to explain it.
+    pub(super) walks: Pace,
 }
 
 impl Engine {
@@ -38,7 +41,7 @@ impl Engine {
     pub fn new(store: Arc<dyn Store>, backends: Vec<Arc<dyn Backend>>, clock: Clock, settings: Settings) -> Arc<Self> {
         let sites = backends.into_iter().map(|backend| Arc::new(Site::new(backend))).collect();
         let holder = Holder(Ulid::generate().to_string().to_ascii_lowercase());
-        Arc::new(Self { store, sites, clock, settings, holder, absent: Quiet::default() })
+        Arc::new(Self { store, sites, clock, settings, holder, absent: Quiet::default(), walks: Pace::default() })
     }
 
     /// A task was created: wakes the dispatchers.

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use super::assembly::{Engine, Tick};
 use super::handover::hand_over;
-use super::place::{Fit, Need, Room, fit};
-use super::site::{Health, Lack, Site};
+use super::place::{Fit, Need, Room, Short, fit};
+use super::site::{Down, Health, Lack, Site};
 use super::verdict::ended_with;
+use super::waiting::{Lacks, Waiting, unavailable};
 use crate::store::{Candidate, ClaimRequest, QueueCursor, Record, StoreError};
 use crate::task::Event;
 
@@ -27,14 +28,16 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let (claims, careful) = match how(engine, site).await {
         How::Freely => (engine.settings.claims.max(1) as usize, false),
         How::Carefully => (1, true),
-        How::NotNow(why) => return tell_of_trouble(engine, site, &why).await,
+        How::NotNow(down) => return tell_of_trouble(engine, site, &down).await,
     };
     let loads = engine.store.load().await?;
     let load = loads.iter().find(|load| load.backend == site.name());
     let room = Room::left(&site.profile().capacity, load);
     let now = engine.clock.now();
-    let mut look = Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new() };
+    let mut look =
+        Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new(), telling: Vec::new() };
     let more = look.through_the_queue().await?;
+    look.tell().await?;
     let Look { wanted, records, .. } = look;
     if !records.is_empty() {
         engine.store.record(records).await?;
@@ -51,7 +54,7 @@ enum How {
     Freely,
     /// One task, to see whether it is taken.
     Carefully,
-    NotNow(String),
+    NotNow(Down),
 }
 
 /// A backend that did not answer is asked, when it is time, for the first page of its inventory: the smallest question
@@ -59,7 +62,7 @@ enum How {
 async fn how(engine: &Engine, site: &Site) -> How {
     let down = match site.health(engine.clock.now()) {
         Health::Up => return How::Freely,
-        Health::Down(down) => return How::NotNow(down.reason),
+        Health::Down(down) => return How::NotNow(down),
         Health::Probe(down) => down,
     };
     let call = site.backend.inventory(None);
@@ -70,21 +73,20 @@ async fn how(engine: &Engine, site: &Site) -> How {
             How::Freely
         }
         (Err(error), _) => {
-            let reason = error.to_string();
-            site.is_down(engine.clock.now(), Lack::Answers, &reason, &engine.settings);
-            How::NotNow(reason)
+            site.is_down(engine.clock.now(), Lack::Answers, &error.to_string(), &engine.settings);
+            How::NotNow(site.trouble().unwrap_or(down))
         }
     }
 }
 
 /// The oldest of those who wait are told why. They are not claimed, so that a cancel finds them waiting.
-async fn tell_of_trouble(engine: &Engine, site: &Site, why: &str) -> Result<Tick, StoreError> {
+async fn tell_of_trouble(engine: &Engine, site: &Site, down: &Down) -> Result<Tick, StoreError> {
     let now = engine.clock.now();
     let candidates = engine.store.queued(now, None, engine.settings.scan).await?;
     let ours = candidates.iter().filter(|one| place_of(engine, one) == Place::On(site.name()));
-    let told = ours.filter(|one| site.waiting.ask(&one.task, why, now, Duration::ZERO));
-    let sentence = format!("waiting for backend `{}`, which cannot take jobs now: {why}", site.name());
-    let records = told.map(|one| note(engine, one, sentence.clone())).collect();
+    let told = ours.zip(0..).filter(|(one, _)| site.waiting.ask(&one.task, &down.reason, now, Duration::ZERO));
+    let sentence = |ahead| unavailable(site.name().to_owned(), ahead, down).to_string();
+    let records = told.map(|(one, ahead)| note(engine, one, sentence(ahead))).collect();
     engine.store.record(records).await?;
     Ok(Tick::Done)
 }
@@ -95,7 +97,7 @@ fn note(engine: &Engine, candidate: &Candidate, text: String) -> Record {
 
 /// Where a waiting task belongs.
 #[derive(Debug, PartialEq, Eq)]
-enum Place<'a> {
+pub(super) enum Place<'a> {
     /// On this backend.
     On(&'a str),
     /// It asks for a backend that is not configured.
@@ -104,7 +106,7 @@ enum Place<'a> {
     Absent,
 }
 
-fn place_of<'a>(engine: &'a Engine, candidate: &'a Candidate) -> Place<'a> {
+pub(super) fn place_of<'a>(engine: &'a Engine, candidate: &'a Candidate) -> Place<'a> {
     // A job may exist there already.
     if let Some(name) = &candidate.claimed_on {
         return engine.site(name).map_or(Place::Absent, |site| Place::On(site.name()));
@@ -124,6 +126,8 @@ struct Look<'a> {
     room: Room,
     wanted: Vec<ClaimRequest>,
     records: Vec<Record>,
+    /// Those who lack something and have to be told.
+    telling: Vec<(Candidate, Short)>,
 }
 
 impl Look<'_> {
@@ -201,8 +205,7 @@ impl Look<'_> {
             Fit::Later(short) => {
                 let holds_for = Duration::from_millis(engine.settings.note_waiting_after_ms);
                 if site.waiting.ask(&candidate.task, short.what(), self.now, holds_for) {
-                    let sentence = format!("waiting for room on backend `{}`: the task {short}", site.name());
-                    self.records.push(note(engine, candidate, sentence));
+                    self.telling.push((candidate.clone(), short));
                 }
             }
             Fit::Never(short) => {
@@ -210,6 +213,21 @@ impl Look<'_> {
                 self.end(candidate, sentence);
             }
         }
+    }
+
+    /// Tells those who lack something, and their places: from one to the next, so that the queue is counted once.
+    async fn tell(&mut self) -> Result<(), StoreError> {
+        let (engine, site) = (self.engine, self.site);
+        let (mut from, mut ahead) = (None, 0);
+        for (candidate, short) in std::mem::take(&mut self.telling) {
+            let to = &candidate.task;
+            ahead += engine.store.ahead(from.as_ref(), to, site.name(), engine.is_first(site)).await?;
+            from = Some(to.clone());
+            let lacks = Some(Lacks { short, free: self.room.free(short) });
+            let waiting = Waiting::InQueue { backend: site.name().to_owned(), ahead, lacks };
+            self.records.push(note(engine, &candidate, waiting.to_string()));
+        }
+        Ok(())
     }
 
     fn end(&mut self, candidate: &Candidate, sentence: String) {

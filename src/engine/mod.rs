@@ -26,6 +26,7 @@
 //! - [`site`]: a backend, and what is remembered of it;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
 //! - [`dispatch`], [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
+//! - [`waiting`], [`explain`], [`pace`]: why a task waits, when somebody asks, without haste;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
 //! - [`run`]: the loops that call them.
@@ -36,10 +37,12 @@ pub mod assembly;
 pub mod cancel;
 pub mod clearing;
 pub mod dispatch;
+pub mod explain;
 pub mod handover;
 pub mod lower;
 pub mod observe;
 pub mod orphan;
+pub mod pace;
 pub mod place;
 pub mod quiet;
 pub mod retry;
@@ -49,6 +52,7 @@ pub mod settings;
 pub mod site;
 pub mod sweep;
 pub mod verdict;
+pub mod waiting;
 
 pub use assembly::{Engine, Tick};
 pub use settings::{Amounts, JobSettings, Settings};

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::assembly::{Engine, Tick};
 use super::site::{Lack, Site};
 use super::verdict::{Means, after_preempted, means};
+use super::waiting::Waiting;
 use crate::store::{Active, Record, Recorded, StoreError};
 use crate::task::{Event, Phase, TaskState};
 
@@ -88,7 +89,8 @@ async fn one(engine: &Engine, site: &Site, active: &Active, seen: &Observation) 
         }
         Means::Waits(reason) => {
             let holds_for = Duration::from_millis(settings.note_waiting_after_ms);
-            let text = format!("waiting at backend `{}`: {reason}", site.name());
+            let waiting = Waiting::AtBackend { backend: site.name().to_owned(), reason: Some(reason.clone()) };
+            let text = waiting.to_string();
             told(site, active, &reason, holds_for, text, now)?
         }
         Means::Dark(reason) => {

@@ -55,6 +55,16 @@ impl Room {
         take(&mut self.jobs, 1);
     }
 
+    /// How much is free of what a task lacks.
+    pub fn free(&self, short: Short) -> u64 {
+        let free = match short {
+            Short::Cpu { .. } => self.cpu_milli,
+            Short::Ram { .. } => self.ram_bytes,
+            Short::Jobs { .. } => self.jobs,
+        };
+        free.unwrap_or(u64::MAX)
+    }
+
     /// Nothing fits any more, however small.
     pub fn is_full(&self) -> bool {
         self.jobs == Some(0) || self.cpu_milli == Some(0)
@@ -126,6 +136,17 @@ impl Short {
             Self::Cpu { .. } => "cores",
             Self::Ram { .. } => "memory",
             Self::Jobs { .. } => "a place",
+        }
+    }
+}
+
+impl Short {
+    /// An amount of what is lacking, for people.
+    pub fn amount(&self, amount: u64) -> String {
+        match self {
+            Self::Cpu { .. } => Cores(amount).to_string(),
+            Self::Ram { .. } => Gib(amount).to_string(),
+            Self::Jobs { .. } => amount.to_string(),
         }
     }
 }

@@ -60,6 +60,11 @@ impl Quiet {
         true
     }
 
+    /// The reason that was asked for last.
+    pub fn reason(&self, task: &TaskId) -> Option<String> {
+        self.lock().get(task).map(|told| told.reason.clone())
+    }
+
     /// How long the reason has held that was asked for last.
     pub fn held(&self, task: &TaskId, now: Timestamp) -> Option<Duration> {
         let since = self.lock().get(task)?.since;

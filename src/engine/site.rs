@@ -68,6 +68,13 @@ pub struct Down {
     probe_at: Timestamp,
 }
 
+impl Down {
+    /// When it is tried again.
+    pub fn next_try(&self) -> Timestamp {
+        self.probe_at
+    }
+}
+
 /// What a backend does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {

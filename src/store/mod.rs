@@ -29,8 +29,8 @@ use crate::task::{Owner, Task, TaskId, TaskSpec};
 
 pub use list::{ListQuery, Page, Summary};
 pub use records::{
-    Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, QueueCursor, Record, Recorded,
-    Standing,
+    Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor, Queueing,
+    Record, Recorded, Standing,
 };
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
@@ -64,6 +64,21 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
         shown: bool,
     ) -> Result<Option<Recorded>, StoreError>;
+
+    // Why a task waits.
+
+    /// The queue from its front on, after an id: the tasks of everybody, and more of those of the owner.
+    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<Vec<Queueing>, StoreError>;
+
+    /// How many unclaimed tasks stand before one in the queue of a backend, counted from another one on;
+    /// `takes_unnamed` counts also those that ask for no backend.
+    async fn ahead(
+        &self,
+        from: Option<&TaskId>,
+        task: &TaskId,
+        backend: &str,
+        takes_unnamed: bool,
+    ) -> Result<u64, StoreError>;
 
     // What the engine asks.
 

@@ -34,6 +34,34 @@ pub struct Candidate {
     pub ram_bytes: Option<u64>,
 }
 
+/// A task in the queue, whoever owns it and whether it may be tried now or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queueing {
+    /// Its id; also the cursor to look on from.
+    pub task: TaskId,
+    /// The backend it was asked to run on, if any.
+    pub wanted: Option<String>,
+    /// The backend it is claimed for.
+    pub claimed_on: Option<String>,
+    /// What only its owner is told.
+    pub own: Option<OwnQueueing>,
+}
+
+/// What the owner of a task in the queue is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnQueueing {
+    /// Its name.
+    pub name: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Thousandths of a core it asks for.
+    pub cpu_milli: Option<u64>,
+    /// Bytes of memory it asks for.
+    pub ram_bytes: Option<u64>,
+}
+
 /// A wish to take a task for a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {

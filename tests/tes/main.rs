@@ -12,3 +12,4 @@ mod paths;
 mod server;
 mod specification;
 mod tasks;
+mod waiting;

@@ -10,15 +10,23 @@ use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tessera::clock::Clock;
+use tessera::engine::{self, Engine};
 use tessera::http::{Doors, Settings, Stopping};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
+use tessera_contract::Capacity;
+use tessera_contract::scripted::{Outside, Scripted};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// A server whose clock moves on by a second whenever it is read.
 pub(crate) struct Server {
     pub(crate) store: Arc<Sqlite>,
+    /// Moves nothing by itself; a test may tick it.
+    pub(crate) engine: Arc<Engine>,
+    /// What its one backend meets.
+    pub(crate) outside: Outside,
     pub(crate) dispatches: Arc<AtomicU32>,
     pub(crate) cancels: Arc<AtomicU32>,
     router: Router,
@@ -54,9 +62,14 @@ impl Server {
                 counter.fetch_add(1, Ordering::Relaxed);
             })
         };
+        let outside = Outside::in_memory();
+        let capacity = Capacity { cpu_milli: Some(4_000), ..Capacity::default() };
+        let backend = Scripted::new(outside.clone(), store.installation().clone()).with_capacity(capacity);
+        let engine = Engine::new(store.clone(), vec![Arc::new(backend)], Clock::system(), engine::Settings::default());
         let (running, stopping) = watch::channel(false);
         let router = tessera::http::router(Doors {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            engine: Arc::clone(&engine),
             wake_dispatch: count(&dispatches),
             wake_cancel: count(&cancels),
             ready: Arc::new(move || {
@@ -70,7 +83,7 @@ impl Server {
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        Self { store, dispatches, cancels, router, _running: running, _folder: folder }
+        Self { store, engine, outside, dispatches, cancels, router, _running: running, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

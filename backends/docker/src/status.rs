@@ -36,7 +36,10 @@ pub(crate) fn observation(evidence: Evidence) -> Observation {
         },
         Evidence::Attended(Some(progress)) => Observation::Working(progress),
         Evidence::Attended(None) => Observation::Waiting { reason: None },
-        Evidence::Unattended { progress: Some(progress), .. } => Observation::Working(progress),
+        // Nobody is about anything now.
+        Evidence::Unattended { progress: Some(progress), .. } => {
+            Observation::Working(Progress { doing: None, ..progress })
+        }
         Evidence::Unattended { progress: None, reason } => Observation::Waiting { reason },
         Evidence::Unreadable(reason) => Observation::Unreadable { reason },
     }

@@ -15,12 +15,17 @@ use super::disk::Disk;
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
+use super::patience::shown;
 use super::settings::NodeSettings;
 use super::turn::{self, Life};
+use crate::doing::Work;
 use crate::layout::Layout;
 use crate::plan::Plan;
 use crate::report::{DeliveredFile, Fault, FaultClass, Outcome};
 use crate::stage;
+use crate::storage::moved::Moved;
+use crate::storage::storages::Storages;
+use crate::storage::trouble::Patience;
 use crate::tree::Tree;
 
 /// How long a container that has recorded its end may take to go by itself.
@@ -117,6 +122,11 @@ impl Node {
                         Container::Unmade
                     };
                     self.disk.runs(step);
+                    let _turn = self.journal.begins(Work::Running { executor: step });
+                    if step > 0 {
+                        // The first one's start is told of anyway.
+                        self.journal.show_figures();
+                    }
                     turn::take(self, step).await?
                 }
             };
@@ -204,7 +214,10 @@ impl Node {
         if shares {
             std::fs::create_dir_all(&links).map_err(disk)?;
         }
-        let mut bringing_in = pin!(stage::bring_in(&self.plan, &self.tree, shares.then_some(&links)));
+        let (storages, moved) = self.storages(Patience::DOWNLOAD);
+        let fetch =
+            stage::bring_in_from(&self.plan, &self.tree, shares.then_some(&links), Patience::DOWNLOAD, &storages);
+        let mut bringing_in = pin!(shown(&self.journal, || Work::fetching(moved.look()), fetch));
         let brought_in = loop {
             tokio::select! {
                 brought_in = &mut bringing_in => break brought_in,
@@ -230,6 +243,12 @@ impl Node {
         Ok(Container::Unmade)
     }
 
+    /// The storages of the plan, and where it is counted what is moved with them.
+    fn storages(&self, patience: Patience) -> (Storages, Arc<Moved>) {
+        let moved = Arc::<Moved>::default();
+        (Storages::new(&self.plan.storage, patience).counted_in(Arc::clone(&moved)), moved)
+    }
+
     /// Delivers what there is to deliver.
     async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
         let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
@@ -240,7 +259,9 @@ impl Node {
                     self.journal.note(format!("links to the input `{}` lead nowhere: {error}", shared.container));
                 }
             }
-            let delivered = stage::deliver(&self.plan, &self.tree, failed.is_some()).await;
+            let (storages, moved) = self.storages(Patience::UPLOAD);
+            let deliver = stage::deliver_to(&self.plan, &self.tree, failed.is_some(), Patience::UPLOAD, &storages);
+            let delivered = shown(&self.journal, || Work::delivering(moved.look()), deliver).await;
             for note in delivered.notes {
                 self.journal.note(note);
             }

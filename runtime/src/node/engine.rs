@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -19,6 +19,7 @@ use bollard::{ClientVersion, Docker};
 use futures::StreamExt;
 use tokio::sync::{OnceCell, watch};
 
+use super::layers::Layers;
 use super::settings::{EngineSettings, RegistryLogin};
 
 /// Seconds until an answer has to begin.
@@ -219,8 +220,16 @@ impl Engine {
         settling(|| docker.list_containers(Some(options.clone()))).await.map_err(sorted)
     }
 
-    /// Pulls an image. Gives up when nothing moves for `stall`.
-    pub async fn pull(&self, image: &str, login: Option<&RegistryLogin>, stall: Duration) -> Result<(), EngineError> {
+    /// Pulls an image. Gives up when nothing moves for `stall`. `layers` is told how far it is.
+    pub async fn pull(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+        stall: Duration,
+        layers: &Mutex<Layers>,
+    ) -> Result<(), EngineError> {
+        // A pull that is tried again is told of from its beginning.
+        *layers.lock().unwrap_or_else(PoisonError::into_inner) = Layers::default();
         let (docker, image) = (self.docker().await?.clone(), super::image::whole_reference(image));
         let login = login.map(|login| bollard::auth::DockerCredentials {
             username: login.username.clone(),
@@ -233,7 +242,7 @@ impl Engine {
         let mut steps = docker.create_image(Some(options), None, login);
         loop {
             match tokio::time::timeout(stall, steps.next()).await {
-                Ok(Some(Ok(_))) => {}
+                Ok(Some(Ok(told))) => layers.lock().unwrap_or_else(PoisonError::into_inner).saw(&told),
                 Ok(Some(Err(error))) => return Err(sorted(error)),
                 Ok(None) => return Ok(()),
                 Err(_) => {

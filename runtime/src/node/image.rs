@@ -1,8 +1,10 @@
 //! Images: pulled only when they are missing, and what a pull that failed means.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::engine::{Engine, EngineError};
+use super::layers::Layers;
 use super::settings::{PullSettings, RegistryLogin};
 use crate::report::FaultClass;
 
@@ -21,19 +23,20 @@ pub struct PullFault {
     pub words: String,
 }
 
-/// Pulls an image, repeating what may pass. `waits` is told each reason to try again.
+/// Pulls an image, repeating what may pass. `layers` is told how far it is, `waits` each reason to try again.
 pub async fn pull(
     engine: &Engine,
     image: &str,
     login: Option<&RegistryLogin>,
     settings: PullSettings,
+    layers: &Mutex<Layers>,
     waits: impl Fn(&str),
 ) -> Result<(), PullFault> {
     let mut pause = Duration::from_millis(settings.backoff_ms);
     let mut tries = 0;
     loop {
         let stall = Duration::from_millis(settings.stall_ms);
-        let error = match engine.pull(image, login, stall).await {
+        let error = match engine.pull(image, login, stall, layers).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };

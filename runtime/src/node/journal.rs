@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{self, Attempt, Keep};
+use crate::doing::{Doing, Work};
 use crate::report::{DeliveredFile, Note, Outcome, Progress, REPORT_VERSION, Report, StepReport};
 use crate::step::Usage;
 
@@ -18,6 +19,38 @@ pub struct Journal {
     attempt: Attempt,
     bell: Option<PathBuf>,
     pages: Mutex<Pages>,
+    works: Mutex<Vec<(u64, Doing)>>,
+}
+
+/// A work that goes on until this is dropped.
+#[derive(Debug)]
+pub struct GoingOn<'a> {
+    journal: &'a Journal,
+    number: u64,
+}
+
+impl GoingOn<'_> {
+    /// This is how far it is.
+    pub fn is(&self, now: Work) {
+        if let Some((_, doing)) = self.journal.works().iter_mut().find(|(number, _)| *number == self.number) {
+            doing.work = now;
+        }
+    }
+}
+
+impl Drop for GoingOn<'_> {
+    fn drop(&mut self) {
+        let over = {
+            let mut works = self.journal.works();
+            let at = works.iter().position(|(number, _)| *number == self.number);
+            at.map(|at| works.remove(at).1)
+        };
+        // Nobody shall read any longer of what is over.
+        let shown = self.journal.pages().progress.doing.as_ref().map(|doing| doing.since);
+        if over.is_some_and(|over| shown == Some(over.since)) {
+            self.journal.show_figures();
+        }
+    }
 }
 
 /// The progress document with what only a later node of the same attempt reads.
@@ -55,7 +88,7 @@ impl Pages {
 impl Journal {
     /// Goes on with what a former node of the attempt has written, or begins.
     pub fn open(attempt: &Attempt, job: &str, bell: Option<PathBuf>) -> io::Result<Self> {
-        let pages = attempt.read_light(attempt::PROGRESS)?.unwrap_or_else(|| Pages {
+        let mut pages: Pages = attempt.read_light(attempt::PROGRESS)?.unwrap_or_else(|| Pages {
             progress: Progress {
                 version: REPORT_VERSION,
                 job: job.to_owned(),
@@ -63,13 +96,16 @@ impl Journal {
                 started: None,
                 steps: Vec::new(),
                 notes: Vec::new(),
+                doing: None,
             },
             containers: BTreeMap::new(),
             images: BTreeMap::new(),
             used: BTreeMap::new(),
             disk_used: None,
         });
-        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages) })
+        // What a former node was about is over.
+        pages.progress.doing = None;
+        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages), works: Mutex::default() })
     }
 
     /// Adds a sentence, and lets the server know.
@@ -138,14 +174,35 @@ impl Journal {
         self.pages().images.insert(image.to_owned(), digest);
     }
 
-    /// Writes the progress down and lets the server know. A page that cannot be written is no reason to stop:
-    /// the report says it all again.
+    /// A work begins that may take long. Nothing is written yet.
+    pub fn begins(&self, work: Work) -> GoingOn<'_> {
+        let mut works = self.works();
+        let number = works.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+        works.push((number, Doing { since: Timestamp::now(), work }));
+        GoingOn { journal: self, number }
+    }
+
+    fn works(&self) -> MutexGuard<'_, Vec<(u64, Doing)>> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the progress down and lets the server know.
     pub fn show(&self) {
-        let written = self.attempt.replace(attempt::PROGRESS, &*self.pages(), Keep::Lightly);
+        self.show_figures();
+        self.ring();
+    }
+
+    /// Writes the progress down; nobody is woken for a percentage. A page that cannot be written is no reason to
+    /// stop: the report says it all again.
+    pub fn show_figures(&self) {
+        let doing = foremost(&self.works());
+        let mut pages = self.pages();
+        pages.progress.doing = doing;
+        let written = self.attempt.replace(attempt::PROGRESS, &*pages, Keep::Lightly);
+        drop(pages);
         if let Err(error) = written {
             eprintln!("the progress cannot be written: {error}");
         }
-        self.ring();
     }
 
     /// Lets the server know that something has changed.
@@ -210,6 +267,17 @@ impl Journal {
     }
 }
 
+/// What is shown where several works go on: the command, then what it waits for, the image before the inputs.
+fn foremost(works: &[(u64, Doing)]) -> Option<Doing> {
+    let rank = |doing: &Doing| match doing.work {
+        Work::Running { .. } => 0,
+        Work::Pulling { .. } => 1,
+        Work::Fetching { .. } => 2,
+        Work::Delivering { .. } => 3,
+    };
+    works.iter().map(|(_, doing)| doing).min_by_key(|doing| rank(doing)).cloned()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -236,6 +304,30 @@ mod tests {
         journal.tell("hello");
         let shown = std::fs::read(attempt.file(attempt::PROGRESS)).unwrap();
         assert_eq!(Progress::read(&shown).unwrap().notes.len(), 1);
+    }
+
+    #[test]
+    fn what_goes_on_is_shown_and_what_is_over_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::at(dir.path());
+        let journal = Journal::open(&attempt, "t-1", None).unwrap();
+        let shown = || {
+            let bytes = std::fs::read(attempt.file(attempt::PROGRESS)).unwrap();
+            Progress::read(&bytes).unwrap().doing.map(|doing| doing.work.to_string())
+        };
+        let fetching = |bytes| Work::Fetching { files: 0, of_files: 1, bytes, of_bytes: Some(9) };
+        let inputs = journal.begins(fetching(0));
+        inputs.is(fetching(4));
+        journal.show_figures();
+        assert_eq!(shown().unwrap(), "fetching inputs: 0 of 1 files, 4 bytes of 9 bytes");
+        let image = journal.begins(Work::Pulling { image: "x".into(), bytes: 0, of_bytes: None });
+        journal.show_figures();
+        assert_eq!(shown().unwrap(), "pulling image `x`: 0 bytes");
+        drop(image);
+        assert_eq!(shown().unwrap(), "fetching inputs: 0 of 1 files, 4 bytes of 9 bytes");
+        drop(Journal::open(&attempt, "t-1", None).unwrap());
+        drop(inputs);
+        assert_eq!(shown(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A step's container is made: the image is there or pulled, the container created or found.
 
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::attempt;
@@ -10,6 +11,9 @@ use super::drive::Node;
 use super::engine::EngineError;
 use super::fault::{self, Trouble};
 use super::image;
+use super::layers::Layers;
+use super::patience::shown;
+use crate::doing::Work;
 use crate::layout::Mount;
 use crate::places;
 use crate::report::FaultClass;
@@ -190,7 +194,13 @@ impl Node {
         let waits = |words: &str| {
             self.journal.tell(format!("pulling image `{image}` on `{backend}` is tried again: {words}"));
         };
-        image::pull(&self.engine, image, login, self.settings.pull, waits).await.map_err(|fault| {
+        let layers = Mutex::new(Layers::default());
+        let look = || {
+            let (bytes, of_bytes) = layers.lock().unwrap_or_else(PoisonError::into_inner).amount();
+            Work::Pulling { image: image.to_owned(), bytes, of_bytes }
+        };
+        let pull = image::pull(&self.engine, image, login, self.settings.pull, &layers, waits);
+        shown(&self.journal, look, pull).await.map_err(|fault| {
             Trouble::new(fault.class, format!("failed to pull image `{image}` on `{backend}`: {}", fault.words))
         })
     }

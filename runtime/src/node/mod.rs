@@ -25,6 +25,7 @@
 //! - [`journal`]: what has been done so far, and the report it becomes;
 //! - [`boot`]: what a restart of the host took; `fault`: what an error means for the attempt;
 //! - `disk`: how much disk the task may use;
+//! - [`layers`], `patience`: how far a pull is, and work that is shown while it is done;
 //! - `make`, `turn`, `drive`, `stop`: a container made, one step, the whole attempt, its end on request;
 //! - `verb`: the process itself.
 
@@ -34,6 +35,7 @@ pub mod container;
 pub mod engine;
 pub mod image;
 pub mod journal;
+pub mod layers;
 pub mod lock;
 pub mod settings;
 
@@ -41,6 +43,7 @@ mod disk;
 mod drive;
 mod fault;
 mod make;
+mod patience;
 mod stop;
 mod turn;
 mod verb;

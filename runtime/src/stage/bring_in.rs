@@ -21,6 +21,7 @@ use crate::plan::{Input, Kind, Plan, Source};
 use crate::report::Fault;
 use crate::storage::fetch::Fetcher;
 use crate::storage::location::{HostPath, Location, redacted};
+use crate::storage::moved::One;
 use crate::storage::storages::Storages;
 use crate::storage::trouble::{Patience, Stop, StopOnDrop, Trouble, blocking};
 use crate::tree::{Slot, Tree};
@@ -80,6 +81,7 @@ pub async fn bring_in_from(
         tree,
         stop: &stop,
     };
+    storages.moved().expect(u64::try_from(plan.inputs.len()).unwrap_or(u64::MAX));
     let mut notes = Notes::default();
     let mut mounts = Vec::new();
     for wave in waves(&plan.inputs) {
@@ -135,6 +137,10 @@ struct Bringing<'a> {
 }
 
 impl Bringing<'_> {
+    fn one(&self) -> One {
+        self.remotes.storages.moved().one()
+    }
+
     async fn input(&self, index: usize, input: &Input) -> Result<(Notes, Option<Shared>), Trouble> {
         let part = format!("{PART}-{index}");
         let path = normal(&input.path)
@@ -142,7 +148,9 @@ impl Bringing<'_> {
         let url = match &input.source {
             Source::Content(text) => {
                 let (tree, text) = (self.tree.clone(), text.clone());
+                let (counted, size) = (self.one(), text.len() as u64);
                 blocking(move || content(&tree, &path, &text, &part)).await?;
+                counted.done(size);
                 return Ok((Notes::default(), None));
             }
             Source::Url(url) => url,
@@ -150,7 +158,9 @@ impl Bringing<'_> {
         match Location::parse(url)? {
             Location::Host(from) => {
                 let host = Arc::clone(&self.host);
+                let counted = self.one();
                 if let Some(there) = self.sharing.in_place(index, &path, &host, &from) {
+                    counted.done(0);
                     return Ok((
                         Notes::default(),
                         Some(Shared { container: there.clone(), host: there, writable: true }),
@@ -166,7 +176,9 @@ impl Bringing<'_> {
                     part,
                     stop: self.stop.flag(),
                 };
-                Ok((blocking(move || input.copy()).await?, None))
+                let (notes, size) = blocking(move || input.copy()).await?;
+                counted.done(size);
+                Ok((notes, None))
             }
             Location::Remote(remote) => {
                 let (shown, share) = (redacted(url), self.sharing.link(index));
@@ -222,7 +234,8 @@ struct FromHost {
 }
 
 impl FromHost {
-    fn copy(self) -> Result<Notes, Trouble> {
+    /// Answers how many bytes a single file has; those of a directory are not counted.
+    fn copy(self) -> Result<(Notes, u64), Trouble> {
         let (shown, from) = (&self.shown, self.from.to_read());
         let entry = self
             .host
@@ -260,7 +273,7 @@ impl FromHost {
         };
         let copied = copy.copy(&entry, from, &slot, Path::new(&self.path));
         copied.map_err(|error| Trouble::copying(&format!("cannot bring in `{shown}`"), &error))?;
-        Ok(notes)
+        Ok((notes, if entry.kind() == EntryKind::File { entry.size() } else { 0 }))
     }
 }
 

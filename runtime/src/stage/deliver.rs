@@ -68,6 +68,7 @@ pub async fn deliver_to(
         job: &plan.job,
         stop: &stop,
     };
+    storages.moved().expect(items.iter().filter(|item| item.file).count() as u64);
     let mut files = Vec::new();
     for wave in waves(items) {
         let sent: Vec<_> =
@@ -162,21 +163,32 @@ impl Delivering<'_> {
             file.and_then(Source::new).map_err(|error| Trouble::reading("cannot read it", &error))
         };
         let source = blocking(open).await?;
+        let counted = self.storages.moved().one();
+        counted.sized(source.size());
         let counts = if source.size() < LARGE { 1 } else { LARGE_COUNTS };
         let turn = self.turns.acquire_many(counts).await;
         let _turn = turn.map_err(|_| Trouble::unavailable("staging was cut short"))?;
-        store.write(&key, &source).await?;
+        let progress = source.progress();
+        self.storages.moved().watch(Arc::clone(&progress));
+        let sent = store.write(&key, &source).await;
+        self.storages.moved().unwatch(&progress);
+        sent?;
+        counted.done(source.size());
         Ok(Written { size_bytes: source.size(), sha256: source.sha256().await? })
     }
 
     async fn to_host(&self, from: &Path, to: &Path, part: &str) -> Result<Written, Trouble> {
+        let counted = self.storages.moved().one();
         let mut failed = 0;
         loop {
             let (host, tree, stop) = (Arc::clone(&self.host), self.tree.clone(), self.stop.flag());
             let (from, to, part) = (from.to_owned(), to.to_owned(), part.to_owned());
             let write = move || host.write(&source(&tree, &from)?, &to, &part, &stop);
             match blocking(write).await {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    counted.done(written.size_bytes);
+                    return Ok(written);
+                }
                 Err(trouble) => {
                     failed += 1;
                     if self.patience.wait(failed, &trouble).await.is_none() {

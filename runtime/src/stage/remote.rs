@@ -21,6 +21,7 @@ use crate::remove;
 use crate::report::FaultClass;
 use crate::storage::fetch::{Fetcher, Wanted};
 use crate::storage::location::{Remote, Scheme};
+use crate::storage::moved::One;
 use crate::storage::storages::Storages;
 use crate::storage::store::{Listed, Object, Page, Store};
 use crate::storage::trouble::{Patience, Trouble, Why, blocking};
@@ -73,6 +74,7 @@ struct From<'a> {
     remote: &'a Remote,
     shown: &'a str,
     known: Option<&'a Object>,
+    counted: &'a One,
 }
 
 /// Where it goes.
@@ -96,7 +98,8 @@ impl Remotes<'_> {
             let notes = self.directory(&*store, &key, remote, input).await?;
             return Ok(Came { notes, shared: None });
         }
-        let from = From { store: &*store, key: &key, remote, shown: input.shown, known: None };
+        let counted = self.storages.moved().one();
+        let from = From { store: &*store, key: &key, remote, shown: input.shown, known: None, counted: &counted };
         match self.file(from, To { path: input.path, part: input.part, share: input.share }).await {
             // Called a file, or nothing, and a directory (TES contract 9.4).
             Err(trouble) if lists && matches!(trouble.why, Why::Absent | Why::Directory) && !key.is_empty() => {
@@ -116,16 +119,21 @@ impl Remotes<'_> {
         }
     }
 
-    /// Brings one object in; answers where it is when it is not in the tree.
+    /// Brings one object in and counts it; answers where it is when it is not in the tree.
     async fn file(&self, from: From<'_>, to: To<'_>) -> Result<Option<PathBuf>, Trouble> {
+        let (shared, size) = self.file_with_size(from, to).await?;
+        from.counted.done(size);
+        Ok(shared)
+    }
+
+    async fn file_with_size(&self, from: From<'_>, to: To<'_>) -> Result<(Option<PathBuf>, u64), Trouble> {
         let place = self.cache.as_ref().filter(|cache| keeps(from, cache)).map(|cache| cache.place(from.remote));
         let Some((cache, place)) = self.cache.as_ref().zip(place) else {
-            self.put_in_tree(from, to).await?;
-            return Ok(None);
+            return Ok((None, self.put_in_tree(from, to).await?));
         };
         let _turn = place.turn().await;
-        if let Some(shared) = self.kept(&place, from, to).await? {
-            return Ok(shared);
+        if let Some(came) = self.kept(&place, from, to).await? {
+            return Ok(came);
         }
         let most = self.most.map_or(cache.most(), |most| most.min(cache.most()));
         let fetched = match cache.begin() {
@@ -144,10 +152,10 @@ impl Remotes<'_> {
             }
             // The cache may be too small or its disk full: that is no reason to fail.
             Err(_) => {
-                self.put_in_tree(from, to).await?;
-                return Ok(None);
+                return Ok((None, self.put_in_tree(from, to).await?));
             }
         };
+        let size = begun.file.metadata().map_or(0, |found| found.len());
         let (spot, proved) = (Spot::new(self.tree, to), from.remote.expected.clone());
         let settle = move || {
             let kept = place.keep(&begun, &object, &proved);
@@ -157,11 +165,11 @@ impl Remotes<'_> {
                 None => spot.copy_in(&begun.file, object.modified).map(|()| None),
             }
         };
-        blocking(settle).await
+        Ok((blocking(settle).await?, size))
     }
 
     /// Brings an object in that was kept, if the storage says that it is still the same. The outer `None`: it was not.
-    async fn kept(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<Option<PathBuf>>, Trouble> {
+    async fn kept(&self, place: &Place, from: From<'_>, to: To<'_>) -> Result<Option<(Option<PathBuf>, u64)>, Trouble> {
         // Only what was kept before is worth asking about; the first time, one request is enough.
         let Some(kept) = place.last() else { return Ok(None) };
         if !kept.proves(&from.remote.expected) {
@@ -176,10 +184,11 @@ impl Remotes<'_> {
         let spot = Spot::new(self.tree, to);
         // Removed meanwhile: it is fetched again.
         let handed = blocking(move || Ok(spot.hand_out(&kept).ok())).await?;
-        Ok(handed)
+        Ok(handed.map(|shared| (shared, now.size.unwrap_or(0))))
     }
 
-    async fn put_in_tree(&self, from: From<'_>, to: To<'_>) -> Result<(), Trouble> {
+    /// Answers how many bytes it has.
+    async fn put_in_tree(&self, from: From<'_>, to: To<'_>) -> Result<u64, Trouble> {
         let (tree, at, name) = (self.tree.clone(), to.path.to_owned(), to.part.to_owned());
         let make = move || {
             let slot = slot(&tree, &at)?;
@@ -196,7 +205,8 @@ impl Remotes<'_> {
                     object.modified.map_or(Ok(()), |modified| set_modified(&file, timespec(modified)))?;
                     put(&slot, &name, &file)
                 };
-                put().map_err(|error| Trouble::writing(format!("cannot bring in `{at}`"), &error))
+                put().map_err(|error| Trouble::writing(format!("cannot bring in `{at}`"), &error))?;
+                Ok(file.metadata().map_or(0, |found| found.len()))
             });
             if done.is_err() {
                 // A full disk is not to stay full of something that is of no use.
@@ -215,6 +225,7 @@ impl Remotes<'_> {
             expected: &from.remote.expected,
             known: from.known,
             most,
+            counted: Some(from.counted),
         };
         match self.fetcher.fetch(wanted, file).await {
             // It was there when it was listed.
@@ -224,6 +235,7 @@ impl Remotes<'_> {
             // Another version than the one that was listed is as good.
             Err(trouble) if trouble.why == Why::Changed && from.known.is_some() => {
                 file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;
+                from.counted.begins_again();
                 self.fetcher.fetch(Wanted { known: None, ..wanted }, file).await
             }
             fetched => fetched,
@@ -246,6 +258,8 @@ impl Remotes<'_> {
         });
         made.await?;
         let mut files = 0;
+        let moved = self.storages.moved();
+        moved.is_several();
         let mut next: Option<String> = None;
         loop {
             let page = self.patience.retry(|| store.list(key, next.as_deref())).await?;
@@ -254,6 +268,12 @@ impl Remotes<'_> {
             if files > MOST {
                 let message = format!("`{}` holds more than {MOST} files", input.shown);
                 return Err(Trouble::rejected(message));
+            }
+            for listed in entries.iter().filter(|listed| !is_passed_over(listed)) {
+                moved.expect(1);
+                if let Some(size) = listed.object.size {
+                    moved.expect_size(size);
+                }
             }
             let brought = stream::iter(entries.iter().enumerate())
                 .map(|(index, listed)| self.listed(store, remote, input, listed, index))
@@ -280,8 +300,7 @@ impl Remotes<'_> {
         listed: &Listed,
         index: usize,
     ) -> Result<(), Trouble> {
-        // Someone is writing it.
-        if listed.name.split('/').any(|name| name.starts_with(PART)) {
+        if is_being_written(listed) {
             return Ok(());
         }
         let below = as_path(&listed.name).ok_or_else(|| {
@@ -302,10 +321,22 @@ impl Remotes<'_> {
         self.storages.refuse(&remote)?;
         let shown = format!("{}/{}", input.shown.trim_end_matches('/'), listed.name);
         let key = remote.key.clone();
-        let from = From { store, key: &key, remote: &remote, shown: &shown, known: Some(&listed.object) };
+        let counted = self.storages.moved().one_sized(listed.object.size);
+        let known = Some(&listed.object);
+        let from = From { store, key: &key, remote: &remote, shown: &shown, known, counted: &counted };
         let part = format!("{}-{index}", input.part);
         self.file(from, To { path: &path, part: &part, share: None }).await.map(drop)
     }
+}
+
+/// Someone is writing it.
+fn is_being_written(listed: &Listed) -> bool {
+    listed.name.split('/').any(|name| name.starts_with(PART))
+}
+
+/// No file of the input.
+fn is_passed_over(listed: &Listed) -> bool {
+    listed.object.directory || is_being_written(listed)
 }
 
 /// Whether an object is worth keeping, and its storage tells versions and rights so well that it may be.

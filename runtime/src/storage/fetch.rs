@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::checksum::{Algorithm, Checksum, Hasher};
+use super::moved::One;
 use super::room;
 use super::store::{Object, Reading, Span, Store, Tag};
 use super::trouble::{Patience, Trouble, Why, blocking};
@@ -54,6 +55,8 @@ pub struct Wanted<'a> {
     pub known: Option<&'a Object>,
     /// No more bytes than this.
     pub most: Option<u64>,
+    /// Where it is counted for people.
+    pub counted: Option<&'a One>,
 }
 
 impl Fetcher {
@@ -86,6 +89,9 @@ impl Fetcher {
                     return Err(Trouble { message, ..trouble });
                 }
                 fetched => return fetched,
+            }
+            if let Some(counted) = wanted.counted {
+                counted.begins_again();
             }
             file.set_len(0).map_err(|error| Trouble::writing("cannot begin again", &error))?;
         }
@@ -125,6 +131,9 @@ impl Fetch<'_> {
         };
         let object = self.completed(first.0.object.clone());
         if let Some(size) = object.size {
+            if let Some(counted) = self.wanted.counted {
+                counted.sized(size);
+            }
             self.fits(size)?;
             room::has(self.file, size)?;
         }
@@ -242,6 +251,9 @@ impl Fetch<'_> {
             }
             if tag.is_none() {
                 // Nothing says that the rest would belong to it.
+                if let Some(counted) = self.wanted.counted {
+                    counted.lost(flow.at - flow.begins);
+                }
                 flow = fresh();
                 self.file.set_len(segment.from).map_err(|error| Trouble::writing("cannot begin again", &error))?;
             }
@@ -337,6 +349,9 @@ impl Fetch<'_> {
         flow.hashers = blocking(write).await?;
         flow.at += length;
         self.fetcher.done.fetch_add(length, Ordering::Relaxed);
+        if let Some(counted) = self.wanted.counted {
+            counted.moved(length);
+        }
         Ok(())
     }
 

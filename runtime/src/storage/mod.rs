@@ -16,7 +16,7 @@
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
-//! - [`fetch`]: an object into a file;
+//! - [`fetch`]: an object into a file; [`moved`]: how much that was so far;
 //! - [`tree`]: what storages with directories share;
 //! - [`s3`], [`azblob`], [`gcs`], [`web`], [`webdav`], [`ftp`], [`sftp`], [`drs`]: one protocol a room or a file;
 //! - [`storages`]: a URL's storage, opened once.
@@ -34,6 +34,7 @@ mod identity;
 pub mod location;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod moved;
 pub mod prefix;
 mod room;
 mod s3;

@@ -10,6 +10,7 @@ use super::drs::Drs;
 use super::ftp::Ftp;
 use super::guard::Guard;
 use super::location::{Login, Remote, Scheme};
+use super::moved::Moved;
 use super::s3::Bucket;
 use super::secret::Secret;
 use super::settings::{Rule, Storage};
@@ -27,6 +28,7 @@ pub struct Storages {
     patience: Patience,
     stalled_after: Duration,
     opened: Mutex<HashMap<Id, Arc<dyn Store>>>,
+    moved: Arc<Moved>,
 }
 
 impl fmt::Debug for Storages {
@@ -70,7 +72,19 @@ impl Storages {
             patience,
             stalled_after: STALLED_AFTER,
             opened: Mutex::default(),
+            moved: Arc::default(),
         }
+    }
+
+    /// What is brought in or delivered with them is counted here, for people.
+    #[must_use]
+    pub fn counted_in(self, moved: Arc<Moved>) -> Self {
+        Self { moved, ..self }
+    }
+
+    /// Where it is counted.
+    pub(crate) fn moved(&self) -> &Arc<Moved> {
+        &self.moved
     }
 
     /// Another bound for how long nothing may arrive; the default is a minute.

@@ -149,7 +149,7 @@ async fn fetch(from: &Place, to: &Path, known: Option<&Object>, fetcher: &Fetche
     let part = part_of(to);
     let file = File::create(&part).map_err(failed)?;
     let (store, key, shown) = (from.store.as_ref(), from.key.as_str(), from.shown.as_str());
-    let wanted = Wanted { store, key, shown, expected: &from.remote.expected, known, most: None };
+    let wanted = Wanted { store, key, shown, expected: &from.remote.expected, known, most: None, counted: None };
     let fetched = async {
         let object = fetcher.fetch(wanted, &file).await?;
         if let Some(modified) = object.modified {

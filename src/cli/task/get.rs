@@ -43,9 +43,20 @@ impl View {
 }
 
 impl Get {
-    /// Runs the command. A task is a document, so that it is JSON in any case.
+    /// Runs the command. A task is a document, so that it is JSON in any case; people are told beside it what it
+    /// waits for.
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
-        let task = self.connection.client()?.get(&self.id, self.view.word()).await?;
-        printer.json(&task)
+        let client = self.connection.client()?;
+        let task = client.get(&self.id, self.view.word()).await?;
+        printer.json(&task)?;
+        let goes_on = task.state.as_ref().is_none_or(|state| !state.is_final());
+        // What was asked for has been shown; that a server cannot tell more is no failure.
+        if goes_on
+            && !printer.is_json()
+            && let Ok(Some(waiting)) = client.waiting(&self.id).await
+        {
+            printer.say(&waiting.message);
+        }
+        Ok(())
     }
 }

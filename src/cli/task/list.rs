@@ -1,5 +1,7 @@
 //! `tessera task list`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::get::View;
@@ -8,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::pair;
 use crate::cli::printer::Printer;
 use crate::client::ListFilter;
+use crate::client::own::Waiting;
 use crate::client::wire::{State, Task, TaskPage};
 
 /// List tasks, newest first: one page, or all of them
@@ -58,6 +61,7 @@ impl List {
             page_token: self.page_token,
         };
         let mut found = TaskPage::default();
+        let mut waiting = None;
         loop {
             let page = client.list(&filter).await?;
             found.next_page_token = page.next_page_token.filter(|token| !token.is_empty());
@@ -65,8 +69,12 @@ impl List {
                 found.tasks.extend(page.tasks);
             } else {
                 // Page by page: the whole listing may be long.
-                let rows: Vec<_> = page.tasks.iter().map(row).collect();
-                printer.table(&["ID", "STATE", "CREATED", "NAME"], &rows)?;
+                if waiting.is_none() && page.tasks.iter().any(|task| task.state == Some(State::Queued)) {
+                    // The listing stands without it.
+                    waiting = Some(client.queue().await.unwrap_or_default());
+                }
+                let rows: Vec<_> = page.tasks.iter().map(|task| row(task, waiting.as_ref())).collect();
+                printer.table(&["ID", "STATE", "CREATED", "NAME", "WAITS FOR"], &rows)?;
             }
             filter.page_token = found.next_page_token.clone();
             if !self.all || filter.page_token.is_none() || printer.is_closed() {
@@ -83,12 +91,17 @@ impl List {
     }
 }
 
-fn row(task: &Task) -> Vec<String> {
+/// What a task waits for, by id.
+type Queue = BTreeMap<String, Waiting>;
+
+fn row(task: &Task, queue: Option<&Queue>) -> Vec<String> {
+    let waiting = queue.zip(task.id.as_ref()).and_then(|(queue, id)| queue.get(id));
     vec![
         task.id.clone().unwrap_or_default(),
         task.state.as_ref().map(State::word).unwrap_or_default().to_owned(),
         task.creation_time.clone().unwrap_or_default(),
         // A name may hold anything; a table's cell may not.
         task.name.as_deref().unwrap_or_default().replace(char::is_control, " "),
+        waiting.map(|waiting| waiting.message.replace(char::is_control, " ")).unwrap_or_default(),
     ]
 }

@@ -25,7 +25,10 @@ async fn what_does_not_fit_is_passed_over() {
     assert_eq!(stage.phase(&large).await, Phase::Queued);
     assert_eq!(stage.phase(&small).await, Phase::Complete);
     stage.pass(Duration::from_secs(2)).await;
-    assert_eq!(stage.last_line(&large).await, "waiting for room on backend `scripted`: the task needs 4 cores of 4");
+    assert_eq!(
+        stage.last_line(&large).await,
+        "waiting for room on backend `scripted`: the task needs 4 cores of 4, 2 free; no task is ahead of it"
+    );
     stage.cancel(&running).await;
     stage.settle().await;
     assert_eq!(stage.phase(&large).await, Phase::Complete);
@@ -59,7 +62,10 @@ async fn a_waiting_task_is_told_so_a_few_times_and_not_at_once() {
     stage.pass(Duration::from_secs(600)).await;
     let log = stage.log(&waiting).await;
     assert!((2..=4).contains(&log.len()), "{log:?}");
-    assert!(log.iter().all(|line| line.ends_with("the task needs one of 1 places")), "{log:?}");
+    assert!(
+        log.iter().all(|line| line.ends_with("the task needs one of 1 places, 0 free; no task is ahead of it")),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]

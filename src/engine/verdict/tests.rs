@@ -40,7 +40,7 @@ fn note(text: &str) -> Note {
 
 fn progress(steps: Vec<StepReport>, notes: Vec<Note>) -> Observation {
     let job = JobId::of_attempt(task().as_str(), 1).to_string();
-    Observation::Working(Progress { version: 1, job, began: at(0), started: Some(at(1)), steps, notes })
+    Observation::Working(Progress { version: 1, job, began: at(0), started: Some(at(1)), steps, notes, doing: None })
 }
 
 fn report(outcome: Outcome, steps: Vec<StepReport>, notes: Vec<Note>) -> Report {

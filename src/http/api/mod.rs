@@ -8,7 +8,11 @@
 //!
 //! Parts, in reading order:
 //! - [`routes`]: all of them on one page, with what they share;
+//! - [`tasks`], [`queue`]: where tasks stand, who waits; [`waiting`]: for what;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
+pub mod queue;
 pub mod routes;
+pub mod tasks;
+pub mod waiting;

@@ -1,5 +1,6 @@
 //! All routes of our own API, and what they share.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,18 +10,22 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::document::Head;
+use super::{queue, tasks};
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
+use crate::store::StoreError;
 
 /// Where the API begins.
 pub const PREFIX: &str = "/api/v1";
 
 /// The routes with their documentation.
 fn documented() -> OpenApiRouter<Doors> {
-    OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, OpenApiRouter::new())
+    OpenApiRouter::with_openapi(Head::openapi())
+        .nest(PREFIX, OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)))
 }
 
 /// The document of this API.
@@ -33,6 +38,17 @@ pub fn routes(doors: Doors) -> Router {
     let cors = Arc::new(Cors::new(&doors.settings.cors_origins));
     let (routes, _) = documented().split_for_parts();
     routes.layer(middleware::from_fn_with_state(cors, admitted)).with_state(doors)
+}
+
+/// The answer to a question, or 503 when it takes too long.
+pub(super) async fn asked<T>(
+    doors: &Doors,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(doors.settings.bounds.time, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(ApiError::unavailable("the store did not answer in time")),
+    }
 }
 
 /// Pages of other origins get in where the settings say so (TES contract 17.6).

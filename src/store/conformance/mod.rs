@@ -61,7 +61,8 @@ macro_rules! conformance {
             canceling: rule_14_4_and_14_5_in_every_phase twice rule_14_6_before_the_hand_over_is_known
                 rule_14_6_while_a_claim_has_expired;
             queue: oldest_first_after_a_cursor many_that_fit_nowhere_hide_nobody candidates_say_what_they_need
-                load_is_what_was_claimed active_is_what_may_be_outside standing_whoever_owns_it check_says_yes;
+                load_is_what_was_claimed active_is_what_may_be_outside standing_whoever_owns_it
+                the_queue_is_everybodys_and_told_to_owners places_in_the_queue_are_counted check_says_yes;
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
         }
     };

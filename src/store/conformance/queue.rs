@@ -165,3 +165,62 @@ pub(crate) async fn check_says_yes(subject: &impl Subject) {
     assert_eq!(store.check().await, Ok(()));
     assert_eq!(store.check().await, Ok(()));
 }
+
+pub(crate) async fn the_queue_is_everybodys_and_told_to_owners(subject: &impl Subject) {
+    let store = subject.fresh().await;
+    let bob = Owner("bob".to_owned());
+    let mut asking = spec("asking");
+    asking.resources = Some(Resources {
+        cpu_cores: Some(1.5),
+        backend_parameters: Some([("backend".to_owned(), "big".to_owned())].into()),
+        ..Resources::default()
+    });
+    let tasks = [
+        put(&store, &ann(), 1, asking).await,
+        put(&store, &bob, 2, spec("secret")).await,
+        put(&store, &ann(), 3, spec("claimed")).await,
+        put(&store, &ann(), 4, spec("postponed")).await,
+    ];
+    let running = put(&store, &ann(), 5, spec("runs")).await;
+    bring(&store, &ann(), &running, Phase::Running).await;
+    claim(&store, &tasks[2]).await;
+    let until = at(LATER);
+    let fence = Some(claim(&store, &tasks[3]).await);
+    say(&store, &tasks[3], fence, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
+
+    let first = store.queueing(&ann(), None, 3).await.unwrap();
+    let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap();
+    let all: Vec<_> = first.into_iter().chain(rest).collect();
+    assert_eq!(all.iter().map(|one| one.task.clone()).collect::<Vec<_>>(), tasks);
+    assert_eq!((all[0].wanted.as_deref(), all[0].claimed_on.as_deref()), (Some("big"), None));
+    assert_eq!(all[1].own, None, "another's");
+    assert_eq!(all[2].claimed_on.as_deref(), Some("docker"));
+    let own = all[0].own.as_ref().unwrap();
+    assert_eq!((own.name.as_deref(), own.created, own.cpu_milli), (Some("asking"), at(1), Some(1_500)));
+    let waits = &all[3].own.as_ref().unwrap().state;
+    let until = Some(until);
+    assert!(matches!(waits, crate::task::TaskState::Queued { not_before, .. } if *not_before == until), "{waits:?}");
+}
+
+pub(crate) async fn places_in_the_queue_are_counted(subject: &impl Subject) {
+    let store = subject.fresh().await;
+    let wanting = |backend: &str| {
+        let mut spec = spec("n");
+        let backend = Some([("backend".to_owned(), backend.to_owned())].into());
+        spec.resources = Some(Resources { backend_parameters: backend, ..Resources::default() });
+        spec
+    };
+    let mut tasks = Vec::new();
+    for (n, spec) in (0..).zip([spec("a"), wanting("x"), spec("b"), wanting("y"), spec("claimed"), wanting("x")]) {
+        tasks.push(put(&store, &Owner(n.to_string()), n, spec).await);
+    }
+    claim(&store, &tasks[4]).await;
+    let last = &tasks[5];
+    let ahead = async |from, backend, takes_unnamed| store.ahead(from, last, backend, takes_unnamed).await.unwrap();
+    assert_eq!(ahead(None, "x", true).await, 3);
+    assert_eq!(ahead(None, "x", false).await, 1);
+    assert_eq!(ahead(None, "y", false).await, 1);
+    assert_eq!(ahead(None, "nobody's", false).await, 0);
+    assert_eq!(ahead(Some(&tasks[1]), "x", true).await, 2, "the one it begins with is counted");
+    assert_eq!(store.ahead(None, &tasks[0], "x", true).await.unwrap(), 0);
+}

@@ -1,19 +1,29 @@
 //! What the engine reads: who waits, who is outside, what is left behind.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::{Connection, Row, ToSql, params};
 use tracing::warn;
 
 use super::columns::{self, CLAIMED};
 use super::fault::Fault;
-use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, QueueCursor, Standing};
-use crate::task::{JobRef, TaskId, TaskState};
+use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, OwnQueueing, QueueCursor, Queueing, Standing};
+use crate::task::{JobRef, Owner, TaskId, TaskState};
 
 /// Tasks that wait and may be tried.
 pub(super) const QUEUED: &str = "
     SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram FROM tasks
     WHERE stage IN (0, 1) AND id > ?1 AND not_before <= ?3 AND (stage = 0 OR until <= ?3)
     ORDER BY id LIMIT ?2";
+
+/// The queue, whoever owns it.
+pub(super) const QUEUEING: &str = "
+    SELECT id, stage, wanted, backend, owner = ?3, name, created, state, ask_cpu, ask_ram FROM tasks
+    WHERE stage IN (0, 1) AND id > ?1 ORDER BY id LIMIT ?2";
+
+/// Who stands before a task.
+pub(super) const AHEAD: &str = "
+    SELECT count(*) FROM tasks
+    WHERE stage IN (0, 1) AND id >= ?1 AND id < ?2 AND stage = 0 AND (wanted = ?3 OR ?4 AND wanted IS NULL)";
 
 /// What claimed tasks and those outside are counted with.
 pub(super) const LOAD: &str = "SELECT backend, cpu, ram FROM tasks WHERE stage IN (1, 2, 3)";
@@ -53,6 +63,56 @@ pub(super) fn queued(
             ram_bytes: row.get::<_, Option<i64>>(6)?.map(columns::amount),
         }))
     })
+}
+
+/// Runs [`QUEUEING`]. A row of the owner that cannot be read is counted like another's.
+pub(super) fn queueing(
+    connection: &Connection,
+    owner: &Owner,
+    after: Option<&TaskId>,
+    limit: u32,
+) -> Result<Vec<Queueing>, Fault> {
+    let mut statement = connection.prepare_cached(QUEUEING)?;
+    let mut rows = statement.query(params![after.map_or("", TaskId::as_str), limit, owner.0])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(0)?.as_str()?;
+        let claimed_on = if row.get::<_, i64>(1)? == CLAIMED { row.get(3)? } else { None };
+        let own = if row.get(4)? { own_queueing(id, row) } else { Ok(None) };
+        let own = match own {
+            Err(fault) if fault.is_of_one_row() => {
+                warn!(task = id, "passed over: {fault}");
+                None
+            }
+            own => own?,
+        };
+        found.push(Queueing { task: columns::task_id(id)?, wanted: row.get(2)?, claimed_on, own });
+    }
+    Ok(found)
+}
+
+fn own_queueing(id: &str, row: &Row<'_>) -> Result<Option<OwnQueueing>, Fault> {
+    Ok(Some(OwnQueueing {
+        name: row.get(5)?,
+        created: columns::moment(row.get(6)?)?,
+        state: columns::document("state", id, row.get_ref(7)?.as_str()?)?,
+        cpu_milli: row.get::<_, Option<i64>>(8)?.map(columns::amount),
+        ram_bytes: row.get::<_, Option<i64>>(9)?.map(columns::amount),
+    }))
+}
+
+/// Runs [`AHEAD`].
+pub(super) fn ahead(
+    connection: &Connection,
+    from: Option<&TaskId>,
+    task: &TaskId,
+    backend: &str,
+    takes_unnamed: bool,
+) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached(AHEAD)?;
+    let bounds = params![from.map_or("", TaskId::as_str), task.as_str(), backend, takes_unnamed];
+    let ahead = statement.query_row(bounds, |row| row.get(0))?;
+    Ok(columns::amount(ahead))
 }
 
 /// Runs a query that goes on after an id, until it has as many as asked for or comes to the end. A row that cannot be

@@ -7,8 +7,8 @@ use tessera_contract::InstallationId;
 use super::create::NewTask;
 use super::{Sqlite, claim, listing, queue, record, tasks};
 use crate::store::{
-    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Record, Recorded,
-    Standing, Store, StoreError, Summary,
+    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Queueing, Record,
+    Recorded, Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -68,6 +68,23 @@ impl Store for Sqlite {
     ) -> Result<Option<Recorded>, StoreError> {
         let (owner, id) = (owner.clone(), id.clone());
         self.writer.write(move |connection| record::cancel(connection, &owner, &id, at, shown)).await
+    }
+
+    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<Vec<Queueing>, StoreError> {
+        let (owner, after) = (owner.clone(), after.cloned());
+        self.readers.read(move |connection| queue::queueing(connection, &owner, after.as_ref(), limit)).await
+    }
+
+    async fn ahead(
+        &self,
+        from: Option<&TaskId>,
+        task: &TaskId,
+        backend: &str,
+        takes_unnamed: bool,
+    ) -> Result<u64, StoreError> {
+        let (from, task, backend) = (from.cloned(), task.clone(), backend.to_owned());
+        let ahead = move |connection: &_| queue::ahead(connection, from.as_ref(), &task, &backend, takes_unnamed);
+        self.readers.read(move |connection| ahead(connection)).await
     }
 
     async fn queued(

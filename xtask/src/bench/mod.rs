@@ -6,6 +6,7 @@
 //! - `docker.rs`: a task on Docker, against the same container made by hand.
 //! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
+//! - `queue.rs`: what it costs to explain a queue.
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
 //! - `verbs.rs`: the store's verbs.
@@ -20,6 +21,7 @@ mod docker;
 mod figures;
 mod footprint;
 mod noop;
+mod queue;
 mod storage;
 mod verbs;
 
@@ -43,6 +45,7 @@ const ALL: &[&Measurement] = &[
     &docker::MEASUREMENT,
     &creates::MEASUREMENT,
     &noop::MEASUREMENT,
+    &queue::MEASUREMENT,
     &cancel::MEASUREMENT,
     &footprint::MEASUREMENT,
     &verbs::MEASUREMENT,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use tessera_runtime::doing::{Doing, Work};
 use tessera_runtime::plan::Plan;
 use tessera_runtime::report::{Fault, FaultClass, Note, Outcome, Progress, REPORT_VERSION, Report, StepReport};
 
@@ -295,7 +296,15 @@ impl Player {
             started: self.started,
             steps: self.steps.clone(),
             notes: self.notes.clone(),
+            doing: Some(self.doing(began)),
         })
+    }
+
+    fn doing(&self, began: Timestamp) -> Doing {
+        match self.running {
+            Some((executor, since)) => Doing { since, work: Work::Running { executor } },
+            None => Doing { since: began, work: Work::Fetching { files: 0, of_files: 1, bytes: 0, of_bytes: None } },
+        }
     }
 
     fn report(&self, id: &JobId, outcome: Outcome) -> Observation {

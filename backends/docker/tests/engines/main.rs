@@ -19,5 +19,6 @@ mod executors;
 mod files;
 mod ground;
 mod limits;
+mod progress;
 mod proxy;
 mod stories;

@@ -10,6 +10,7 @@ use crate::stage::bring_in::{Brought, bring_in_from};
 use crate::stage::deliver::{Delivered, deliver_to};
 use crate::storage::location::Location;
 use crate::storage::memory::{Happens, Memory};
+use crate::storage::moved::{Amount, Moved};
 use crate::storage::settings::{Cache, Rule};
 use crate::storage::storages::Storages;
 use crate::storage::trouble::{Patience, Trouble};
@@ -389,4 +390,22 @@ async fn rule_10_7_an_upload_is_tried_longer_than_a_download() {
     assert_eq!(delivered.fault, None);
     assert_eq!(house.memory.get("o").unwrap(), "result".as_bytes());
     assert!(begun.elapsed() > download * 5, "{:?} {download:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_brought_in_and_delivered_is_counted() {
+    let moved = Arc::<Moved>::default();
+    let mut house = house(&[("one", b"1"), ("many/a", b"22"), ("many/b", b"333")]);
+    house.storages = std::mem::replace(&mut house.storages, Storages::new(&house.plan.storage, IMPATIENT))
+        .counted_in(Arc::clone(&moved));
+    let text = Input { path: "/text".into(), source: Source::Content("4444".into()), kind: None };
+    let inputs = vec![input("/one", "one", None), input("/many", "many/", Some(Kind::Directory)), text];
+    house.bring(inputs).await.unwrap();
+    assert_eq!(moved.look(), Amount { files: 4, of_files: 4, bytes: 10, of_bytes: Some(10) });
+
+    let moved = Arc::<Moved>::default();
+    house.storages = std::mem::replace(&mut house.storages, Storages::new(&house.plan.storage, IMPATIENT))
+        .counted_in(Arc::clone(&moved));
+    house.deliver(vec![output("/many", "out", Some(Kind::Directory))], IMPATIENT).await;
+    assert_eq!(moved.look(), Amount { files: 2, of_files: 2, bytes: 5, of_bytes: Some(5) });
 }

@@ -17,7 +17,7 @@ fn bytes(length: u64) -> Vec<u8> {
 
 async fn fetch(store: &Memory, known: Option<&Object>, expected: &[Checksum]) -> (Result<Object, Trouble>, Vec<u8>) {
     let mut file = tempfile::tempfile().unwrap();
-    let wanted = Wanted { store, key: "k", shown: "mem://k", expected, known, most: None };
+    let wanted = Wanted { store, key: "k", shown: "mem://k", expected, known, most: None, counted: None };
     let outcome = Fetcher::new(impatient(2)).fetch(wanted, &file).await;
     let mut content = Vec::new();
     file.rewind().unwrap();

@@ -110,6 +110,7 @@ fn fetch_from(storages: &Storages, tries: u32, url: &str) -> (Result<Object, Tro
             expected: &remote.expected,
             known: None,
             most: Some(1_000_000),
+            counted: None,
         };
         block_on(Fetcher::new(impatient(tries)).fetch(wanted, &file))
     });

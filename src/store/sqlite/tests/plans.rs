@@ -33,6 +33,8 @@ fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
         ("tasks", tasks::TASKS, "SEARCH tasks USING PRIMARY KEY (id=?)"),
         ("events", tasks::EVENTS, "SEARCH events USING PRIMARY KEY (task=?)"),
         ("queued", queue::QUEUED, "USING INDEX tasks_waiting (id>?)"),
+        ("queueing", queue::QUEUEING, "USING INDEX tasks_waiting (id>?)"),
+        ("ahead", queue::AHEAD, "USING INDEX tasks_waiting (id>? AND id<?)"),
         ("active", queue::ACTIVE, "USING INDEX tasks_active (id>?)"),
         ("canceling", queue::IN_CANCELING, "USING INDEX tasks_canceling (id>?)"),
         ("standing", queue::STANDING, "USING PRIMARY KEY (id=?)"),

@@ -1,0 +1,253 @@
+//! Why a task waits, found out when somebody asks: from the store, from what is remembered of its backend, and from
+//! the backend itself where it has a job. Nothing is computed for tasks that nobody asks about.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tessera_contract::{Handle, Observation};
+use tessera_runtime::doing::Work;
+
+use super::assembly::Engine;
+use super::dispatch::{Place, place_of};
+use super::place::{Need, Room};
+use super::site::Site;
+use super::waiting::{self, Queued, Waiting};
+use crate::store::{Candidate, Load, Queueing, StoreError};
+use crate::task::{Owner, Task, TaskId, TaskState};
+
+/// Rows of the queue in one question to the store: others are answered between two of them.
+const PIECE: u32 = 512;
+
+/// What a task is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// The backend it belongs to.
+    pub backend: Option<String>,
+    /// What it waits for.
+    pub waiting: Option<Waiting>,
+    /// The executor that runs, and since when.
+    pub running: Option<(u32, Timestamp)>,
+}
+
+/// How far a walk down the queue has come: behind this task, with so many of each backend passed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// The last task shown.
+    pub after: Option<TaskId>,
+    /// Tasks passed, by backend.
+    pub passed: BTreeMap<String, u64>,
+}
+
+/// One waiting task of the caller.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiter {
+    /// Its id.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// What it waits for.
+    pub waiting: Waiting,
+}
+
+/// A page of the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuePage {
+    /// The caller's waiting tasks, in order.
+    pub waiters: Vec<Waiter>,
+    /// Where the next page begins.
+    pub next: Option<Walked>,
+}
+
+impl Engine {
+    /// Whether there is such a backend.
+    pub fn has_backend(&self, name: &str) -> bool {
+        self.site(name).is_some()
+    }
+
+    /// What a task is about.
+    pub async fn explain(&self, task: &Task) -> Result<Explained, StoreError> {
+        match &task.state {
+            TaskState::Queued { .. } => self.explain_queued(task).await,
+            TaskState::Initializing { job, .. }
+            | TaskState::Running { job, .. }
+            | TaskState::Paused { job, .. }
+            | TaskState::Preempted { job, .. } => {
+                Ok(self.explain_outside(&job.backend, &Handle(job.handle.clone())).await)
+            }
+            TaskState::Canceling { job, .. } => {
+                let since = task.attempts.iter().flat_map(|attempt| &attempt.log);
+                let since = since.rev().find(|line| line.text == "cancel requested").map(|line| line.at);
+                Ok(Explained {
+                    backend: job.as_ref().map(|job| job.backend.clone()),
+                    waiting: Some(Waiting::Canceling { since: since.unwrap_or(task.created) }),
+                    running: None,
+                })
+            }
+            TaskState::Complete | TaskState::ExecutorError | TaskState::SystemError | TaskState::Canceled => {
+                let backend = task.attempts.iter().rev().find_map(|attempt| attempt.metadata.get("backend"));
+                Ok(Explained { backend: backend.cloned(), ..Explained::default() })
+            }
+        }
+    }
+
+    async fn explain_queued(&self, task: &Task) -> Result<Explained, StoreError> {
+        let standing = self.store.standing(std::slice::from_ref(&task.id)).await?;
+        let Some(active) = standing.first().and_then(|standing| standing.active()) else {
+            return Ok(Explained::default());
+        };
+        let is_claimed = matches!(active.state, TaskState::Queued { claimed: true, .. });
+        let claimed_on = active.claim.as_ref().filter(|_| is_claimed).map(|claim| claim.backend.clone());
+        let candidate = Candidate {
+            task: task.id.clone(),
+            attempt: active.state.attempt().unwrap_or_default(),
+            backend: task.spec.parameter("backend").map(str::to_owned),
+            claimed_on,
+            cpu_milli: task.spec.cpu_milli(),
+            ram_bytes: task.spec.ram_bytes(),
+        };
+        let site = match self.site_of(&candidate) {
+            Ok(site) => site,
+            Err(backend) => {
+                let waiting = Some(Waiting::BackendMissing { backend: backend.clone() });
+                return Ok(Explained { backend: Some(backend), waiting, running: None });
+            }
+        };
+        let ahead = self.store.ahead(None, &task.id, site.name(), self.is_first(site)).await?;
+        let loads = self.store.load().await?;
+        // What went wrong last is the last line of its log.
+        let told = || task.attempts.iter().rev().flat_map(|attempt| attempt.log.last()).next();
+        let reason = site.waiting.reason(&task.id).or_else(|| told().map(|line| line.text.clone()));
+        let waiting = self.queued(site, &candidate, &active.state, ahead, &loads, reason);
+        Ok(Explained { backend: Some(site.name().to_owned()), waiting: Some(waiting), running: None })
+    }
+
+    async fn explain_outside(&self, backend: &str, handle: &Handle) -> Explained {
+        let explained = |waiting, running| Explained { backend: Some(backend.to_owned()), waiting, running };
+        let Some(site) = self.site(backend) else {
+            return explained(Some(Waiting::BackendMissing { backend: backend.to_owned() }), None);
+        };
+        if let Some(down) = site.trouble().filter(|_| site.is_silent(self.clock.now())) {
+            let reason = down.reason;
+            return explained(Some(Waiting::Unreadable { backend: backend.to_owned(), reason }), None);
+        }
+        let call = site.backend.observe(std::slice::from_ref(handle));
+        let seen = match site.call(&self.clock, &self.settings, "observe", call).await {
+            Ok(seen) => seen.into_iter().next(),
+            Err(error) => Some(Observation::Unreadable { reason: error.to_string() }),
+        };
+        let reason = || "it answered about no job".to_owned();
+        let seen = seen.unwrap_or_else(|| Observation::Unreadable { reason: reason() });
+        let running = if let Observation::Working(progress) = &seen {
+            progress.doing.as_ref().and_then(|doing| match doing.work {
+                Work::Running { executor } if progress.started.is_some() => Some((executor, doing.since)),
+                Work::Running { .. } | Work::Pulling { .. } | Work::Fetching { .. } | Work::Delivering { .. } => None,
+            })
+        } else {
+            None
+        };
+        explained(waiting::outside(backend, &seen), running)
+    }
+
+    /// A page of an owner's waiting tasks. Positions count the tasks of everybody; only the owner's are answered.
+    /// The whole queue is walked once, however many pages that takes.
+    pub async fn queue(
+        &self,
+        owner: &Owner,
+        backend: Option<&str>,
+        from: Walked,
+        size: usize,
+    ) -> Result<QueuePage, StoreError> {
+        let loads = self.store.load().await?;
+        let mut walked = from;
+        let mut from = walked.after.clone();
+        let mut waiters = Vec::new();
+        loop {
+            // Whoever asks for the queue over and over does not slow down those who work it off.
+            let _turn = self.walks.piece().await;
+            let piece = self.store.queueing(owner, from.as_ref(), PIECE).await?;
+            let is_last = piece.len() < PIECE as usize;
+            from = piece.last().map(|one| one.task.clone());
+            for one in piece {
+                let Queueing { task: id, own, wanted, claimed_on } = one;
+                let mut candidate =
+                    Candidate { task: id, attempt: 0, backend: wanted, claimed_on, cpu_milli: None, ram_bytes: None };
+                let site = self.site_of(&candidate);
+                let name = match &site {
+                    Ok(site) => site.name(),
+                    Err(missing) => missing.as_str(),
+                };
+                let ahead = match walked.passed.get_mut(name) {
+                    Some(passed) => std::mem::replace(passed, *passed + 1),
+                    None => walked.passed.insert(name.to_owned(), 1).unwrap_or(0),
+                };
+                let Some(own) = own.filter(|_| backend.is_none_or(|backend| backend == name)) else { continue };
+                (candidate.cpu_milli, candidate.ram_bytes) = (own.cpu_milli, own.ram_bytes);
+                candidate.attempt = own.state.attempt().unwrap_or_default();
+                let waiting = match site {
+                    Ok(site) => {
+                        let reason = site.waiting.reason(&candidate.task);
+                        self.queued(site, &candidate, &own.state, ahead, &loads, reason)
+                    }
+                    Err(backend) => Waiting::BackendMissing { backend },
+                };
+                walked.after = Some(candidate.task.clone());
+                waiters.push(Waiter { id: candidate.task, name: own.name, created: own.created, waiting });
+                if waiters.len() >= size {
+                    return Ok(QueuePage { waiters, next: Some(walked) });
+                }
+            }
+            if is_last {
+                return Ok(QueuePage { waiters, next: None });
+            }
+        }
+    }
+
+    /// The site of a waiting task, or the name of a backend that is not configured.
+    fn site_of(&self, candidate: &Candidate) -> Result<&Site, String> {
+        let named = |name: &str| self.site(name).map(|site| &**site).ok_or_else(|| name.to_owned());
+        match place_of(self, candidate) {
+            Place::On(name) | Place::Nowhere(name) => named(name),
+            Place::Absent => named(candidate.claimed_on.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Whether it takes the tasks that name no backend.
+    pub(super) fn is_first(&self, site: &Site) -> bool {
+        self.sites.first().is_some_and(|first| first.name() == site.name())
+    }
+
+    fn queued(
+        &self,
+        site: &Site,
+        candidate: &Candidate,
+        state: &TaskState,
+        ahead: u64,
+        loads: &[Load],
+        reason: Option<String>,
+    ) -> Waiting {
+        let capacity = &site.profile().capacity;
+        let room = Room::left(capacity, loads.iter().find(|load| load.backend == site.name()));
+        let (not_before, refusals) = if let TaskState::Queued { not_before, refusals, .. } = state {
+            (*not_before, *refusals)
+        } else {
+            (None, 0)
+        };
+        Queued {
+            backend: site.name(),
+            ahead,
+            attempt: candidate.attempt,
+            claimed: candidate.claimed_on.is_some(),
+            not_before,
+            refusals,
+            reason,
+            down: site.trouble(),
+            need: Need::of(candidate, capacity, &self.settings),
+            capacity,
+            room: &room,
+            now: self.clock.now(),
+        }
+        .waits()
+    }
+}
