@@ -6,10 +6,6 @@ from place import cancel, codes
 IN_IMAGE = False
 
 
-def config(root):
-    return '[storage.file]\nroots = ["%s"]\n' % root
-
-
 def cwl_tes(place, *words):
     # What docs/clients/cwl-tes.md says.
     return [place.program("cwl-tes"), "--tes", place.url, "--outdir", "results", *words]

@@ -5,14 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from ground import docker
+from speakers import ENDS, ask_plainly, poll
 
-from around import docker  # noqa: E402
-from speakers import ENDS, ask_plainly, poll  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 # An engine looks after its jobs every few seconds; Snakemake's plug-in for the first time after 40.
 PATIENCE = 240

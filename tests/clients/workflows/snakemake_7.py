@@ -6,10 +6,6 @@ from place import codes
 IN_IMAGE = True
 
 
-def config(root):
-    return '[storage.file]\nroots = ["%s"]\n' % root
-
-
 def snakemake(place, image, *words):
     # What docs/clients/snakemake.md says.
     return [place.program("snakemake"), "--tes", place.url, "--container-image", image, "--jobs", "2", *words]

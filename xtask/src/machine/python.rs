@@ -50,6 +50,9 @@ pub(crate) const WORKFLOWS: &[Environment] = &[
     of("s3", &["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"]),
 ];
 
+/// Pulsar's client, and how it speaks TES.
+pub(crate) const PULSAR: Environment = of("pulsar-0.16.0", &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"]);
+
 /// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
 pub(crate) const SCHEMATHESIS: Environment = of("schemathesis", &["schemathesis==4.32.5"]);
 

@@ -11,8 +11,9 @@ use super::{deny, suites};
 use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
+use crate::machine::others::{self, Compiling};
 use crate::machine::python::{
-    self, Environment, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
+    self, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
 };
 use crate::machine::storage::Installing;
 use crate::machine::{packages, rust, storage};
@@ -29,6 +30,9 @@ const ON_STORAGES: &[&str] = &["storage", "storages"];
 
 /// The libraries of the client matrix.
 const LIBRARIES: &[Environment] = &[PY_TES_NEW, PY_TES_MIDDLE, PY_TES_OLD, PYDANTIC_TES];
+
+/// The clients that are compiled, or not Python's.
+const OTHERS: &str = "other clients";
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -57,9 +61,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
     let storages = (!on_storages.is_empty()).then(storage::install);
+    let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let clients = thread::spawn(|| -> Result<()> {
-        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS]).chain(WORKFLOWS) {
+        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR]).chain(WORKFLOWS) {
             python::ensure(*environment)?;
         }
         Ok(())
@@ -101,10 +106,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             });
         }
     }
+    if let Some(others) = others {
+        run_others(&mut ledger, others);
+    }
     if let Some(storages) = storages {
         run_on_storages(&mut ledger, storages, on_storages);
     }
     ledger.close()
+}
+
+fn run_others(ledger: &mut Ledger, compiling: Compiling) {
+    let Some(programs) = ledger.step("compile other clients", |_| compiling.join()) else { return };
+    ledger.step(OTHERS, |log| {
+        cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+        let docker = Engine::up("docker", "test")?;
+        engine::images(&["busybox", "bash", "pulsar"])?;
+        let mut command = program(&["python3", "tests/clients/others/run", "--server"]);
+        command.arg(server()).arg("--rust").arg(&programs.rust).arg("--sprocket").arg(&programs.sprocket);
+        command.arg("--pulsar").arg(python::ensure(PULSAR)?.join("bin/python"));
+        logged(command.envs(docker.variables.iter().cloned()), log)
+    });
 }
 
 fn run_on_storages(ledger: &mut Ledger, storages: Installing, steps: Vec<Step>) {
