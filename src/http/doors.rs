@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::settings::Settings;
+use crate::feed::Feed;
 use crate::store::Store;
 
 /// Called when there is something new to do; returns at once.
@@ -39,6 +40,8 @@ impl Stopping {
 pub struct Doors {
     /// Remembers tasks.
     pub store: Arc<dyn Store>,
+    /// Tells what happens.
+    pub feed: Feed,
     /// Called after a task was stored.
     pub wake_dispatch: Wake,
     /// Called after a cancel was recorded.

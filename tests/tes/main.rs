@@ -6,6 +6,8 @@ mod access;
 mod answers;
 mod creation;
 mod document;
+mod events;
+mod idempotency;
 mod listing;
 mod pages;
 mod paths;

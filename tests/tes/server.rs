@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tessera::feed::Feed;
 use tessera::http::{Doors, Settings, Stopping};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
@@ -23,7 +24,7 @@ pub(crate) struct Server {
     pub(crate) cancels: Arc<AtomicU32>,
     router: Router,
     /// Dropped, it ends what goes on for long.
-    _running: watch::Sender<bool>,
+    running: watch::Sender<bool>,
     _folder: TempDir,
 }
 
@@ -55,7 +56,13 @@ impl Server {
             })
         };
         let (running, stopping) = watch::channel(false);
+        let feed = Feed::new(Arc::clone(&store) as Arc<dyn Store>);
+        tokio::spawn({
+            let (feed, stopping) = (feed.clone(), Stopping::new(stopping.clone()));
+            async move { feed.run(stopping.stopped()).await }
+        });
         let router = tessera::http::router(Doors {
+            feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
             wake_dispatch: count(&dispatches),
             wake_cancel: count(&cancels),
@@ -70,7 +77,17 @@ impl Server {
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        Self { store, dispatches, cancels, router, _running: running, _folder: folder }
+        Self { store, dispatches, cancels, router, running, _folder: folder }
+    }
+
+    /// Tells what goes on for long that the server stops.
+    pub(crate) fn stop(&self) {
+        self.running.send_replace(true);
+    }
+
+    /// Asks, and leaves the answer's body to be read.
+    pub(crate) async fn open(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -8,7 +8,10 @@
 //!
 //! Parts, in reading order:
 //! - [`routes`]: all of them on one page, with what they share;
+//! - [`events`], [`place`]: what happens, as it happens;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
+pub mod events;
+pub mod place;
 pub mod routes;
