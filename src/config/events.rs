@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use tessera_runtime::storage::guard::Guard;
 use url::Url;
@@ -99,8 +101,10 @@ impl Events {
             if !urls.insert(&webhook.url) {
                 problems.add(&at("url"), "is there twice; name all states in one entry");
             }
-            if let Err(reason) = Secret::resolve(&webhook.secret, webhook.secret_file.as_deref()) {
-                problems.add(&at("secret"), reason);
+            match Secret::resolve(&webhook.secret, webhook.secret_file.as_deref()) {
+                Ok(secret) if !is_key(&secret) => problems.add(&at("secret"), "what follows `whsec_` is not Base64"),
+                Ok(_) => {}
+                Err(reason) => problems.add(&at("secret"), reason),
             }
             if webhook.states.is_empty() {
                 problems.add(&at("states"), "names no state; leave it out for the four in which a task ends");
@@ -110,6 +114,12 @@ impl Events {
             }
         }
     }
+}
+
+/// Whether a secret can sign: what says it is Base64 has to be.
+fn is_key(secret: &Secret) -> bool {
+    let encoded = secret.expose().strip_prefix("whsec_");
+    encoded.is_none_or(|text| !text.is_empty() && BASE64_STANDARD.decode(text).is_ok())
 }
 
 impl Webhook {

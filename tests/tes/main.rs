@@ -14,3 +14,4 @@ mod paths;
 mod server;
 mod specification;
 mod tasks;
+mod webhooks;
