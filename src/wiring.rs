@@ -81,7 +81,21 @@ impl Server {
         let feed = Feed::new(store.clone());
         let shared = (store.clone(), feed.clone());
         let router = http::router(doors(shared, &engine, backends, clock, Stopping::new(stopping), settings));
-        Ok(Self { config, data, listener, address, router, engine, store, feed, post, targets, stop, terminate, interrupt })
+        Ok(Self {
+            config,
+            data,
+            listener,
+            address,
+            router,
+            engine,
+            store,
+            feed,
+            post,
+            targets,
+            stop,
+            terminate,
+            interrupt,
+        })
     }
 
     /// Where it listens; port 0 has become a real one.

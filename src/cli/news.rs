@@ -109,3 +109,71 @@ impl<'a> News<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::{Address, Login};
+
+    /// A server that gives each connection the next answer and hangs up; answers the heads that were sent.
+    async fn serving(answers: &'static [&'static str]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let serving = tokio::spawn(async move {
+            let mut heads = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+                }
+                heads.push(String::from_utf8(head).unwrap().to_ascii_lowercase());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            heads
+        });
+        (Client::new(address, Login::Anonymous).unwrap(), serving)
+    }
+
+    const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn after_a_cut_the_news_go_on_where_they_were() {
+        const FIRST: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+                             id: a-1\n\nevent: state\nid: a-2\ndata: {\"task\":\"t\",\"state\":\"RUNNING\"}\n\n";
+        const SECOND: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+                              event: new-kind\nid: a-3\ndata: {}\n\nevent: gap\nid: a-4\ndata: {}\n\n\
+                              event: state\nid: a-5\ndata: {\"task\":\"t\",\"state\":\"COMPLETE\"}\n\n";
+        let (client, serving) = serving(&[FIRST, SECOND]).await;
+        let mut news = News::about(&client, &["t".to_owned()]).await;
+        assert_eq!(news.next(None).await, Word::State("t".to_owned(), State::Running));
+        assert_eq!(news.next(None).await, Word::Look);
+        assert_eq!(news.next(None).await, Word::State("t".to_owned(), State::Complete));
+        let heads = serving.await.unwrap();
+        assert!(heads[0].starts_with("get /api/v1/events?task=t ") && !heads[0].contains("last-event-id"));
+        assert!(heads[1].contains("last-event-id: a-2"), "{}", heads[1]);
+    }
+
+    #[tokio::test]
+    async fn without_a_place_to_go_on_from_there_is_a_reason_to_look() {
+        let (client, serving) = serving(&[STREAM, STREAM]).await;
+        let mut news = News::about(&client, &[]).await;
+        assert_eq!(news.next(None).await, Word::Look);
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_tell_is_asked_now_and_then() {
+        let (client, serving) = serving(&["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"]).await;
+        let mut news = News::about(&client, &["t".to_owned()]).await;
+        assert_eq!(news.next(None).await, Word::Look);
+        // Nobody serves any more: it is not asked for a stream again.
+        serving.await.unwrap();
+        assert_eq!(news.next(None).await, Word::Look);
+        assert!(news.silent);
+    }
+}

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::exit;
 use super::failure::Failure;
-use super::printer::Printer;
 use super::news::{News, Word};
+use super::printer::Printer;
 use crate::client::wire::State;
 use crate::client::{Client, ClientError};
 

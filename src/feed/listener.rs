@@ -45,14 +45,14 @@ impl Listener {
     /// Waits for what comes next. Given up, it has heard nothing: it may be called again.
     pub async fn next(&mut self) -> Result<Heard, StoreError> {
         loop {
-            let heard = if self.behind { self.from_store().await? } else { self.from_ring().await };
+            let heard = if self.behind { self.read_store().await? } else { self.read_ring().await };
             if let Some(heard) = heard {
                 return Ok(heard);
             }
         }
     }
 
-    async fn from_store(&mut self) -> Result<Option<Heard>, StoreError> {
+    async fn read_store(&mut self) -> Result<Option<Heard>, StoreError> {
         let page = self.store.changes(self.at, PAGE).await?;
         if page.missed {
             let kept = self.store.kept().await?;
@@ -64,7 +64,7 @@ impl Listener {
         Ok(self.hear(page.items.into()))
     }
 
-    async fn from_ring(&mut self) -> Option<Heard> {
+    async fn read_ring(&mut self) -> Option<Heard> {
         match self.ring.recv().await {
             Ok(batch) if batch.first().is_some_and(|first| first.id > self.at) => self.hear(batch),
             // Some of it was read from the store already.

@@ -17,9 +17,9 @@
 //! - [`sqlite`]: the embedded default;
 //! - `conformance`: the promises as a suite that every store must pass.
 
+pub mod changes;
 #[cfg(test)]
 pub(crate) mod conformance;
-pub mod changes;
 pub mod key;
 pub mod list;
 pub mod records;

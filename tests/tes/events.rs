@@ -187,8 +187,7 @@ async fn tasks_and_states_are_filters() {
 #[tokio::test]
 async fn nobody_hears_of_another_owners_tasks() {
     let token = |name: &str| Token { name: name.to_owned(), token: Secret::new(name) };
-    let access =
-        Access::Required(Credentials { tokens: vec![token("ann"), token("bob")], ..Credentials::default() });
+    let access = Access::Required(Credentials { tokens: vec![token("ann"), token("bob")], ..Credentials::default() });
     let server = Server::with(Settings { access, ..Settings::default() });
     assert_eq!(server.get("/api/v1/events").await.status, 401);
     let put = async |owner: &str| {

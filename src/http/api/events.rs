@@ -154,9 +154,13 @@ fn tasks(query: &Query) -> Result<BTreeSet<TaskId>, ApiError> {
     let id = |text: &str| {
         TaskId::parse(text).ok_or_else(|| ApiError::field("task", "this is no id of a task: it has 26 characters"))
     };
-    let tasks: BTreeSet<TaskId> = query.all("task").filter(|text| !text.is_empty()).map(id).collect::<Result<_, _>>()?;
+    let tasks: BTreeSet<TaskId> =
+        query.all("task").filter(|text| !text.is_empty()).map(id).collect::<Result<_, _>>()?;
     if tasks.len() > MOST_TASKS {
-        return Err(ApiError::field("task", format!("at most {MOST_TASKS} tasks can be named; leave them out for all")));
+        return Err(ApiError::field(
+            "task",
+            format!("at most {MOST_TASKS} tasks can be named; leave them out for all"),
+        ));
     }
     Ok(tasks)
 }
@@ -237,9 +241,7 @@ impl Told {
     }
 
     fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        stream::unfold(self, |mut told| async move {
-            told.next().await.map(|frame| (Ok(frame), told))
-        })
+        stream::unfold(self, |mut told| async move { told.next().await.map(|frame| (Ok(frame), told)) })
     }
 }
 

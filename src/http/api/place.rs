@@ -29,12 +29,7 @@ pub fn written(installation: &InstallationId, change: ChangeId) -> String {
 }
 
 /// Where a request wants to begin. The header wins: a page that reconnects sends both, and the header is newer.
-pub fn asked(
-    headers: &HeaderMap,
-    query: &Query,
-    installation: &InstallationId,
-    kept: Kept,
-) -> Result<Begin, ApiError> {
+pub fn asked(headers: &HeaderMap, query: &Query, installation: &InstallationId, kept: Kept) -> Result<Begin, ApiError> {
     let header = headers.get(HEADER).filter(|value| !value.is_empty());
     let sent = match header {
         Some(value) => Some((HEADER, value.to_str().unwrap_or_default())),

@@ -41,9 +41,8 @@ pub(super) fn kept(connection: &Connection) -> Result<Kept, Fault> {
 /// Changes after one, oldest first.
 pub(super) fn after(connection: &Connection, after: ChangeId, limit: u32) -> Result<Changes, Fault> {
     let missed = kept(connection)?.oldest.0 > after.0.saturating_add(1);
-    let mut statement = connection.prepare_cached(
-        "SELECT n, owner, task, phase, previous, at FROM changes WHERE n > ?1 ORDER BY n LIMIT ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT n, owner, task, phase, previous, at FROM changes WHERE n > ?1 ORDER BY n LIMIT ?2")?;
     let mut rows = statement.query(params![columns::from_amount(after.0), limit])?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {

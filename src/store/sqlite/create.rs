@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{changes, columns};
 use super::fault::Fault;
+use super::{changes, columns};
 use crate::store::{Created, Key};
 use crate::task::{Owner, Phase, TaskId, TaskSpec, TaskState};
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{changes, columns};
 use super::fault::Fault;
+use super::{changes, columns};
 use crate::store::{Record, Recorded};
 use crate::task::{Event, JobRef, Owner, Step, TaskId, TaskState};
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::create::NewTask;
 use super::{Sqlite, changes, claim, listing, queue, record, tasks};
 use crate::store::{
-    Active, Candidate, ChangeId, Changes, ClaimRequest, Claimed, Created, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, Record, Recorded,
-    Standing, Store, StoreError, Summary,
+    Active, Candidate, ChangeId, Changes, ClaimRequest, Claimed, Created, Holder, Kept, Key, Leftover, ListQuery, Load,
+    Page, QueueCursor, Record, Recorded, Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 

@@ -8,6 +8,7 @@
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
+//! - `listeners.rs`: an event at a thousand listeners.
 //! - `verbs.rs`: the store's verbs.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
@@ -19,6 +20,7 @@ mod creates;
 mod docker;
 mod figures;
 mod footprint;
+mod listeners;
 mod noop;
 mod storage;
 mod verbs;
@@ -45,6 +47,7 @@ const ALL: &[&Measurement] = &[
     &noop::MEASUREMENT,
     &cancel::MEASUREMENT,
     &footprint::MEASUREMENT,
+    &listeners::MEASUREMENT,
     &verbs::MEASUREMENT,
     &storage::MEASUREMENT,
 ];
