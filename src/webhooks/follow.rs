@@ -17,6 +17,8 @@ use crate::task::TaskId;
 
 /// Changes read at once.
 const PAGE: u32 = 256;
+/// Changes that no target wanted and that are looked at again after a restart, at most.
+const UNWANTED: u64 = 1_000;
 /// Tasks that a target is told of side by side.
 const SIDE_BY_SIDE: usize = 8;
 /// How long is waited after the store did not answer.
@@ -55,7 +57,7 @@ async fn follow(post: &Post, target: &Target) {
     };
     // Subscribe before looking, or a change between the two waits for the next one.
     let mut bell = post.store.bell();
-    let mut way = Way { name: target.name(), at: None };
+    let mut way = Way { name: target.name(), at: None, told: ChangeId(0) };
     loop {
         bell.mark_unchanged();
         match way.step(post, target, &sender).await {
@@ -74,6 +76,8 @@ async fn follow(post: &Post, target: &Target) {
 struct Way {
     name: String,
     at: Option<ChangeId>,
+    /// As far as the store knows.
+    told: ChangeId,
 }
 
 impl Way {
@@ -90,6 +94,7 @@ impl Way {
                 now
             }
         };
+        self.told = at;
         Ok(*self.at.insert(at))
     }
 
@@ -115,8 +120,12 @@ impl Way {
             .buffer_unordered(SIDE_BY_SIDE)
             .collect()
             .await;
-        // All were taken or given up: should the store have been away, it is told now.
-        post.store.tell(&self.name, last).await?;
+        // All were taken or given up: should the store have been away, it is told now. What no target wanted is worth
+        // a write only now and then.
+        if !told.is_empty() || last.0.saturating_sub(self.told.0) >= UNWANTED {
+            post.store.tell(&self.name, last).await?;
+            self.told = last;
+        }
         self.at = Some(last);
         if let Some(error) = told.into_iter().find_map(Result::err) {
             tracing::debug!(%error, "how far a target was told was written late");

@@ -49,7 +49,7 @@ async fn what_means_the_same_is_the_same_task() {
 #[tokio::test]
 async fn a_wrong_key_is_refused_with_its_name() {
     let server = Server::new();
-    for key in ["", "a b", "\"\"", &"k".repeat(256)] {
+    for key in ["", "a b", &"k".repeat(256)] {
         let answer = post(&server, "/v1/tasks", key, &small()).await;
         assert_eq!(answer.refused(400).as_deref(), Some("Idempotency-Key"), "{key}");
     }

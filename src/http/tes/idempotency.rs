@@ -15,12 +15,14 @@ pub fn key(headers: &HeaderMap) -> Result<Option<Key>, ApiError> {
     if sent.next().is_some() {
         return Err(ApiError::field(HEADER, "the header is there more than once"));
     }
-    let key = first.to_str().ok().map(unquoted).and_then(Key::parse);
+    let key = first.to_str().ok().filter(|text| Key::parse(text).is_some()).map(unquoted).and_then(Key::parse);
     key.map(Some).ok_or_else(|| ApiError::field(HEADER, "a key has 1 to 255 visible ASCII characters"))
 }
 
+/// What stands between quotes; quotes around nothing are a key like any other.
 fn unquoted(text: &str) -> &str {
-    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.filter(|inner| !inner.is_empty()).unwrap_or(text)
 }
 
 /// The key names another task.
@@ -51,12 +53,12 @@ mod tests {
     #[test]
     fn a_key_is_taken_with_quotes_and_without() {
         assert_eq!(read(&[]).unwrap(), None);
-        for (sent, key) in [("abc", "abc"), ("\"abc\"", "abc"), ("\"", "\""), ("a\"", "a\"")] {
+        for (sent, key) in [("abc", "abc"), ("\"abc\"", "abc"), ("\"", "\""), ("a\"", "a\""), ("\"\"", "\"\"")] {
             assert_eq!(read(&[sent.as_bytes()]).unwrap().as_deref(), Some(key), "{sent}");
         }
         let (longest, longer) = ("k".repeat(255), "k".repeat(256));
         assert_eq!(read(&[longest.as_bytes()]).unwrap(), Some(longest.clone()));
-        for wrong in ["", "\"\"", "a b", "a\tb", &longer, "\u{e4}"] {
+        for wrong in ["", "a b", "a\tb", &longer, "\u{e4}"] {
             assert_eq!(read(&[wrong.as_bytes()]).unwrap_err().blamed(), Some(HEADER), "{wrong}");
         }
         assert_eq!(read(&[b"a", b"a"]).unwrap_err().blamed(), Some(HEADER));
