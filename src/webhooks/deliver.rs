@@ -26,11 +26,11 @@ pub async fn deliver(sender: &Sender, target: &Target, message: &Message, happen
         };
         let (shown, id) = (target.shown(), &message.id);
         if refusals >= REFUSALS || clock.now() >= until {
-            tracing::warn!(target = shown, id, reason, "a webhook is given up");
+            tracing::warn!(to = shown, id, reason, "a webhook is given up");
             return;
         }
         if failures == 0 {
-            tracing::warn!(target = shown, id, reason, "a webhook is not taken; it is tried again");
+            tracing::warn!(to = shown, id, reason, "a webhook is not taken; it is tried again");
         }
         clock.sleep(backoff(target.pace.first_ms, target.pace.most_ms, failures, &message.id)).await;
         failures += 1;

@@ -51,7 +51,7 @@ async fn follow(post: &Post, target: &Target) {
     let sender = match Sender::new(target) {
         Ok(sender) => sender,
         Err(reason) => {
-            tracing::error!(target = target.shown(), reason, "webhooks cannot be sent");
+            tracing::error!(to = target.shown(), reason, "webhooks cannot be sent");
             return;
         }
     };
@@ -65,7 +65,7 @@ async fn follow(post: &Post, target: &Target) {
             Ok(false) if bell.changed().await.is_err() => return,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(target = target.shown(), %error, "webhooks wait for the store");
+                tracing::warn!(to = target.shown(), %error, "webhooks wait for the store");
                 post.clock.sleep(AFTER_TROUBLE).await;
             }
         }
@@ -103,7 +103,7 @@ impl Way {
         let at = self.begin(&*post.store).await?;
         let page = post.store.changes(at, PAGE).await?;
         if page.missed {
-            tracing::warn!(target = target.shown(), "some webhooks are lost: their events are not kept any more");
+            tracing::warn!(to = target.shown(), "some webhooks are lost: their events are not kept any more");
         }
         let Some(last) = page.items.last().map(|change| change.id) else { return Ok(false) };
         let mut by_task: BTreeMap<TaskId, Vec<Change>> = BTreeMap::new();
