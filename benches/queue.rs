@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tessera::clock::Clock;
 use tessera::engine::{Engine, Settings};
+use tessera::feed::Feed;
 use tessera::http::{self, Doors, Stopping};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
@@ -101,6 +102,7 @@ impl House {
         let engine = Engine::new(store.clone(), vec![backend], Clock::system(), Settings::default());
         let (running, stopping) = watch::channel(false);
         let router = http::router(Doors {
+            feed: Feed::new(store.clone()),
             store: store.clone(),
             engine: engine.clone(),
             wake_dispatch: Arc::new(|| {}),

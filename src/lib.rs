@@ -8,6 +8,10 @@ pub mod store;
 
 pub mod engine;
 
+pub mod feed;
+
+pub mod webhooks;
+
 pub mod client;
 
 pub mod config;

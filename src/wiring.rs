@@ -20,12 +20,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-use crate::config::{self, Config, MissingOutput};
+use crate::config::{self, Config, HookState, MissingOutput};
 use crate::embedded;
 use crate::engine::{self, Engine};
+use crate::feed::{self, Feed};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service, Stopping};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::task::{Owner, Phase};
+use crate::webhooks::{self, Pace, Post, SigningKey, Target};
 
 /// How long a backend may take to say whether it can be reached, before readiness goes without its word.
 const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -45,6 +48,10 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    feed: Feed,
+    post: Post,
+    targets: Vec<Target>,
     stop: watch::Sender<bool>,
     terminate: Signal,
     interrupt: Signal,
@@ -70,8 +77,27 @@ impl Server {
         let settings = http_settings(&config, &places, &backends)?;
         let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, places));
         let (stop, stopping) = watch::channel(false);
-        let router = http::router(doors(store, &engine, backends, clock, Stopping::new(stopping), settings));
-        Ok(Self { config, data, listener, address, router, engine, stop, terminate, interrupt })
+        let targets = config.events.webhooks.iter().map(target).collect::<anyhow::Result<_>>()?;
+        let words = Arc::new(http::api::events::announcement);
+        let post = Post { store: store.clone(), clock: clock.clone(), words };
+        let feed = Feed::new(store.clone());
+        let shared = (store.clone(), feed.clone());
+        let router = http::router(doors(shared, &engine, backends, clock, Stopping::new(stopping), settings));
+        Ok(Self {
+            config,
+            data,
+            listener,
+            address,
+            router,
+            engine,
+            store,
+            feed,
+            post,
+            targets,
+            stop,
+            terminate,
+            interrupt,
+        })
     }
 
     /// Where it listens; port 0 has become a real one.
@@ -82,10 +108,18 @@ impl Server {
     /// Serves until SIGTERM or SIGINT. Then nobody new is let in, requests and ticks under way get the grace of the
     /// configuration, and running jobs go on: the next server finds them.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, data, listener, address, router, engine, stop, mut terminate, mut interrupt } = self;
+        let Self { config, data, listener, address, router, engine, store, feed, .. } = self;
+        let Self { post, targets, stop, mut terminate, mut interrupt, .. } = self;
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         tracing::info!(%address, data = %data.display(), "serving");
         let sweeping = tokio::spawn(sweep_runtimes(data));
+        let stopped = || Stopping::new(stop.subscribe()).stopped();
+        let sharing = stopped();
+        tokio::spawn(async move { feed.run(sharing).await });
+        let (trimming, kept) = (stopped(), config.events.keep);
+        tokio::spawn(async move { feed::keep(&*store, kept, trimming).await });
+        let telling = stopped();
+        tokio::spawn(async move { webhooks::run(&post, targets, telling).await });
         let moving = tokio::spawn({
             let stopped = Stopping::new(stop.subscribe()).stopped();
             async move { engine.run(stopped).await }
@@ -188,7 +222,7 @@ async fn open_backends(
 }
 
 fn doors(
-    store: Arc<dyn Store>,
+    (store, feed): (Arc<dyn Store>, Feed),
     engine: &Arc<Engine>,
     backends: Vec<Arc<dyn Backend>>,
     clock: Clock,
@@ -200,6 +234,7 @@ fn doors(
     Doors {
         store,
         engine: engine.clone(),
+        feed,
         wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
         wake_cancel: Arc::new(move || cancel.wake_cancel()),
         ready: Arc::new(move || {
@@ -279,6 +314,36 @@ fn http_settings(
         hide_queued: !config.policy.show_queued,
         cors_origins: config.server.cors_origins.clone(),
     })
+}
+
+fn target(webhook: &config::Webhook) -> anyhow::Result<Target> {
+    let secret = config::Secret::resolve(&webhook.secret, webhook.secret_file.as_deref());
+    let secret = secret.map_err(|reason| anyhow!("events.webhooks: {reason}"))?;
+    Ok(Target {
+        url: webhook.place().map_err(|reason| anyhow!("events.webhooks: {reason}"))?,
+        key: SigningKey::parse(secret.expose()).map_err(|reason| anyhow!("events.webhooks: {reason}"))?,
+        phases: webhook.states.iter().map(|state| phase(*state)).collect(),
+        owners: webhook.owners.iter().map(|name| Owner(name.clone())).collect(),
+        internal: webhook.internal,
+        give_up_after: Duration::from_secs(webhook.give_up_after_s),
+        timeout: Duration::from_millis(webhook.timeout_ms),
+        pace: Pace::default(),
+    })
+}
+
+fn phase(state: HookState) -> Phase {
+    match state {
+        HookState::Queued => Phase::Queued,
+        HookState::Initializing => Phase::Initializing,
+        HookState::Running => Phase::Running,
+        HookState::Paused => Phase::Paused,
+        HookState::Preempted => Phase::Preempted,
+        HookState::Canceling => Phase::Canceling,
+        HookState::Complete => Phase::Complete,
+        HookState::ExecutorError => Phase::ExecutorError,
+        HookState::SystemError => Phase::SystemError,
+        HookState::Canceled => Phase::Canceled,
+    }
 }
 
 fn access(auth: &config::Auth) -> anyhow::Result<Access> {

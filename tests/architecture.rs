@@ -14,14 +14,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("store", &["task"]),
     ("engine", &["task", "store", "clock"]),
+    ("feed", &["task", "store"]),
+    ("webhooks", &["task", "clock", "store", "engine"]),
     ("tools", &["task"]),
     ("client", &[]),
     ("config", &[]),
     ("workunit", &["client", "store"]),
-    ("http", &["task", "store", "tools", "workunit", "engine"]),
+    ("http", &["task", "store", "tools", "workunit", "engine", "feed"]),
     ("embedded", &[]),
     ("telemetry", &["config"]),
-    ("wiring", &["task", "clock", "store", "engine", "tools", "client", "config", "workunit", "http", "embedded"]),
+    (
+        "wiring",
+        &[
+            "task", "clock", "store", "engine", "feed", "webhooks", "tools", "client", "config", "workunit", "http",
+            "embedded",
+        ],
+    ),
     ("cli", &["client", "config", "wiring", "workunit", "tools", "telemetry"]),
     ("main", &["cli"]),
 ];
@@ -30,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store"], "SQL is the store's"),
     ("axum", &["http", "wiring"], "HTTP is the doors'"),
-    ("reqwest", &["client"], "calls to other servers are the client's"),
+    ("reqwest", &["client", "webhooks"], "calls to others are the client's and the webhooks'"),
     ("utoipa", &["http"], "the documents of the doors are written at the doors"),
     ("clap", &["cli"], "the command line is `cli`'s"),
     ("toml", &["config", "cli"], "settings are read in `config`"),

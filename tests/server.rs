@@ -373,3 +373,22 @@ fn a_server_without_its_engine_starts_and_says_so() {
     assert_eq!(house.state(id.trim()), "QUEUED");
     assert_eq!(house.stop(), Some(0));
 }
+
+#[test]
+fn a_creation_with_a_key_is_done_once() {
+    let house = House::started();
+    let task = |name: &str| json!({ "name": name, "executors": [{ "image": "alpine", "command": ["true"] }] });
+    fs::write(house.path("one.json"), task("one").to_string()).unwrap();
+    fs::write(house.path("two.json"), task("two").to_string()).unwrap();
+    let create = |files: &[&str]| house.ask(&[&["task", "create", "--idempotency-key", "k"], files].concat());
+    let (first, again) = (create(&["one.json"]), create(&["one.json"]));
+    assert!(first.status.success() && first.stdout == again.stdout, "{}", text(&again.stderr));
+    let other = create(&["two.json"]);
+    assert!(other.status.code() == Some(1) && text(&other.stderr).contains("(409)"), "{}", text(&other.stderr));
+    let several = create(&["one.json", "two.json"]);
+    assert_eq!(text(&several.stdout).lines().count(), 2);
+    assert_eq!(create(&["one.json", "two.json"]).stdout, several.stdout);
+    let run = ["--json", "run", "--idempotency-key", "r", "--detach", "alpine", "--", "true"];
+    assert_eq!(house.ok(&run), house.ok(&run));
+    assert_eq!(house.ok_json(&["task", "list"])["tasks"].as_array().map(Vec::len), Some(4));
+}

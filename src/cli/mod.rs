@@ -10,7 +10,7 @@
 //! Parts, in reading order:
 //! - [`arguments`]: all commands on one page;
 //! - [`exit`], [`failure`]: how a command ends;
-//! - [`connection`], [`settings`], [`printer`] and [`visible`], [`watch`], [`pair`]: what commands share;
+//! - [`connection`], [`settings`], [`printer`] and [`visible`], [`watch`] and [`news`], [`pair`]: what commands share;
 //! - [`run`], [`task`]: talk to a server;
 //! - [`serve`], [`backend`], [`config`], [`storage`]: work with the configuration.
 
@@ -20,6 +20,7 @@ pub mod config;
 pub mod connection;
 pub mod exit;
 pub mod failure;
+pub mod news;
 pub mod pair;
 pub mod printer;
 pub mod run;

@@ -82,6 +82,10 @@ pub struct Run {
     #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = pair::parse)]
     parameters: Vec<(String, String)>,
 
+    /// A name for this creation: run again with the same name and task, it follows the first one
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+
     /// Print the task's id and do not wait
     #[arg(long)]
     detach: bool,
@@ -94,7 +98,11 @@ impl Run {
     /// Runs the command.
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
         let client = self.connection.client()?;
-        let id = client.create(&self.task()?).await?;
+        let task = self.task()?;
+        let id = match &self.idempotency_key {
+            None => client.create(&task).await?,
+            Some(key) => client.create_once(&task, key).await?,
+        };
         if self.detach {
             return if printer.is_json() { printer.json(&serde_json::json!({ "id": id })) } else { printer.line(&id) };
         }

@@ -6,13 +6,11 @@ use tokio::time::Instant;
 
 use super::exit;
 use super::failure::Failure;
+use super::news::{News, Word};
 use super::printer::Printer;
 use crate::client::wire::State;
 use crate::client::{Client, ClientError};
 
-/// The first look comes soon, so that a short task is seen to end at once; later ones are polite.
-const FIRST_LOOK: Duration = Duration::from_millis(40);
-const SLOWEST_LOOK: Duration = Duration::from_secs(1);
 /// How long a server that has answered before may be away: it may be restarting.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,7 +23,7 @@ pub async fn until_ended(
 ) -> Result<Vec<State>, Failure> {
     let began = Instant::now();
     let mut states: Vec<Option<State>> = vec![None; ids.len()];
-    let mut pause = FIRST_LOOK;
+    let mut news = News::about(client, ids).await;
     let mut answered = None;
     loop {
         for (id, state) in ids.iter().zip(&mut states) {
@@ -69,8 +67,21 @@ pub async fn until_ended(
                 format!("time is up: {rest} of {} tasks have not ended", ids.len()),
             ));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(SLOWEST_LOOK);
+        // Until there is a reason to look: what the events say is known without.
+        let rest = || timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+        while let Word::State(id, now) = news.next(rest()).await {
+            let seconds = began.elapsed().as_secs_f32();
+            let Some(at) = ids.iter().position(|known| *known == id) else { continue };
+            if states[at].as_ref().is_some_and(State::is_final) {
+                continue;
+            }
+            printer.progress(&format!("{id} {} {seconds:.1}s", now.word()), true);
+            let ended = now.is_final();
+            states[at] = Some(now);
+            if ended && states.iter().all(|state| state.as_ref().is_some_and(State::is_final)) {
+                break;
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use super::wire::{Created, Task, TaskPage};
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long reaching the server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between a create whose answer was lost and the second one.
+const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(500);
 /// How much of a refusal that is no TES error is shown.
 const SHOWN_OF_A_BODY: usize = 300;
 
@@ -74,6 +76,22 @@ impl Client {
     pub async fn create(&self, task: &impl Serialize) -> Result<String, ClientError> {
         let call = self.http.post(self.address.at(&["tasks"])).json(task);
         Ok(self.answer::<Created>("create a task", call).await?.id)
+    }
+
+    /// Creates a task under a name of the caller's, and answers the id of the first that was created under it. Asked a
+    /// second time when the answer was lost: a server that knows the header creates nothing twice.
+    pub async fn create_once(&self, task: &impl Serialize, key: &str) -> Result<String, ClientError> {
+        let call = || {
+            let call = self.http.post(self.address.at(&["tasks"])).json(task);
+            self.answer::<Created>("create a task", call.header("Idempotency-Key", key))
+        };
+        match call().await {
+            Err(error) if error.is_passing() => {
+                tokio::time::sleep(BEFORE_ASKING_AGAIN).await;
+                Ok(call().await?.id)
+            }
+            answered => Ok(answered?.id),
+        }
     }
 
     /// A task in a view.

@@ -4,7 +4,8 @@
 //! - it knows nothing of our server's insides: its wire types are its own, lenient in what they read, and they keep
 //!   what they do not know;
 //! - every wait is bounded, every error says what was asked of whom;
-//! - it never asks twice for something that may have been done: a create whose answer was lost is an error.
+//! - it never asks twice for something that may have been done: a create whose answer was lost is an error, unless
+//!   it has a key by which the server finds the first one.
 //!
 //! Parts, in reading order:
 //! - [`wire`]: tasks as they travel;

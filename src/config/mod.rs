@@ -9,13 +9,14 @@
 //! Parts, in reading order:
 //! - this page: the whole;
 //! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`policy`], [`service_info`],
-//!   [`telemetry`], [`backends`]: one struct a concern;
+//!   [`telemetry`], [`events`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
 
 pub mod auth;
 pub mod backends;
 pub mod engine;
+pub mod events;
 pub mod limits;
 pub mod overrides;
 pub mod policy;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use auth::Auth;
 pub use backends::{Backend, Backends};
 pub use engine::Engine;
+pub use events::{Events, HookState, Webhook};
 pub use limits::{Amounts, Limits};
 pub use overrides::Override;
 pub use policy::{MissingOutput, Policy};
@@ -69,6 +71,8 @@ pub struct Config {
     pub service_info: ServiceInfo,
     /// What the server says about itself.
     pub telemetry: Telemetry,
+    /// What is kept for those who follow their tasks.
+    pub events: Events,
     /// Places where tasks run. Read apart from the rest, for its shape depends on each kind.
     #[serde(skip_deserializing)]
     pub backends: Backends,

@@ -116,8 +116,8 @@ pub(super) fn shape<T: DeserializeOwned>(
 
 /// What serde says, which shows the wrong value; but a secret without its quotes is a secret.
 fn said_of(key: &str, error: &toml::de::Error) -> String {
-    const SECRETS: [&str; 7] =
-        ["password", "token", "secret_access_key", "account_key", "service_account", "private_key", "proxy"];
+    const SECRETS: [&str; 8] =
+        ["password", "token", "secret", "secret_access_key", "account_key", "service_account", "private_key", "proxy"];
     let secret = SECRETS.iter().any(|it| key.ends_with(it));
     if secret { "must be a text in quotes".to_owned() } else { error.message().to_owned() }
 }
@@ -184,5 +184,6 @@ impl Config {
         self.policy.check(problems);
         self.service_info.check(problems);
         self.telemetry.check(problems);
+        self.events.check(problems);
     }
 }

@@ -196,6 +196,29 @@ fn logins_are_checked_and_their_secrets_are_not_shown() {
 }
 
 #[test]
+fn webhooks_are_checked_and_their_secrets_are_not_shown() {
+    let hook = |rest: &str| format!("[[events.webhooks]]\n{rest}");
+    assert_names(
+        &hook("url = 'http://localhost/x'\nsecret = 'whsec_!'\nstates = []\ntimeout_ms = 0"),
+        &[],
+        &[
+            "2|events.webhooks[0].url|is an address of this machine",
+            "3|events.webhooks[0].secret|what follows",
+            "4|events.webhooks[0].states|names no state",
+            "5|events.webhooks[0].timeout_ms|must be at least 1",
+        ],
+    );
+    assert_names(&hook("url = 'https://u:p@x.org/'\nsecret = 's'"), &[], &["2|events.webhooks[0].url|holds a login"]);
+    assert_names(&hook("url = 'ftp://x.org/'\nsecret = 's'"), &[], &["2|events.webhooks[0].url|must be http"]);
+    assert_names(&hook("url = 'http://x.org/'\nsecret = 31337"), &[], &["3|events.webhooks[0].secret|must be a text"]);
+    let own = parsed(&hook("url = 'http://127.0.0.1/x'\nsecret = 'hunter2'\ninternal = true")).unwrap();
+    assert_eq!(own.events.webhooks[0].states.len(), 4);
+    for printed in [format!("{own:?}"), toml::to_string(&own).unwrap()] {
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+}
+
+#[test]
 fn the_example_is_complete_and_says_the_defaults() {
     let example = example();
     let written: toml::Table = toml::from_str(&example).unwrap();
@@ -218,7 +241,7 @@ fn what_the_example_offers_behind_a_hash_is_valid_too() {
     fs::write(&secret, "s").unwrap();
     let offered = offered.replace("/run/secrets/tessera", secret.to_str().unwrap());
     // The tables offered stand in place of the empty lists.
-    let empty = ["tokens = []", "users = []", "registries = []", "rules = []", "callers = []"];
+    let empty = ["tokens = []", "users = []", "registries = []", "rules = []", "callers = []", "webhooks = []"];
     let offered: String =
         offered.lines().filter(|line| !empty.contains(line)).map(|line| format!("{line}\n")).collect();
     let config = parsed(&offered).unwrap_or_else(|problems| panic!("{problems}\n{offered}"));

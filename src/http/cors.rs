@@ -45,7 +45,10 @@ impl Cors {
     pub fn preflight() -> Response {
         let headers = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST"),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Accept, X-Request-Id"),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Authorization, Content-Type, Accept, X-Request-Id, Idempotency-Key, Last-Event-ID",
+            ),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ];
         headers.into_response()

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::settings::Settings;
 use crate::engine::Engine;
+use crate::feed::Feed;
 use crate::store::Store;
 
 /// Called when there is something new to do; returns at once.
@@ -42,6 +43,8 @@ pub struct Doors {
     pub store: Arc<dyn Store>,
     /// Knows why a task waits.
     pub engine: Arc<Engine>,
+    /// Tells what happens.
+    pub feed: Feed,
     /// Called after a task was stored.
     pub wake_dispatch: Wake,
     /// Called after a cancel was recorded.

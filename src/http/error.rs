@@ -20,6 +20,7 @@ enum Kind {
     Unauthorized,
     Forbidden,
     NotFound,
+    Conflict,
     MethodNotAllowed { allow: &'static str },
     NotAcceptable,
     TooSlow,
@@ -40,7 +41,7 @@ pub struct ErrorBody<'a> {
     error: &'static str,
     /// What was wrong, and what would be right.
     message: &'a str,
-    /// JSON pointer to the field that is to blame, or the name of the query parameter; left out when there is none.
+    /// JSON pointer to the field that is to blame, or the name of the query parameter or header; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     field: Option<&'a str>,
@@ -56,7 +57,7 @@ impl ApiError {
         Self::new(Kind::BadRequest { field: None }, message)
     }
 
-    /// 400 because of one field: a JSON pointer into the body, or the name of a query parameter.
+    /// 400 because of one field: a JSON pointer into the body, or the name of a query parameter or header.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Kind::BadRequest { field: Some(field.into()) }, message)
     }
@@ -81,6 +82,11 @@ impl ApiError {
     /// 404.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message)
+    }
+
+    /// 409: it contradicts what was asked before.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
     }
 
     /// 405; `allow` lists what would be right.
@@ -125,6 +131,7 @@ impl ApiError {
             Kind::Unauthorized
             | Kind::Forbidden
             | Kind::NotFound
+            | Kind::Conflict
             | Kind::MethodNotAllowed { .. }
             | Kind::NotAcceptable
             | Kind::TooSlow
@@ -164,6 +171,7 @@ impl IntoResponse for ApiError {
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::Conflict => (StatusCode::CONFLICT, "conflict"),
             Kind::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -194,6 +202,7 @@ impl ApiError {
             Kind::BadRequest { .. }
             | Kind::Forbidden
             | Kind::NotFound
+            | Kind::Conflict
             | Kind::NotAcceptable
             | Kind::TooSlow
             | Kind::TooLarge
@@ -217,6 +226,7 @@ mod tests {
             (ApiError::unauthorized("m"), 401, ways),
             (ApiError::forbidden("m"), 403, None),
             (ApiError::not_found("m"), 404, None),
+            (ApiError::conflict("m"), 409, None),
             (ApiError::method_not_allowed("POST"), 405, Some("allow")),
             (ApiError::not_acceptable(), 406, None),
             (ApiError::too_slow(), 408, None),

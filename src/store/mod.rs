@@ -12,11 +12,15 @@
 //! - this page: the verbs;
 //! - [`records`]: what goes in and comes out;
 //! - [`list`]: filters, pages, cursors;
+//! - [`changes`]: what happened, in the order in which it was stored;
+//! - [`key`]: callers' own names for creations;
 //! - [`sqlite`]: the embedded default;
 //! - `conformance`: the promises as a suite that every store must pass.
 
+pub mod changes;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod key;
 pub mod list;
 pub mod records;
 pub mod sqlite;
@@ -24,9 +28,12 @@ pub mod sqlite;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tessera_contract::InstallationId;
+use tokio::sync::watch;
 
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
+pub use changes::{Change, ChangeId, Changes, Kept};
+pub use key::{Created, Key};
 pub use list::{ListQuery, Page, Summary};
 pub use records::{
     Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor, Queueing,
@@ -43,6 +50,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers a new task. Durable when this returns.
     async fn create(&self, owner: &Owner, id: &TaskId, created: Timestamp, spec: TaskSpec) -> Result<(), StoreError>;
+
+    /// The same under a name of the caller's: the same name and the same task find the first one. Which of several at
+    /// once is the first is decided once, and stays decided. The name is kept as long as the task.
+    async fn create_once(
+        &self,
+        owner: &Owner,
+        key: &Key,
+        id: &TaskId,
+        created: Timestamp,
+        spec: TaskSpec,
+    ) -> Result<Created, StoreError>;
 
     /// A task's state; `None` when there is none for this owner (TES contract 17.3).
     async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError>;
@@ -121,6 +139,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where a task stands, whoever owns it; for the sweep, which meets jobs before it knows their tasks.
     async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError>;
+
+    // What is told as it happens.
+
+    /// Rings after every commit that wrote changes. Subscribe before looking, or a change between the two is missed.
+    fn bell(&self) -> watch::Receiver<()>;
+
+    /// Changes after one, oldest first, of all owners. Their numbers rise in the order in which they can be seen:
+    /// once a change was answered, none with a lower number ever appears.
+    async fn changes(&self, after: ChangeId, limit: u32) -> Result<Changes, StoreError>;
+
+    /// The first and the last change there is.
+    async fn kept(&self) -> Result<Kept, StoreError>;
+
+    /// Removes the oldest changes but for so many, a bounded number at once; answers how many. The newest stays.
+    async fn trim(&self, keep: u64, at_once: u32) -> Result<u64, StoreError>;
+
+    /// How far a target was told; `None` when it is not known.
+    async fn told(&self, target: &str) -> Result<Option<ChangeId>, StoreError>;
+
+    /// Remembers how far a target was told.
+    async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError>;
 
     /// Whether the store can be written to now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tessera::clock::Clock;
 use tessera::engine::{self, Engine};
+use tessera::feed::Feed;
 use tessera::http::{Doors, Settings, Stopping};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
@@ -31,7 +32,7 @@ pub(crate) struct Server {
     pub(crate) cancels: Arc<AtomicU32>,
     router: Router,
     /// Dropped, it ends what goes on for long.
-    _running: watch::Sender<bool>,
+    running: watch::Sender<bool>,
     _folder: TempDir,
 }
 
@@ -67,7 +68,13 @@ impl Server {
         let backend = Scripted::new(outside.clone(), store.installation().clone()).with_capacity(capacity);
         let engine = Engine::new(store.clone(), vec![Arc::new(backend)], Clock::system(), engine::Settings::default());
         let (running, stopping) = watch::channel(false);
+        let feed = Feed::new(Arc::clone(&store) as Arc<dyn Store>);
+        tokio::spawn({
+            let (feed, stopping) = (feed.clone(), Stopping::new(stopping.clone()));
+            async move { feed.run(stopping.stopped()).await }
+        });
         let router = tessera::http::router(Doors {
+            feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
             engine: Arc::clone(&engine),
             wake_dispatch: count(&dispatches),
@@ -83,7 +90,17 @@ impl Server {
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        Self { store, engine, outside, dispatches, cancels, router, _running: running, _folder: folder }
+        Self { store, engine, outside, dispatches, cancels, router, running, _folder: folder }
+    }
+
+    /// Tells what goes on for long that the server stops.
+    pub(crate) fn stop(&self) {
+        self.running.send_replace(true);
+    }
+
+    /// Asks, and leaves the answer's body to be read.
+    pub(crate) async fn open(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -144,6 +144,11 @@ impl Guard {
         if allowed.is_empty() { Err(refused(host)) } else { Ok(allowed) }
     }
 
+    /// Resolves names for an HTTP client as this guard allows.
+    pub fn resolver(&self) -> impl Resolve + use<> {
+        GuardedResolver(self.clone())
+    }
+
     /// An exception at another port: the resolver would let it pass.
     fn is_exempt_elsewhere(&self, host: &str) -> bool {
         self.exempts_name(host) && host.parse::<IpAddr>().is_err()

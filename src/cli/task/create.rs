@@ -20,6 +20,13 @@ pub struct Create {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
+    /// A name for this creation, 1 to 255 visible ASCII characters: sent again, it creates nothing twice
+    ///
+    /// A lost answer is asked for again. With several tasks each gets the name with `-1`, `-2`, … behind it. Only for a
+    /// server that knows the header `Idempotency-Key`, as Tessera does.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+
     #[command(flatten)]
     connection: Connection,
 }
@@ -33,8 +40,12 @@ impl Create {
         }
         let client = self.connection.client()?;
         let mut ids = Vec::new();
-        for task in &tasks {
-            let id = client.create(task).await?;
+        for (index, task) in tasks.iter().enumerate() {
+            let id = match &self.idempotency_key {
+                None => client.create(task).await?,
+                Some(key) if tasks.len() == 1 => client.create_once(task, key).await?,
+                Some(key) => client.create_once(task, &format!("{key}-{}", index + 1)).await?,
+            };
             // Said at once: the next task may be refused, and this one exists.
             if !printer.is_json() {
                 printer.line(&id)?;

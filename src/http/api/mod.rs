@@ -9,9 +9,12 @@
 //! Parts, in reading order:
 //! - [`routes`]: all of them on one page, with what they share;
 //! - [`tasks`], [`queue`]: where tasks stand, who waits; [`waiting`]: for what;
+//! - [`events`], [`place`]: what happens, as it happens;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
+pub mod events;
+pub mod place;
 pub mod queue;
 pub mod routes;
 pub mod tasks;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::document::Head;
-use super::{queue, tasks};
+use super::{events, queue, tasks};
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
@@ -24,8 +24,9 @@ pub const PREFIX: &str = "/api/v1";
 
 /// The routes with their documentation.
 fn documented() -> OpenApiRouter<Doors> {
-    OpenApiRouter::with_openapi(Head::openapi())
-        .nest(PREFIX, OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)))
+    let routes =
+        OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)).routes(routes!(events::events));
+    OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, routes)
 }
 
 /// The document of this API.

@@ -109,7 +109,7 @@ fn size(sent: Option<&str>) -> Result<u32, ApiError> {
 }
 
 /// A state to filter by; UNKNOWN is a word of the specification, and no task is ever in it (8.5).
-fn state(word: &str) -> Result<Option<Phase>, ApiError> {
+pub fn state(word: &str) -> Result<Option<Phase>, ApiError> {
     Ok(Some(match word {
         "UNKNOWN" => return Ok(None),
         "QUEUED" => Phase::Queued,

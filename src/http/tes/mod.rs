@@ -6,6 +6,7 @@
 //! - [`target`]: which paths there are;
 //! - [`routes`]: what each does;
 //! - [`from_wire`]: their words into ours, judged by [`places`], [`urls`] and [`parameters`];
+//! - [`idempotency`]: the key that keeps a creation from being done twice;
 //! - [`list`]: filters and page tokens;
 //! - [`to_wire`]: our words into theirs, view by view;
 //! - [`service_info`]: how the service introduces itself;
@@ -14,6 +15,7 @@
 
 pub mod document;
 pub mod from_wire;
+pub mod idempotency;
 pub mod list;
 pub mod parameters;
 pub mod places;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use super::from_wire::{self, Rules};
+use super::idempotency;
 use super::list::{self, Bound};
 use super::service_info;
 use super::target::Target;
@@ -23,7 +24,7 @@ use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::negotiation;
 use crate::http::query::Query;
-use crate::store::{Page, Record, StoreError};
+use crate::store::{Created as Outcome, Page, Record, StoreError};
 use crate::task::{Event, Owner, TaskId};
 
 /// The door, with what can be computed once.
@@ -110,12 +111,21 @@ impl Tes {
 
     async fn create(&self, owner: Owner, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
         negotiation::sends_json(headers)?;
+        let key = idempotency::key(headers)?;
         let body = body::receive(headers, body, self.doors.settings.bounds).await?;
         let asked = self.read(&owner, body).await?;
         let now = (self.doors.clock)();
         let id = TaskId::new(now);
         // Not timed: an answer that gave up waiting would make the client post a task again that is stored (4.14).
-        self.doors.store.create(&owner, &id, now, asked.spec).await?;
+        let outcome = match &key {
+            None => self.doors.store.create(&owner, &id, now, asked.spec).await.map(|()| Outcome::New)?,
+            Some(key) => self.doors.store.create_once(&owner, key, &id, now, asked.spec).await?,
+        };
+        match outcome {
+            Outcome::New => {}
+            Outcome::Known(first) => return json(&Created { id: first.as_str() }),
+            Outcome::Differs => return Err(idempotency::differs()),
+        }
         if !asked.notes.is_empty() {
             self.note(&id, asked.notes).await;
         }

@@ -12,15 +12,19 @@
 //! - [`recording`]: what becomes of events;
 //! - [`canceling`]: a cancel in each state;
 //! - [`queue`]: what the engine reads;
+//! - [`changes`]: what is told as it happens;
+//! - [`keys`]: a creation that has a name;
 //! - [`hostile`]: texts that break what is put together by hand.
 
 #![allow(clippy::unwrap_used)]
 
 pub(crate) mod canceling;
+pub(crate) mod changes;
 pub(crate) mod claims;
 pub(crate) mod durability;
 pub(crate) mod hostile;
 pub(crate) mod isolation;
+pub(crate) mod keys;
 pub(crate) mod listing;
 pub(crate) mod queue;
 pub(crate) mod recording;
@@ -63,6 +67,10 @@ macro_rules! conformance {
             queue: oldest_first_after_a_cursor many_that_fit_nowhere_hide_nobody candidates_say_what_they_need
                 load_is_what_was_claimed active_is_what_may_be_outside standing_whoever_owns_it
                 the_queue_is_everybodys_and_told_to_owners places_in_the_queue_are_counted check_says_yes;
+            changes: every_change_of_phase_is_told_once_and_in_order what_was_seen_is_not_seen_again
+                the_bell_rings_after_the_commit the_oldest_go_in_small_steps_and_the_newest_stays
+                how_far_a_target_was_told_is_remembered;
+            keys: the_same_name_and_task_find_the_first many_at_once_make_one_task;
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
         }
     };

@@ -5,17 +5,19 @@
 //! again (`cargo bench --bench store` prints both).
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
 
-use super::columns;
 use super::fault::Fault;
-use crate::task::{Owner, TaskId, TaskSpec, TaskState};
+use super::{changes, columns};
+use crate::store::{Created, Key};
+use crate::task::{Owner, Phase, TaskId, TaskSpec, TaskState};
 
 /// A new task's rows, made before the writer's turn.
 pub(super) struct NewTask {
     id: TaskId,
     owner: Owner,
-    created: i64,
+    created: Timestamp,
     name: Option<String>,
     spec: String,
     state: String,
@@ -30,7 +32,7 @@ impl NewTask {
         Ok(Self {
             id: id.clone(),
             owner: owner.clone(),
-            created: columns::from_moment(created),
+            created,
             spec: columns::from_document(&spec)?,
             state: columns::from_document(&TaskState::new())?,
             wanted: spec.parameter("backend").map(str::to_owned),
@@ -52,7 +54,7 @@ impl NewTask {
             .execute(params![
                 self.id.as_str(),
                 self.owner.0,
-                self.created,
+                columns::from_moment(self.created),
                 self.name,
                 connection.last_insert_rowid(),
                 self.state,
@@ -66,6 +68,25 @@ impl NewTask {
                 .prepare_cached("INSERT INTO tags (owner, key, task, value) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![self.owner.0, key, self.id.as_str(), value])?;
         }
-        Ok(())
+        changes::append(connection, &self.owner, &self.id, None, Phase::Queued, self.created)
+    }
+
+    /// Writes the task under a name, unless one has that name. One thread writes: between looking and writing nobody
+    /// else does.
+    pub(super) fn insert_once(&self, connection: &Connection, key: &Key) -> Result<Created, Fault> {
+        let digest = Sha256::digest(self.spec.as_bytes());
+        let known = connection
+            .prepare_cached("SELECT task, digest FROM keys WHERE owner = ?1 AND key = ?2")?
+            .query_row([&self.owner.0, key.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .optional()?;
+        if let Some((task, known)) = known {
+            let same = known == digest.as_slice();
+            return if same { Ok(Created::Known(columns::task_id(&task)?)) } else { Ok(Created::Differs) };
+        }
+        self.insert(connection)?;
+        connection
+            .prepare_cached("INSERT INTO keys (owner, key, task, digest) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![self.owner.0, key.as_str(), self.id.as_str(), digest.as_slice()])?;
+        Ok(Created::New)
     }
 }

@@ -17,9 +17,11 @@
 //! - `open`, `migrations`: from a path to a store;
 //! - `writer`, `readers`: the threads;
 //! - `create`, `claim`, `record`: what is written;
+//! - `changes`: what is told as it happens;
 //! - `tasks`, `listing`, `queue`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
+mod changes;
 mod claim;
 mod columns;
 mod create;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::columns;
 use super::fault::Fault;
+use super::{changes, columns};
 use crate::store::{Record, Recorded};
 use crate::task::{Event, JobRef, Owner, Step, TaskId, TaskState};
 
@@ -84,7 +84,11 @@ fn apply(
                     .prepare_cached("INSERT OR IGNORE INTO leftovers (task, backend, handle) VALUES (?1, ?2, ?3)")?
                     .execute([task.as_str(), &job.backend, &job.handle])?;
             }
-            Ok(Recorded::Moved(to.phase()))
+            let (before, now) = (from.state.phase(), to.phase());
+            if before != now {
+                changes::append(connection, &from.owner, task, Some(before), now, at)?;
+            }
+            Ok(Recorded::Moved(now))
         }
     }
 }

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tessera_contract::InstallationId;
+use tokio::sync::watch;
 
 use super::create::NewTask;
-use super::{Sqlite, claim, listing, queue, record, tasks};
+use super::{Sqlite, changes, claim, listing, queue, record, tasks};
 use crate::store::{
-    Active, Candidate, ClaimRequest, Claimed, Holder, Leftover, ListQuery, Load, Page, QueueCursor, Queueing, Record,
-    Recorded, Standing, Store, StoreError, Summary,
+    Active, Candidate, ChangeId, Changes, ClaimRequest, Claimed, Created, Holder, Kept, Key, Leftover, ListQuery, Load,
+    Page, QueueCursor, Queueing, Record, Recorded, Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -21,6 +22,19 @@ impl Store for Sqlite {
     async fn create(&self, owner: &Owner, id: &TaskId, created: Timestamp, spec: TaskSpec) -> Result<(), StoreError> {
         let task = NewTask::new(owner, id, created, spec).map_err(|fault| StoreError::Corrupt(fault.to_string()))?;
         self.writer.write(move |connection| task.insert(connection)).await
+    }
+
+    async fn create_once(
+        &self,
+        owner: &Owner,
+        key: &Key,
+        id: &TaskId,
+        created: Timestamp,
+        spec: TaskSpec,
+    ) -> Result<Created, StoreError> {
+        let task = NewTask::new(owner, id, created, spec).map_err(|fault| StoreError::Corrupt(fault.to_string()))?;
+        let key = key.clone();
+        self.writer.write(move |connection| task.insert_once(connection, &key)).await
     }
 
     async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError> {
@@ -152,6 +166,32 @@ impl Store for Sqlite {
     async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError> {
         let ids = ids.to_vec();
         self.readers.read(move |connection| queue::standing(connection, &ids)).await
+    }
+
+    fn bell(&self) -> watch::Receiver<()> {
+        self.writer.bell()
+    }
+
+    async fn changes(&self, after: ChangeId, limit: u32) -> Result<Changes, StoreError> {
+        self.readers.read(move |connection| changes::after(connection, after, limit)).await
+    }
+
+    async fn kept(&self) -> Result<Kept, StoreError> {
+        self.readers.read(|connection| changes::kept(connection)).await
+    }
+
+    async fn trim(&self, keep: u64, at_once: u32) -> Result<u64, StoreError> {
+        self.writer.write(move |connection| changes::trim(connection, keep, at_once)).await
+    }
+
+    async fn told(&self, target: &str) -> Result<Option<ChangeId>, StoreError> {
+        let target = target.to_owned();
+        self.readers.read(move |connection| changes::told(connection, &target)).await
+    }
+
+    async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError> {
+        let target = target.to_owned();
+        self.writer.write(move |connection| changes::tell(connection, &target, told)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

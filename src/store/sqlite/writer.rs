@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, warn};
 
 use super::fault::Fault;
@@ -23,6 +23,7 @@ const WAITING: usize = 4 * TOGETHER;
 #[derive(Debug)]
 pub(super) struct Writer {
     inbox: Option<mpsc::Sender<Box<dyn Write>>>,
+    bell: watch::Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,10 +31,16 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection, path: PathBuf) -> std::io::Result<Self> {
         let (inbox, writes) = mpsc::channel(WAITING);
+        let (ring, bell) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&connection, &path, writes))?;
-        Ok(Self { inbox: Some(inbox), thread: Some(thread) })
+            .spawn(move || run(&connection, &path, writes, &ring))?;
+        Ok(Self { inbox: Some(inbox), bell, thread: Some(thread) })
+    }
+
+    /// Rings after every commit that wrote changes.
+    pub(super) fn bell(&self) -> watch::Receiver<()> {
+        self.bell.clone()
     }
 
     /// Does some work inside a transaction, and answers when it is committed. The work may be done again, after
@@ -94,11 +101,23 @@ where
     }
 }
 
-fn run(connection: &Connection, path: &Path, mut writes: mpsc::Receiver<Box<dyn Write>>) {
+fn run(connection: &Connection, path: &Path, mut writes: mpsc::Receiver<Box<dyn Write>>, ring: &watch::Sender<()>) {
     let mut batch = Vec::with_capacity(TOGETHER);
+    let mut newest = newest(connection);
     while writes.blocking_recv_many(&mut batch, TOGETHER) > 0 {
         write_all(connection, path, &mut batch);
+        let now = self::newest(connection);
+        if now != newest {
+            newest = now;
+            ring.send_replace(());
+        }
     }
+}
+
+/// The last change's number: what the bell is rung for. A look at the end of a tree, beside a flush of the disk.
+fn newest(connection: &Connection) -> Option<i64> {
+    let mut statement = connection.prepare_cached("SELECT max(n) FROM changes").ok()?;
+    statement.query_row([], |row| row.get(0)).ok()?
 }
 
 /// Where a transaction failed.

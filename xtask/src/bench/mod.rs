@@ -9,6 +9,7 @@
 //! - `queue.rs`: what it costs to explain a queue.
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
+//! - `listeners.rs`: an event at a thousand listeners.
 //! - `verbs.rs`: the store's verbs.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
@@ -20,6 +21,7 @@ mod creates;
 mod docker;
 mod figures;
 mod footprint;
+mod listeners;
 mod noop;
 mod queue;
 mod storage;
@@ -48,6 +50,7 @@ const ALL: &[&Measurement] = &[
     &queue::MEASUREMENT,
     &cancel::MEASUREMENT,
     &footprint::MEASUREMENT,
+    &listeners::MEASUREMENT,
     &verbs::MEASUREMENT,
     &storage::MEASUREMENT,
 ];

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::narrow::STRING;
+use crate::http::tes::idempotency;
 use crate::http::tes::list::LARGEST_SIZE;
 
 /// Every path below a server's URL.
@@ -66,6 +67,7 @@ fn create() -> Value {
         "summary": "Store a task to be run",
         "description": "Answered once it is stored; nothing else has been done by then. Storage that cannot be \
                         reached is not refused here: the task fails with a line in its system log.",
+        "parameters": [idempotency_key()],
         "requestBody": {
             "required": true,
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/tesTask" } } },
@@ -74,7 +76,7 @@ fn create() -> Value {
             "The task is stored.",
             "tesCreateTaskResponse",
             Some(("task", made)),
-            &[400, 401, 403, 405, 406, 408, 413, 415, 500, 503],
+            &[400, 401, 403, 405, 406, 408, 409, 413, 415, 500, 503],
         ),
     })
 }
@@ -102,6 +104,17 @@ fn cancel() -> Value {
 
 fn id() -> Value {
     json!({ "name": "id", "in": "path", "required": true, "description": "The task's id.", "schema": { "type": "string" } })
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": idempotency::HEADER,
+        "in": "header",
+        "required": false,
+        "description": "A name of the caller's for this creation, so that it can be sent again when its answer was \
+                        lost: the same key and the same task answer the first id. Kept as long as the task.",
+        "schema": { "type": "string", "pattern": "^[!-~]{1,255}$" },
+    })
 }
 
 fn view() -> Value {
@@ -159,6 +172,7 @@ fn refusal(status: u16) -> Value {
         401 => ("Log in.", Some(("WWW-Authenticate", "The ways to log in."))),
         403 => ("The web page that calls is none that may.", None),
         404 => ("There is no such task.", None),
+        409 => ("The Idempotency-Key was used for another task.", None),
         405 => ("Not with this method.", Some(("Allow", "The methods that this path knows."))),
         406 => ("The Accept header excludes JSON.", None),
         408 => ("The body did not arrive in time.", None),

@@ -1,0 +1,27 @@
+//! Tells others' servers what happened to tasks, signed, until they say yes.
+//!
+//! Signatures, headers and retries follow the Standard Webhooks specification.
+//!
+//! Invariants:
+//! - at least once: how far a target was told is durable, and is never ahead of what it has taken;
+//! - in order for each task, and nearly so for all: a few tasks are told of side by side;
+//! - a target that is slow or dead holds up no other target, and no task;
+//! - redirects are never followed, and an address of this machine is asked only where the operator says so;
+//! - what cannot be delivered is given up after a time, and the log says so.
+//!
+//! Parts, in reading order:
+//! - [`target`]: whom to tell, and what;
+//! - [`sign`]: how the target knows that it was us;
+//! - [`send`]: one try;
+//! - [`deliver`]: tries until there is an end;
+//! - [`follow`]: a target's way through all that happens.
+
+pub mod deliver;
+pub mod follow;
+pub mod send;
+pub mod sign;
+pub mod target;
+
+pub use follow::{Post, run};
+pub use sign::SigningKey;
+pub use target::{Pace, Target};
