@@ -283,6 +283,8 @@ fn executor(step: &StepReport) -> ExecutorLog {
         ended: step.ended,
         stdout: step.stdout_tail.clone(),
         stderr: step.stderr_tail.clone(),
+        stdout_whole: step.stdout_whole,
+        stderr_whole: step.stderr_whole,
     }
 }
 

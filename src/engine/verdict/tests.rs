@@ -31,6 +31,8 @@ fn step(step: u32, exit_code: i32) -> StepReport {
         ended: at(2),
         stdout_tail: format!("out {step}"),
         stderr_tail: String::new(),
+        stdout_whole: true,
+        stderr_whole: true,
     }
 }
 
