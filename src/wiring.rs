@@ -23,6 +23,7 @@ use crate::config::{self, Config, MissingOutput};
 use crate::embedded;
 use crate::engine::{self, Engine};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Doors, Files, Service, Stopping};
+use crate::logs::{self, Logs};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -35,6 +36,8 @@ const RUNTIME_SWEEP: Duration = Duration::from_secs(3_600);
 
 /// Below the data folder: the attempts, a folder a backend.
 const WORK: &str = "work";
+/// Below the data folder: what tasks print.
+const LOGS: &str = "logs";
 
 /// A server, put together and bound to its port.
 pub struct Server {
@@ -44,6 +47,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     engine: Arc<Engine>,
+    logs: Arc<Logs>,
     stop: watch::Sender<bool>,
     terminate: Signal,
     interrupt: Signal,
@@ -66,10 +70,20 @@ impl Server {
         let clock = Clock::system();
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let settings = http_settings(&config, &places, &backends)?;
-        let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), engine_settings(&config, places));
+        let logs = Logs::open(store.clone(), &backends, &data.join(LOGS), log_settings(&config.logs));
+        let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
+        let settings_of_engine = engine_settings(&config, places);
+        let engine = Engine::with_logs(
+            store.clone(),
+            backends.clone(),
+            clock.clone(),
+            settings_of_engine,
+            Some(logs.clone()),
+        );
         let (stop, stopping) = watch::channel(false);
-        let router = http::router(doors(store, &engine, backends, clock, Stopping::new(stopping), settings));
-        Ok(Self { config, data, listener, address, router, engine, stop, terminate, interrupt })
+        let stopping = Stopping::new(stopping);
+        let router = http::router(doors(store, &logs, &engine, backends, clock, stopping, settings));
+        Ok(Self { config, data, listener, address, router, engine, logs, stop, terminate, interrupt })
     }
 
     /// Where it listens; port 0 has become a real one.
@@ -80,10 +94,11 @@ impl Server {
     /// Serves until SIGTERM or SIGINT. Then nobody new is let in, requests and ticks under way get the grace of the
     /// configuration, and running jobs go on: the next server finds them.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, data, listener, address, router, engine, stop, mut terminate, mut interrupt } = self;
+        let Self { config, data, listener, address, router, engine, logs, stop, mut terminate, mut interrupt } = self;
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         tracing::info!(%address, data = %data.display(), "serving");
         let sweeping = tokio::spawn(sweep_runtimes(data));
+        let pruning = tokio::spawn(async move { logs.prune(jiff::Timestamp::now).await });
         let moving = tokio::spawn({
             let stopped = Stopping::new(stop.subscribe()).stopped();
             async move { engine.run(stopped).await }
@@ -98,6 +113,7 @@ impl Server {
             tracing::warn!("the engine did not rest in time; the next server goes on where it stood");
         }
         sweeping.abort();
+        pruning.abort();
         Ok(())
     }
 }
@@ -178,6 +194,7 @@ async fn open_backends(
 
 fn doors(
     store: Arc<dyn Store>,
+    logs: &Arc<Logs>,
     engine: &Arc<Engine>,
     backends: Vec<Arc<dyn Backend>>,
     clock: Clock,
@@ -188,6 +205,7 @@ fn doors(
     let readiness = Arc::new(Readiness { backends, said: Mutex::new(None) });
     Doors {
         store,
+        logs: logs.clone(),
         wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
         wake_cancel: Arc::new(move || cancel.wake_cancel()),
         ready: Arc::new(move || {
@@ -361,6 +379,15 @@ fn engine_settings(config: &Config, places: config::storage::Places) -> engine::
     }
 }
 
+fn log_settings(set: &config::Logs) -> logs::Settings {
+    logs::Settings {
+        keep_days: set.keep_days,
+        keep_bytes: set.keep_bytes(),
+        leave_free_bytes: set.leave_free_bytes(),
+        give_up: set.give_up(),
+    }
+}
+
 fn amounts(set: &config::Amounts) -> engine::Amounts {
     engine::Amounts {
         cpu_milli: set.cpu_milli(),
@@ -397,6 +424,7 @@ mod tests {
         assert_eq!(std::mem::take(&mut settings.job.storage.file_forbidden), ["/data"]);
         assert_eq!(settings.job.storage.cache.take().unwrap().dir, "/data/cache");
         assert_eq!(settings, engine::Settings::default());
+        assert_eq!(log_settings(&config.logs), logs::Settings::default());
         assert_eq!((doors.bounds, doors.service), (Bounds::default(), Service::default()));
     }
 }

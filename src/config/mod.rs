@@ -8,7 +8,7 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`policy`], [`service_info`],
+//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
 //!   [`telemetry`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
@@ -17,6 +17,7 @@ pub mod auth;
 pub mod backends;
 pub mod engine;
 pub mod limits;
+pub mod logs;
 pub mod overrides;
 pub mod policy;
 pub mod problem;
@@ -36,6 +37,7 @@ pub use auth::Auth;
 pub use backends::{Backend, Backends};
 pub use engine::Engine;
 pub use limits::{Amounts, Limits};
+pub use logs::Logs;
 pub use overrides::Override;
 pub use policy::{MissingOutput, Policy};
 pub use problem::{Problem, Problems};
@@ -63,6 +65,8 @@ pub struct Config {
     pub engine: Engine,
     /// How much a task may use.
     pub limits: Limits,
+    /// How much of what tasks print is kept.
+    pub logs: Logs,
     /// What the server does where the specification leaves it open.
     pub policy: Policy,
     /// How the server introduces itself.

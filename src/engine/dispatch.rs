@@ -37,7 +37,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let more = look.through_the_queue().await?;
     let Look { wanted, records, .. } = look;
     if !records.is_empty() {
-        engine.store.record(records).await?;
+        engine.record(records).await?;
     }
     if !wanted.is_empty() {
         let claimed = engine.store.claim(&engine.holder, now, engine.claim_until(now), &wanted).await?;
@@ -85,7 +85,7 @@ async fn tell_of_trouble(engine: &Engine, site: &Site, why: &str) -> Result<Tick
     let told = ours.filter(|one| site.waiting.ask(&one.task, why, now, Duration::ZERO));
     let sentence = format!("waiting for backend `{}`, which cannot take jobs now: {why}", site.name());
     let records = told.map(|one| note(engine, one, sentence.clone())).collect();
-    engine.store.record(records).await?;
+    engine.record(records).await?;
     Ok(Tick::Done)
 }
 

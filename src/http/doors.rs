@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::settings::Settings;
+use crate::logs::Logs;
 use crate::store::Store;
 
 /// Called when there is something new to do; returns at once.
@@ -39,6 +40,8 @@ impl Stopping {
 pub struct Doors {
     /// Remembers tasks.
     pub store: Arc<dyn Store>,
+    /// What tasks print.
+    pub logs: Arc<Logs>,
     /// Called after a task was stored.
     pub wake_dispatch: Wake,
     /// Called after a cancel was recorded.

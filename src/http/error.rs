@@ -20,6 +20,7 @@ enum Kind {
     Unauthorized,
     Forbidden,
     NotFound,
+    Gone,
     MethodNotAllowed { allow: &'static str },
     NotAcceptable,
     TooSlow,
@@ -83,6 +84,11 @@ impl ApiError {
         Self::new(Kind::NotFound, message)
     }
 
+    /// 410: it was here, and its time is over.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::new(Kind::Gone, message)
+    }
+
     /// 405; `allow` lists what would be right.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self::new(Kind::MethodNotAllowed { allow }, format!("this path knows only {allow}"))
@@ -125,6 +131,7 @@ impl ApiError {
             Kind::Unauthorized
             | Kind::Forbidden
             | Kind::NotFound
+            | Kind::Gone
             | Kind::MethodNotAllowed { .. }
             | Kind::NotAcceptable
             | Kind::TooSlow
@@ -164,6 +171,7 @@ impl IntoResponse for ApiError {
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::Gone => (StatusCode::GONE, "gone"),
             Kind::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -194,6 +202,7 @@ impl ApiError {
             Kind::BadRequest { .. }
             | Kind::Forbidden
             | Kind::NotFound
+            | Kind::Gone
             | Kind::NotAcceptable
             | Kind::TooSlow
             | Kind::TooLarge

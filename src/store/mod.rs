@@ -107,6 +107,9 @@ pub trait Store: Send + Sync + 'static {
     /// Where a task stands, whoever owns it; for the sweep, which meets jobs before it knows their tasks.
     async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError>;
 
+    /// A task with its whole history, whoever owns it; for what the server does by itself.
+    async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError>;
+
     /// Whether the store can be written to now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;
 }

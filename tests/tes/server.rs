@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tessera::http::{Doors, Settings, Stopping};
+use tessera::logs::{self, Logs};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
 use tokio::sync::watch;
@@ -57,6 +58,7 @@ impl Server {
         let (running, stopping) = watch::channel(false);
         let router = tessera::http::router(Doors {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            logs: Logs::open(store.clone(), &[], &folder.path().join("logs"), logs::Settings::default()).unwrap(),
             wake_dispatch: count(&dispatches),
             wake_cancel: count(&cancels),
             ready: Arc::new(move || {

@@ -137,6 +137,11 @@ impl Store for Sqlite {
         self.readers.read(move |connection| queue::standing(connection, &ids)).await
     }
 
+    async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError> {
+        let id = task.as_str().to_owned();
+        self.readers.read(move |connection| tasks::of_anybody(connection, &id)).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.writer
             .write(|connection| {
