@@ -8,6 +8,8 @@ use super::error::ClientError;
 
 /// The prefix that the specification names (TES contract 3.2).
 const PREFIX: &str = "/ga4gh/tes/v1";
+/// Where Tessera has its own API.
+const OWN: &str = "/api/v1";
 
 /// The base of a TES API: `http://host:8000` is completed with the specified prefix; an address that already ends
 /// in `/v1` is taken as it is.
@@ -41,12 +43,24 @@ impl Address {
 
     /// The URL of a path below the API; each piece is one segment, escaped where needed.
     pub(super) fn at(&self, pieces: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.extend(pieces);
-        }
-        url
+        below(self.base.clone(), pieces)
     }
+
+    /// The URL of a path below the server's own API, which lies beside its TES API; whether it has one is not known.
+    pub fn own(&self, pieces: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        let path = url.path();
+        let root = path.strip_suffix(PREFIX).or_else(|| path.strip_suffix("/v1")).unwrap_or(path);
+        url.set_path(&format!("{root}{OWN}"));
+        below(url, pieces)
+    }
+}
+
+fn below(mut url: Url, pieces: &[&str]) -> Url {
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(pieces);
+    }
+    url
 }
 
 impl fmt::Display for Address {
@@ -69,6 +83,14 @@ mod tests {
         assert_eq!(url("https://tes.example.org/v1"), "https://tes.example.org/v1/tasks");
         assert_eq!(url("http://x/ga4gh/tes/v1/"), "http://x/ga4gh/tes/v1/tasks");
         assert_eq!(url("http://x/proxy"), "http://x/proxy/ga4gh/tes/v1/tasks");
+    }
+
+    #[test]
+    fn our_own_api_lies_beside() {
+        let url = |text: &str| Address::parse(text).unwrap().own(&["events"]).to_string();
+        assert_eq!(url("localhost:8000"), "http://localhost:8000/api/v1/events");
+        assert_eq!(url("https://tes.example.org/v1"), "https://tes.example.org/api/v1/events");
+        assert_eq!(url("http://x/proxy/ga4gh/tes/v1/"), "http://x/proxy/api/v1/events");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use url::Url;
 
 use super::address::Address;
 use super::error::ClientError;
@@ -96,18 +97,40 @@ impl Client {
         Ok(())
     }
 
-    async fn answer<T: DeserializeOwned>(&self, what: &str, call: reqwest::RequestBuilder) -> Result<T, ClientError> {
-        let server = self.address.to_string();
-        let unreachable =
-            |error: reqwest::Error| ClientError::Unreachable { server: server.clone(), reason: plain(&error) };
-        let response = self.login.sign(call).send().await.map_err(unreachable)?;
+    pub(super) fn get_of(&self, url: Url) -> reqwest::RequestBuilder {
+        self.http.get(url)
+    }
+
+    /// A successful answer, its body still to come.
+    pub(super) async fn response(
+        &self,
+        what: &str,
+        call: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
+        let response = self.login.sign(call).send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if !status.is_success() {
-            let what = what.to_owned();
-            let message = refusal(&body, status.canonical_reason());
-            return Err(ClientError::Refused { server, what, status: status.as_u16(), message });
+        if status.is_success() {
+            return Ok(response);
         }
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let message = refusal(&body, status.canonical_reason());
+        let (server, what) = (self.address.to_string(), what.to_owned());
+        Err(ClientError::Refused { server, what, status: status.as_u16(), message })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        let reason = if error.is_timeout() { "no answer in time".to_owned() } else { plain(error) };
+        ClientError::Unreachable { server: self.address.to_string(), reason }
+    }
+
+    pub(super) async fn answer<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        call: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let server = self.address.to_string();
+        let response = self.response(what, call).await?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body).map_err(|error| ClientError::NotTes {
             server,
             what: what.to_owned(),
@@ -153,11 +176,8 @@ fn refusal(body: &[u8], reason: Option<&str>) -> String {
 }
 
 /// The last cause, which is the one that helps: `Connection refused`, not `error sending request`.
-fn plain(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
+pub(super) fn plain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }

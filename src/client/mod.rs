@@ -11,15 +11,18 @@
 //! - [`address`]: where a server is;
 //! - [`login`]: who is asking;
 //! - [`http`]: the calls;
+//! - [`stream`]: streams of events;
 //! - [`error`]: what can go wrong, sorted by what the caller does next.
 
 pub mod address;
 pub mod error;
 pub mod http;
 pub mod login;
+pub mod stream;
 pub mod wire;
 
 pub use address::Address;
 pub use error::ClientError;
 pub use http::{Client, ListFilter};
 pub use login::Login;
+pub use stream::{Event, Events};
