@@ -8,7 +8,11 @@
 //!
 //! Parts, in reading order:
 //! - [`routes`]: all of them on one page, with what they share;
+//! - [`logs`], [`log_bytes`], [`log_events`]: what tasks print;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
+pub mod log_bytes;
+pub mod log_events;
+pub mod logs;
 pub mod routes;

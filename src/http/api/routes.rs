@@ -9,8 +9,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::document::Head;
+use super::logs;
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
@@ -20,7 +22,7 @@ pub const PREFIX: &str = "/api/v1";
 
 /// The routes with their documentation.
 fn documented() -> OpenApiRouter<Doors> {
-    OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, OpenApiRouter::new())
+    OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, OpenApiRouter::new().routes(routes!(logs::read)))
 }
 
 /// The document of this API.
