@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ pub struct Logs {
 }
 
 /// A task that is collected now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Live {
     /// What followers see.
     pub(super) seen: watch::Sender<Arc<Picture>>,
@@ -48,6 +49,17 @@ pub(super) struct Live {
     pub(super) wake: Arc<Notify>,
     /// Jobs that the engine knows to be over.
     pub(super) over: Arc<Mutex<HashSet<JobRef>>>,
+    /// How often a look was asked for, and the last of them that was answered.
+    pub(super) looks: Arc<AtomicU64>,
+    pub(super) looked: watch::Sender<u64>,
+}
+
+/// The other end of a [`Live`].
+struct Followed {
+    seen: watch::Receiver<Arc<Picture>>,
+    wake: Arc<Notify>,
+    looks: Arc<AtomicU64>,
+    looked: watch::Receiver<u64>,
 }
 
 /// How far the log of a job is that is to be removed.
@@ -83,8 +95,10 @@ impl Logs {
     /// A reader of a task's logs. As long as there is one, they are collected. Whether the caller may see the task is
     /// asked before.
     pub fn follow(self: &Arc<Self>, task: &TaskId) -> Follower {
-        let seen = self.watch(task, None);
-        Follower::new(Arc::clone(self), task.clone(), seen)
+        let live = self.live(task, None);
+        let look = live.looks.fetch_add(1, Ordering::Relaxed) + 1;
+        live.wake.notify_one();
+        Follower::new(Arc::clone(self), task.clone(), live.seen, (look, live.looked))
     }
 
     /// A task was changed: whoever follows it hears so.
@@ -131,7 +145,7 @@ impl Logs {
     /// Returns when what a job printed is kept.
     async fn collected(self: &Arc<Self>, task: &TaskId, job: &JobRef) {
         let Ok(_permit) = self.permits.acquire().await else { return };
-        let mut seen = self.watch(task, Some(job));
+        let mut seen = self.live(task, Some(job)).seen;
         let is_kept = |picture: &Arc<Picture>| {
             let known = picture.attempts.iter().find(|attempt| attempt.job.as_ref() == Some(job));
             // A job that no attempt knows has printed nothing that anybody could ask for.
@@ -141,10 +155,11 @@ impl Logs {
         let _ = seen.wait_for(is_kept).await;
     }
 
-    fn watch(self: &Arc<Self>, task: &TaskId, over: Option<&JobRef>) -> watch::Receiver<Arc<Picture>> {
+    /// What follows a task, which is collected as long as that is held.
+    fn live(self: &Arc<Self>, task: &TaskId, over: Option<&JobRef>) -> Followed {
         let mut all = lock(&self.live);
         let live = all.entry(task.clone()).or_insert_with(|| {
-            let live = Live { seen: watch::Sender::default(), wake: Arc::default(), over: Arc::default() };
+            let live = Live::default();
             tokio::spawn(Collector::new(Arc::clone(self), task.clone(), live.clone()).run());
             live
         });
@@ -153,7 +168,12 @@ impl Logs {
             live.wake.notify_one();
         }
         // Subscribed under the lock: the collector leaves only when it sees nobody.
-        live.seen.subscribe()
+        Followed {
+            seen: live.seen.subscribe(),
+            wake: live.wake.clone(),
+            looks: live.looks.clone(),
+            looked: live.looked.subscribe(),
+        }
     }
 
     /// The collector of a task leaves, if nobody is there any more or it `must`.

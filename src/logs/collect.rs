@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -137,6 +138,8 @@ impl Collector {
         let mut loaded: Option<Instant> = None;
         loop {
             self.trouble = None;
+            // Whoever asks from here on may see more.
+            let look = self.live.looks.load(Ordering::Relaxed);
             if loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
                 // The moment before: what changes while it is read is read again.
                 loaded = Some(Instant::now());
@@ -154,6 +157,7 @@ impl Collector {
             self.failures = if self.trouble.is_some() { self.failures + 1 } else { 0 };
             self.fresh = true;
             let picture = self.publish();
+            self.live.looked.send_replace(look);
             if self.logs.leave(&self.task, &self.live, self.unknown || picture.is_final()) {
                 return;
             }

@@ -17,6 +17,8 @@ pub struct Follower {
     logs: Arc<Logs>,
     task: TaskId,
     seen: watch::Receiver<Arc<Picture>>,
+    /// The look at the backend that was asked for at the start, and the last one that was taken.
+    look: (u64, watch::Receiver<u64>),
     selection: Selection,
     cursor: Cursor,
     /// Pieces end where characters do.
@@ -50,9 +52,14 @@ enum Look {
 
 impl Follower {
     /// A reader of a task's logs.
-    pub(super) fn new(logs: Arc<Logs>, task: TaskId, seen: watch::Receiver<Arc<Picture>>) -> Self {
+    pub(super) fn new(
+        logs: Arc<Logs>,
+        task: TaskId,
+        seen: watch::Receiver<Arc<Picture>>,
+        look: (u64, watch::Receiver<u64>),
+    ) -> Self {
         let selection = Selection::default();
-        Self { logs, task, seen, selection, cursor: Cursor::start(selection), characters: false, turn: 0 }
+        Self { logs, task, seen, look, selection, cursor: Cursor::start(selection), characters: false, turn: 0 }
     }
 
     /// Reads this, from here on.
@@ -77,10 +84,11 @@ impl Follower {
         self.cursor
     }
 
-    /// Returns when the backend has been looked at since somebody began to follow the task.
+    /// Returns when the backend has been looked at since this reader began.
     pub async fn fresh(&mut self) {
+        let (look, looked) = &mut self.look;
         // An end of the collector says as much.
-        let _ = self.seen.wait_for(|picture| picture.fresh).await;
+        let _ = looked.wait_for(|taken| *taken >= *look).await;
     }
 
     /// Returns when there may be something new; false when there never will be.

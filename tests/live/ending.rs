@@ -134,7 +134,7 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
 
 #[tokio::test]
 async fn too_much_goes_from_the_oldest_on() {
-    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 400_000, ..kept() });
+    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 500_000, ..kept() });
     let mut tasks = Vec::new();
     for _ in 0..3 {
         // Ids are ordered by the millisecond.

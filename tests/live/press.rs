@@ -116,7 +116,7 @@ impl Press {
         Outcome::Failed(Fault {
             class: FaultClass::Lost,
             message: "the node is gone".to_owned(),
-            user_code_started: false,
+            user_code_started: true,
         })
     }
 }
@@ -151,7 +151,7 @@ fn see(id: &str, job: &Printing) -> Observation {
     Observation::Ended(Report {
         version: REPORT_VERSION,
         job: id.to_owned(),
-        started: (!matches!(outcome, Outcome::Failed(_))).then_some(at),
+        started: Some(at),
         outcome,
         began: at,
         ended: at,

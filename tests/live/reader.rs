@@ -109,11 +109,17 @@ impl Reader {
         };
         let offset = usize::try_from(data["offset"].as_u64().unwrap()).unwrap();
         if !self.said.iter().any(|(known, _)| *known == key) {
-            self.said.push((key.clone(), Vec::new()));
+            // Who begins in the middle has not seen what is before.
+            self.said.push((key.clone(), vec![b'?'; offset]));
         }
         let said = &mut self.said.iter_mut().find(|(known, _)| *known == key).unwrap().1;
         assert_eq!(said.len(), offset, "of {key:?} something came twice or not at all");
         said.extend(bytes);
+    }
+
+    /// Hangs up.
+    pub fn hang_up(self) -> Self {
+        Self { said: self.said, last: self.last, ..Self::new(Body::empty()) }
     }
 
     /// Goes on reading on another connection.

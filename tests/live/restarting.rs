@@ -12,7 +12,7 @@ async fn a_follower_goes_on_with_the_next_server() {
     let job = format!("{id}-1");
     let path = format!("/api/v1/tasks/{id}/logs?follow=true");
     let mut reader = server.events(&path, None).await;
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (mut out, mut err): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     for round in 0..6 {
         let executor = round / 3;
         if round == 3 {
@@ -27,6 +27,7 @@ async fn a_follower_goes_on_with_the_next_server() {
         // Somewhere in the middle, sometimes while it is still being read.
         let seen = out.len() - if round % 2 == 0 { 10_000 } else { 0 };
         reader.until(executor as u64, "stdout", seen).await;
+        reader = reader.hang_up();
         let last = reader.last.clone();
         server = server.restarted().await;
         server.press.print(&job, executor, Stdout, b"between ");

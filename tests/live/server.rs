@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,8 +18,8 @@ use tessera::http::{Doors, Settings, Stopping};
 use tessera::logs::{self, Logs};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use crate::press::Press;
@@ -32,7 +33,8 @@ pub struct Server {
     pub logs: Arc<Logs>,
     router: Router,
     stop: watch::Sender<bool>,
-    moving: Option<JoinHandle<()>>,
+    /// Its own, so that it dies with everything it does.
+    runtime: Option<Runtime>,
     folder: Arc<TempDir>,
 }
 
@@ -64,19 +66,18 @@ impl Server {
 
     /// The server dies, and the next one begins with what it left.
     pub async fn restarted(mut self) -> Self {
-        if let Some(moving) = self.moving.take() {
-            moving.abort();
-            let _ = moving.await;
-        }
+        let (folder, press, runtime) = (self.folder.clone(), self.press.clone(), self.runtime.take());
+        drop(self);
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
         let kept = logs::Settings { leave_free_bytes: 0, ..logs::Settings::default() };
-        Self::start(self.folder.clone(), self.press.clone(), Settings::default(), kept)
+        Self::start(folder, press, Settings::default(), kept)
     }
 
     fn start(folder: Arc<TempDir>, press: Press, settings: Settings, kept: logs::Settings) -> Self {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
         let backends: Vec<Arc<dyn tessera_contract::Backend>> = vec![Arc::new(press.clone())];
         let logs = Logs::open(store.clone(), &backends, &folder.path().join("logs"), kept).unwrap();
-        let how = engine::Settings { poll_period_ms: 50, backoff_first_ms: 10, ..engine::Settings::default() };
+        let how = engine::Settings { poll_period_ms: 50, backoff_first_ms: 10, retry_after_start: true, ..engine::Settings::default() };
         let engine = Engine::with_logs(store.clone(), backends, Clock::system(), how, Some(logs.clone()));
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
@@ -90,8 +91,9 @@ impl Server {
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        let moving = tokio::spawn(async move { engine.run(std::future::pending()).await });
-        Self { press, logs, router, stop, moving: Some(moving), folder }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move { engine.run(std::future::pending()).await });
+        Self { press, logs, router, stop, runtime: Some(runtime), folder }
     }
 
     /// Tells what goes on for long that it is to end.
@@ -105,8 +107,7 @@ impl Server {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.answer(request).await.into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("the answer ends").unwrap();
         Answer { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() }
     }
@@ -128,9 +129,14 @@ impl Server {
     }
 
     async fn open_with(&self, request: Request<Body>) -> Reader {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.answer(request).await;
         assert_eq!(response.status(), 200);
         Reader::new(response.into_body())
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response {
+        let answered = self.router.clone().oneshot(request);
+        self.runtime.as_ref().unwrap().spawn(answered).await.unwrap().unwrap()
     }
 
     /// Creates a task with so many executors and waits until it runs; answers its id.
@@ -163,8 +169,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(moving) = &self.moving {
-            moving.abort();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }
