@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use axum::Router;
 use futures::future::join_all;
+use rustix::process::Resource;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Bell, InstallationId, Severity};
 use tessera_docker::Docker;
@@ -59,6 +60,7 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         // Listen to signals before anything can be worth an orderly end.
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        take_all_descriptors();
         let data = open_data(&config)?;
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(config.store.below(&data))?);
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
@@ -148,6 +150,15 @@ impl Drop for Inspection {
         self.backends.clear();
         // What is left of it holds no job and harms nobody.
         let _ = std::fs::remove_dir_all(&self.work);
+    }
+}
+
+/// Each follower of a log or of events is a connection: the custom of 1,024 descriptors would soon be too few.
+fn take_all_descriptors() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the number of connections that may be open at once");
     }
 }
 

@@ -4,12 +4,13 @@
 //! - the exit codes of [`exit`] are promises;
 //! - results go to standard output, everything else to standard error;
 //! - `--json` works everywhere; without it there are tables on a terminal and plain lines in a pipe;
+//! - nothing that a terminal obeys gets through from a task to the terminal;
 //! - a reader that goes away (`| head`) is no error.
 //!
 //! Parts, in reading order:
 //! - [`arguments`]: all commands on one page;
 //! - [`exit`], [`failure`]: how a command ends;
-//! - [`connection`], [`settings`], [`printer`], [`watch`], [`pair`]: what commands share;
+//! - [`connection`], [`settings`], [`printer`] and [`visible`], [`watch`], [`pair`]: what commands share;
 //! - [`run`], [`task`]: talk to a server;
 //! - [`serve`], [`backend`], [`config`], [`storage`]: work with the configuration.
 
@@ -26,4 +27,5 @@ pub mod serve;
 pub mod settings;
 pub mod storage;
 pub mod task;
+pub mod visible;
 pub mod watch;

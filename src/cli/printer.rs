@@ -1,10 +1,13 @@
 //! What a command prints: JSON, tables on a terminal, plain lines in a pipe.
+//!
+//! Names, tags, messages and logs are written by others: nothing of them that a terminal obeys gets through to one.
 
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::visible::{self, Pieces};
 
 /// Standard output and the progress on standard error. A reader that went away (`| head`) is no error: what comes
 /// later is dropped, and [`Printer::is_closed`] says so.
@@ -13,12 +16,14 @@ pub struct Printer {
     json: bool,
     closed: bool,
     progress: bool,
+    out: Pieces,
+    err: Pieces,
 }
 
 impl Printer {
     /// Prints JSON, if asked to.
     pub fn new(json: bool) -> Self {
-        Self { json, closed: false, progress: false }
+        Self { json, closed: false, progress: false, out: Pieces::default(), err: Pieces::default() }
     }
 
     /// Whether JSON was asked for.
@@ -34,16 +39,38 @@ impl Printer {
     /// Prints a value as JSON.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-        self.line(&text)
+        let text = if io::stdout().is_terminal() { visible::json(&text) } else { text.as_str().into() };
+        self.put(format!("{text}\n").as_bytes())
     }
 
     /// Prints a line.
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
-        self.write(format!("{text}\n").as_bytes())
+        self.put(format!("{}\n", visible::text(text)).as_bytes())
     }
 
-    /// Prints bytes as they are.
+    /// Prints a piece of what a command printed to its standard output: as it is, but for a terminal.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if io::stdout().is_terminal() {
+            let shown = self.out.next(bytes);
+            return self.put(shown.as_bytes());
+        }
+        self.put(bytes)
+    }
+
+    /// Prints a piece of what a command printed to its standard error: as it is, but for a terminal.
+    pub fn write_error(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.end_progress();
+        let mut out = io::stderr().lock();
+        if out.is_terminal() {
+            let shown = self.err.next(bytes);
+            out.write_all(shown.as_bytes())?;
+        } else {
+            out.write_all(bytes)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
@@ -57,12 +84,15 @@ impl Printer {
 
     /// Prints rows: aligned below headings on a terminal, separated by tabs and without headings in a pipe.
     pub fn table(&mut self, headings: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
-        let text = if io::stdout().is_terminal() { aligned(headings, rows) } else { separated(rows) };
-        self.write(text.as_bytes())
+        let visible = |row: &Vec<String>| row.iter().map(|cell| visible::cell(cell).into_owned()).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
+        let text = if io::stdout().is_terminal() { aligned(headings, &rows) } else { separated(&rows) };
+        self.put(text.as_bytes())
     }
 
     /// Shows where things stand, on standard error: one line that changes on a terminal, plain lines in a pipe.
     pub fn progress(&mut self, now: &str, changed: bool) {
+        let now = visible::cell(now);
         let mut out = io::stderr().lock();
         // Progress that nobody sees is no error.
         if out.is_terminal() {
@@ -84,7 +114,7 @@ impl Printer {
     /// Says something on standard error.
     pub fn say(&mut self, text: &str) {
         self.end_progress();
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", visible::text(text));
     }
 }
 
