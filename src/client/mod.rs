@@ -11,13 +11,14 @@
 //! - [`address`]: where a server is;
 //! - [`login`]: who is asking;
 //! - [`http`]: the calls;
-//! - [`stream`]: streams of events;
+//! - [`stream`]: streams of events; [`printed`]: what tasks print;
 //! - [`error`]: what can go wrong, sorted by what the caller does next.
 
 pub mod address;
 pub mod error;
 pub mod http;
 pub mod login;
+pub mod printed;
 pub mod stream;
 pub mod wire;
 
@@ -25,4 +26,5 @@ pub use address::Address;
 pub use error::ClientError;
 pub use http::{Client, ListFilter};
 pub use login::Login;
+pub use printed::{Printed, Said, Wanted};
 pub use stream::{Event, Events};

@@ -76,6 +76,7 @@ fn whole() -> task::Task {
         ..Attempt::default()
     };
     let done = Attempt {
+        job: None,
         number: 2,
         started: Some(at(1)),
         ended: Some(at(3)),
