@@ -9,6 +9,7 @@
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
 //! - `verbs.rs`: the store's verbs.
+//! - `logs.rs`: following a log: how far behind, and what a thousand followers cost.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
@@ -19,6 +20,7 @@ mod creates;
 mod docker;
 mod figures;
 mod footprint;
+mod logs;
 mod noop;
 mod storage;
 mod verbs;
@@ -47,6 +49,7 @@ const ALL: &[&Measurement] = &[
     &footprint::MEASUREMENT,
     &verbs::MEASUREMENT,
     &storage::MEASUREMENT,
+    &logs::MEASUREMENT,
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
