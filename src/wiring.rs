@@ -75,13 +75,8 @@ impl Server {
         let logs = Logs::open(store.clone(), &backends, &data.join(LOGS), log_settings(&config.logs));
         let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
         let settings_of_engine = engine_settings(&config, places);
-        let engine = Engine::with_logs(
-            store.clone(),
-            backends.clone(),
-            clock.clone(),
-            settings_of_engine,
-            Some(logs.clone()),
-        );
+        let engine =
+            Engine::with_logs(store.clone(), backends.clone(), clock.clone(), settings_of_engine, Some(logs.clone()));
         let (stop, stopping) = watch::channel(false);
         let stopping = Stopping::new(stopping);
         let router = http::router(doors(store, &logs, &engine, backends, clock, stopping, settings));

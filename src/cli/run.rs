@@ -10,8 +10,8 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::printer::Printer;
 use super::{exit, pair, watch};
-use crate::client::{Client, Printed, Said, Wanted};
 use crate::client::wire::{Executor, Input, Output, Resources, State, Task};
+use crate::client::{Client, Printed, Said, Wanted};
 
 /// Run a command in an image as a task, and wait for it
 ///

@@ -104,11 +104,6 @@ impl Attempt {
         }
         self.outline = outline;
     }
-
-    /// Nobody is left who could tell more.
-    fn close_all(&mut self) {
-        self.executors.iter_mut().flatten().for_each(|copy| copy.view.closed = true);
-    }
 }
 
 impl Drop for Collector {
@@ -214,8 +209,9 @@ impl Collector {
             let backend = job.as_ref().and_then(|job| self.logs.backends.get(&job.backend)).cloned();
             let (Some(backend), Some(job)) = (backend, job) else {
                 if over {
-                    attempt.close_all();
-                    self.finish(number).await?;
+                    // Not for good: a backend that is not configured now may be again.
+                    attempt.executors.iter_mut().flatten().for_each(|copy| copy.view.closed = true);
+                    attempt.closed = true;
                 }
                 continue;
             };
@@ -252,7 +248,9 @@ impl Collector {
             // Taken out while it is written to: a tape that failed is opened anew, and finds out what it holds.
             let tape = match self.at(of).tape.take() {
                 Some(tape) => tape,
-                None => self.logs.on_shelf(move |shelf| shelf.tape(&spot)).await.map_err(|error| self.failed(&error))?,
+                None => {
+                    self.logs.on_shelf(move |shelf| shelf.tape(&spot)).await.map_err(|error| self.failed(&error))?
+                }
             };
             let from = tape.offset();
             let step = u32::try_from(executor).unwrap_or(u32::MAX);

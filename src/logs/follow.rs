@@ -107,7 +107,9 @@ impl Follower {
                 Look::Gone => return Next::Gone,
             };
             let bytes = match self.bytes(stream, at, most, &view).await {
-                Ok(bytes) if bytes.is_empty() && Arc::ptr_eq(&self.seen.borrow(), &picture) => return Next::Failed("a log is shorter than it was".to_owned()),
+                Ok(bytes) if bytes.is_empty() && Arc::ptr_eq(&self.seen.borrow(), &picture) => {
+                    return Next::Failed("a log is shorter than it was".to_owned());
+                }
                 Ok(bytes) if bytes.is_empty() => continue,
                 Ok(bytes) => bytes,
                 // It lies elsewhere meanwhile: in the history.
@@ -139,7 +141,9 @@ impl Follower {
         streams.any(|other| {
             let view = picture.stream(self.cursor.attempt, self.cursor.executor, other);
             // More than half a character, or the two would wait for each other without end.
-            view.is_some_and(|view| view.length > self.cursor.of(other) + 3 || view.closed && view.length > self.cursor.of(other))
+            view.is_some_and(|view| {
+                view.length > self.cursor.of(other) + 3 || view.closed && view.length > self.cursor.of(other)
+            })
         })
     }
 

@@ -77,8 +77,7 @@ impl FromStr for Cursor {
             part.parse().map_err(|_| ())
         };
         let short = |number: u64| u32::try_from(number).map_err(|_| ());
-        let cursor =
-            Self { attempt: short(number()?)?, executor: short(number()?)?, at: [number()?, number()?] };
+        let cursor = Self { attempt: short(number()?)?, executor: short(number()?)?, at: [number()?, number()?] };
         if parts.next().is_some() || cursor.attempt == 0 { Err(()) } else { Ok(cursor) }
     }
 }
@@ -120,7 +119,18 @@ mod tests {
     fn a_cursor_is_read_as_it_is_said_and_nothing_else_is() {
         let cursor = Cursor { attempt: 2, executor: 1, at: [7, u64::MAX] };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for wrong in ["", "1", "1.0.0", "1.0.0.0.0", "0.0.0.0", "1.0.-1.0", "1.0.+1.0", "1.0. 1.0", "1.0.0.99999999999999999999", "x"] {
+        for wrong in [
+            "",
+            "1",
+            "1.0.0",
+            "1.0.0.0.0",
+            "0.0.0.0",
+            "1.0.-1.0",
+            "1.0.+1.0",
+            "1.0. 1.0",
+            "1.0.0.99999999999999999999",
+            "x",
+        ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
         }
     }

@@ -33,10 +33,8 @@ pub fn outlines(task: &Task, is_over: impl Fn(&JobRef) -> bool) -> Vec<Outline> 
     let last = task.attempts.last().map(|attempt| attempt.number);
     let outline = |attempt: &Attempt| {
         let is_last = Some(attempt.number) == last;
-        let over = attempt.ended.is_some()
-            || !is_last
-            || phase.is_terminal()
-            || attempt.job.as_ref().is_some_and(&is_over);
+        let over =
+            attempt.ended.is_some() || !is_last || phase.is_terminal() || attempt.job.as_ref().is_some_and(&is_over);
         // Whatever ended well, or by a command's failure, has told of every command that ran.
         let all_told = over && is_last && matches!(phase, Phase::Complete | Phase::ExecutorError);
         Outline {

@@ -49,7 +49,8 @@ impl Logs {
     /// Removes what is too old or too much at a moment.
     pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
         self.measure(now).await?;
-        let age = SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
+        let age =
+            SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
         let oldest = now.checked_sub(age).map_or_else(|_| String::new(), day_of);
         for day in self.on_shelf(|shelf| shelf.days()).await? {
             let too_old = day < oldest;

@@ -17,11 +17,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            keep_days: 30,
-            keep_bytes: 10 << 30,
-            leave_free_bytes: 1 << 30,
-            give_up: Duration::from_secs(600),
-        }
+        Self { keep_days: 30, keep_bytes: 10 << 30, leave_free_bytes: 1 << 30, give_up: Duration::from_secs(600) }
     }
 }

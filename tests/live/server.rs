@@ -77,7 +77,12 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
         let backends: Vec<Arc<dyn tessera_contract::Backend>> = vec![Arc::new(press.clone())];
         let logs = Logs::open(store.clone(), &backends, &folder.path().join("logs"), kept).unwrap();
-        let how = engine::Settings { poll_period_ms: 50, backoff_first_ms: 10, retry_after_start: true, ..engine::Settings::default() };
+        let how = engine::Settings {
+            poll_period_ms: 50,
+            backoff_first_ms: 10,
+            retry_after_start: true,
+            ..engine::Settings::default()
+        };
         let engine = Engine::with_logs(store.clone(), backends, Clock::system(), how, Some(logs.clone()));
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
@@ -190,7 +195,11 @@ pub fn files(below: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(below).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path.file_name().unwrap().to_str().unwrap().to_owned()) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path.file_name().unwrap().to_str().unwrap().to_owned())
+        }
     }
     found.sort();
     found

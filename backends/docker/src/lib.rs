@@ -42,8 +42,8 @@ use tessera_runtime::plan::Policy;
 use crate::config::DockerConfig;
 use crate::folder::Folder;
 use crate::job::Setting;
-use crate::registry::DockerFile;
 use crate::printed::Printed;
+use crate::registry::DockerFile;
 use crate::watch::{Watch, disk, job_of};
 
 /// Jobs on one page of the inventory.

@@ -94,7 +94,10 @@ pub async fn read(
         log_events::answer(&doors, &task, asked).await
     } else {
         if query.one("cursor")?.is_some() {
-            return Err(ApiError::field("cursor", "a cursor is for events; ask for them with Accept: text/event-stream"));
+            return Err(ApiError::field(
+                "cursor",
+                "a cursor is for events; ask for them with Accept: text/event-stream",
+            ));
         }
         log_bytes::answer(&doors, &task, asked(&query, &task, &HeaderMap::new())?).await
     }
