@@ -51,6 +51,18 @@ pub async fn the_log_of_a_step_that_ended_ends(subject: &dyn Subject) -> Result<
     put_away(subject, &handle).await
 }
 
+/// A report says of a short text that it tells all of it.
+pub async fn a_short_text_is_told_whole_by_the_report(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::one([Wish::Print(Stream::Stdout, "short".to_owned())]));
+    let handle = submit(subject, &job).await?;
+    let report = look_until_ended(subject, &handle).await?;
+    let step = report.steps.first().context("the report tells of no step")?;
+    ensure!(step.stdout_whole && step.stderr_whole, "a short text is not told whole: {step:?}");
+    let log = subject.backend().logs(&handle, 0, Stream::Stdout, 0).await.context("logs failed")?;
+    ensure!(log.bytes == step.stdout_tail.as_bytes(), "the log differs from the report: {log:?}, {step:?}");
+    put_away(subject, &handle).await
+}
+
 /// The logs of a step that has not started are empty and go on; those of an ended job end.
 pub async fn a_step_that_never_started_has_an_empty_log(subject: &dyn Subject) -> Result<()> {
     let job = subject.job(&Script::steps([vec![Wish::End(1)], vec![Wish::Print(Stream::Stdout, "never".to_owned())]]));
