@@ -288,6 +288,7 @@ fn http_settings(
         },
         backends: backends.iter().map(facts).collect(),
         show_canceling: config.policy.show_canceling,
+        hide_queued: !config.policy.show_queued,
         cors_origins: config.server.cors_origins.clone(),
     })
 }

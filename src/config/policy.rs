@@ -22,6 +22,9 @@ pub struct Policy {
     /// Show CANCELING also where a backend stops slowly; several clients cannot read it (TES contract 14.7). Default
     /// false.
     pub show_canceling: bool,
+    /// Show QUEUED; otherwise a task that waits is INITIALIZING. Pulsar takes QUEUED for a failure (TES contract 14.9).
+    /// Default true.
+    pub show_queued: bool,
     /// Backend parameters for tasks that do not set them themselves. Default none.
     pub backend_parameters: BTreeMap<String, String>,
 }
@@ -45,6 +48,7 @@ impl Default for Policy {
             log_cap_bytes: 64 * 1024 * 1024,
             stop_grace_ms: 2_000,
             show_canceling: false,
+            show_queued: true,
             backend_parameters: BTreeMap::new(),
         }
     }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub backends: Vec<BackendFacts>,
     /// Show CANCELING also where a backend stops slowly (TES contract 14.7).
     pub show_canceling: bool,
+    /// Show INITIALIZING in place of QUEUED, for clients that take QUEUED for a failure (TES contract 14.9).
+    pub hide_queued: bool,
     /// Origins of web pages that may call; `*` is every origin. Empty: no CORS at all (TES contract 17.6).
     pub cors_origins: Vec<String>,
 }

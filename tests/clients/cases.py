@@ -404,3 +404,14 @@ def run_follows_the_task(story):
     code, out, err = story.client.run("run", BUSYBOX, "--detach", "--", "true")
     assert code == 0, (code, out, err)
     story.end(out.strip(), "COMPLETE")
+
+
+# What a client says in its own way at all: files, logs, ends of each kind, cancel, lists.
+CORE = (
+    rule_10_1_and_15_6_file_in_file_out,
+    rule_12_3_ignore_error_goes_on,
+    rule_10_3_and_12_1_failing_executor_ends_the_task,
+    rule_12_7_and_15_5_missing_input,
+    rule_14_6_cancel_while_running,
+    rule_3_5_list_and_service_info,
+)

@@ -137,6 +137,22 @@ async fn rule_14_7_canceling_is_shown_only_where_backends_stop_soon() {
 }
 
 #[tokio::test]
+async fn rule_14_9_a_waiting_task_is_initializing_where_queued_is_not_shown() {
+    for (hide_queued, shown) in [(false, "QUEUED"), (true, "INITIALIZING")] {
+        let server = Server::with(Settings { hide_queued, ..Settings::default() });
+        let id = server.create(&small()).await;
+        for view in ["MINIMAL", "BASIC", "FULL"] {
+            assert_eq!(server.get(&format!("/v1/tasks/{id}?view={view}")).await.json()["state"], shown);
+            let listed = server.get(&format!("/v1/tasks?view={view}&state=QUEUED")).await.json();
+            assert_eq!(listed["tasks"][0]["state"], shown, "{listed}");
+        }
+        // Whatever else it is, it stays.
+        server.ask("POST", &format!("/v1/tasks/{id}:cancel")).await;
+        assert_eq!(server.get(&format!("/v1/tasks/{id}")).await.json()["state"], "CANCELED");
+    }
+}
+
+#[tokio::test]
 async fn rule_15_1_an_ended_task_that_never_started_has_a_task_log() {
     let server = Server::new();
     let id = server.create(&small()).await;

@@ -15,7 +15,7 @@ use super::list::{self, Bound};
 use super::service_info;
 use super::target::Target;
 use super::to_wire::{self, View};
-use super::wire::answer::{Cancelled, Created, TaskList};
+use super::wire::answer::{Cancelled, Created, Task, TaskList};
 use super::wire::service::{OldServiceInfo, ServiceInfo};
 use crate::http::body;
 use crate::http::cors::Cors;
@@ -148,11 +148,11 @@ impl Tes {
         match view {
             View::Minimal => {
                 let summary = self.ask(self.doors.store.summary(&owner, &id)).await?.ok_or_else(unknown_task)?;
-                json(&to_wire::minimal(&summary))
+                json(&self.shown()(to_wire::minimal(&summary)))
             }
             View::Whole(detail) => {
                 let task = self.ask(self.doors.store.get(&owner, &id)).await?.ok_or_else(unknown_task)?;
-                json(&to_wire::task(&task, detail))
+                json(&self.shown()(to_wire::task(&task, detail)))
             }
         }
     }
@@ -163,17 +163,21 @@ impl Tes {
         if asked.nothing {
             return json(&TaskList { tasks: Vec::new(), next_page_token: None });
         }
+        let shown = self.shown();
         let token = |next: Option<TaskId>| next.map(|next| list::token(&next, &asked.query, bound));
         match asked.view {
             View::Minimal => {
                 let Page { items, next } = self.ask(self.doors.store.list_summaries(&owner, &asked.query)).await?;
-                json(&TaskList { tasks: items.iter().map(to_wire::minimal).collect(), next_page_token: token(next) })
+                json(&TaskList {
+                    tasks: items.iter().map(to_wire::minimal).map(shown).collect(),
+                    next_page_token: token(next),
+                })
             }
             View::Whole(detail) => {
                 let Page { items, next } = self.ask(self.doors.store.list(&owner, &asked.query)).await?;
                 let next_page_token = token(next);
                 let written = move || {
-                    let tasks = items.iter().map(|task| to_wire::task(task, detail)).collect();
+                    let tasks = items.iter().map(|task| to_wire::task(task, detail)).map(shown).collect();
                     json(&TaskList { tasks, next_page_token })
                 };
                 aside(written).await
@@ -189,6 +193,11 @@ impl Tes {
         outcome.ok_or_else(unknown_task)?;
         (self.doors.wake_cancel)();
         json(&Cancelled {})
+    }
+
+    /// How a task that waits is shown. Filters go by its true state.
+    fn shown(&self) -> fn(Task<'_>) -> Task<'_> {
+        if self.doors.settings.hide_queued { to_wire::without_queued } else { |task| task }
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<Owner, ApiError> {

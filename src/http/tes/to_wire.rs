@@ -78,6 +78,14 @@ pub fn minimal(summary: &Summary) -> Task<'_> {
     }
 }
 
+/// A task as it is shown where QUEUED is not: it is being made ready (14.9).
+pub fn without_queued(mut task: Task<'_>) -> Task<'_> {
+    if matches!(task.state, State::Queued) {
+        task.state = State::Initializing;
+    }
+    task
+}
+
 /// A task in BASIC or FULL.
 pub fn task(task: &task::Task, detail: Detail) -> Task<'_> {
     let spec = &task.spec;

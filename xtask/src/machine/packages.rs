@@ -42,7 +42,14 @@ pub(crate) const SUITES: &[Program] = &[
     of("podman", &["podman"], "is the second engine"),
     of("runc", &["runc"], "runs Podman's containers"),
     of("docker-registry", &["docker-registry"], "is where images are pulled from"),
+    of("debootstrap", &["debootstrap"], "makes the image that workflow engines run their jobs in"),
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
+];
+
+/// What compiling the Rust clients takes.
+pub(crate) const CLIENTS: &[Program] = &[
+    of("pkg-config", &["pkg-config"], "finds libraries for Rust clients"),
+    of("openssl/ssl.h", &["libssl-dev"], "is what they are compiled with"),
 ];
 
 /// What the client matrix and cargo-deny are installed with.
@@ -102,8 +109,11 @@ fn is_known(package: &str) -> bool {
     policy.contains("Candidate:") && !policy.contains("Candidate: (none)")
 }
 
-/// Whether a program of this name is on the path, or where root's programs lie.
+/// Whether a program of this name is on the path, or where root's programs lie; a header, where headers do.
 pub(crate) fn found(name: &str) -> bool {
+    if name.ends_with(".h") {
+        return Path::new("/usr/include").join(name).is_file();
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
     folders.any(|folder| folder.join(name).is_file())

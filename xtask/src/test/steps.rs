@@ -1,6 +1,7 @@
 //! What is done, in which order: what fails fast first, what takes long in the background.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Result, anyhow, bail};
@@ -10,7 +11,10 @@ use super::{deny, suites};
 use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
-use crate::machine::python::{self, PY_TES_NEW, PY_TES_OLD, SCHEMATHESIS};
+use crate::machine::others::{self, Compiling};
+use crate::machine::python::{
+    self, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
+};
 use crate::machine::storage::Installing;
 use crate::machine::{packages, rust, storage};
 use crate::server::Server;
@@ -23,6 +27,12 @@ pub(crate) struct Arguments {
 
 /// The suites that run against the storages of `tests/engines/storage`; `storages` runs on Docker, too.
 const ON_STORAGES: &[&str] = &["storage", "storages"];
+
+/// The clients that are compiled, or not Python's.
+const OTHERS: &str = "other clients";
+
+/// The libraries of the client matrix.
+const LIBRARIES: &[Environment] = &[PY_TES_NEW, PY_TES_MIDDLE, PY_TES_OLD, PYDANTIC_TES];
 
 /// Where the engines are, for whoever uses them.
 type Variables = Vec<(String, String)>;
@@ -51,11 +61,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
     let storages = (!on_storages.is_empty()).then(storage::install);
+    let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let clients = thread::spawn(|| -> Result<()> {
-        python::ensure(PY_TES_NEW)?;
-        python::ensure(PY_TES_OLD)?;
-        python::ensure(SCHEMATHESIS)?;
+        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR]).chain(WORKFLOWS) {
+            python::ensure(*environment)?;
+        }
         Ok(())
     });
 
@@ -78,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let mut on_engines: Vec<Step> = suites.into_iter().map(suite).collect();
     on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
+    on_engines.push(Step { name: "workflows".to_owned(), work: Box::new(workflows) });
     on_engines.push(Step { name: "schemathesis".to_owned(), work: Box::new(schemathesis) });
     on_engines.retain(|step| wanted(&step.name));
     if !on_engines.is_empty() {
@@ -94,10 +106,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             });
         }
     }
+    if let Some(others) = others {
+        run_others(&mut ledger, others);
+    }
     if let Some(storages) = storages {
         run_on_storages(&mut ledger, storages, on_storages);
     }
     ledger.close()
+}
+
+fn run_others(ledger: &mut Ledger, compiling: Compiling) {
+    let Some(programs) = ledger.step("compile other clients", |_| compiling.join()) else { return };
+    ledger.step(OTHERS, |log| {
+        cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+        let docker = Engine::up("docker", "test")?;
+        engine::images(&["busybox", "bash", "pulsar"])?;
+        let mut command = program(&["python3", "tests/clients/others/run", "--server"]);
+        command.arg(server()).arg("--rust").arg(&programs.rust).arg("--sprocket").arg(&programs.sprocket);
+        command.arg("--pulsar").arg(python::ensure(PULSAR)?.join("bin/python"));
+        logged(command.envs(docker.variables.iter().cloned()), log)
+    });
 }
 
 fn run_on_storages(ledger: &mut Ledger, storages: Installing, steps: Vec<Step>) {
@@ -195,11 +223,26 @@ fn client_matrix(variables: &Variables, log: &Path) -> Result<()> {
     cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
     let mut command = program(&["python3", "tests/clients/run", "--server"]);
     command.arg(server());
-    for environment in [PY_TES_NEW, PY_TES_OLD] {
-        let python = python::ensure(environment)?.join("bin/python");
+    name_pythons(&mut command, LIBRARIES)?;
+    logged(command.envs(variables.iter().cloned()), log)
+}
+
+/// Workflow engines, each with the image that its jobs need.
+fn workflows(variables: &Variables, log: &Path) -> Result<()> {
+    cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+    engine::images(&["debian"])?;
+    let mut command = program(&["python3", "tests/clients/workflows/run", "--server"]);
+    command.arg(server());
+    name_pythons(&mut command, WORKFLOWS)?;
+    logged(command.envs(variables.iter().cloned()), log)
+}
+
+fn name_pythons(command: &mut Command, environments: &[Environment]) -> Result<()> {
+    for environment in environments {
+        let python = python::ensure(*environment)?.join("bin/python");
         command.arg("--python").arg(format!("{}={}", environment.name, python.display()));
     }
-    logged(command.envs(variables.iter().cloned()), log)
+    Ok(())
 }
 
 /// The debug server: what the suites of the workspace run, too.
