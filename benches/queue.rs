@@ -20,6 +20,7 @@ use tessera::clock::Clock;
 use tessera::engine::{Engine, Settings};
 use tessera::feed::Feed;
 use tessera::http::{self, Doors, Stopping};
+use tessera::logs::{self, Logs};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
 use tessera::task::spec::Executor;
@@ -103,6 +104,7 @@ impl House {
         let (running, stopping) = watch::channel(false);
         let router = http::router(Doors {
             feed: Feed::new(store.clone()),
+            logs: Logs::open(store.clone(), &[], &path.with_extension("logs"), logs::Settings::default())?,
             store: store.clone(),
             engine: engine.clone(),
             wake_dispatch: Arc::new(|| {}),

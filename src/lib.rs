@@ -6,6 +6,8 @@ pub mod clock;
 
 pub mod store;
 
+pub mod logs;
+
 pub mod engine;
 
 pub mod feed;

@@ -77,7 +77,10 @@ impl House {
     }
 
     fn serve(&self, more: &[&str]) -> Command {
-        let mut command = tessera(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = tessera(&["serve"]);
+        if !more.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command.arg("--config").arg(self.path("t.toml")).arg("--data").arg(self.path("data"));
         command.arg("--port-file").arg(self.path("port")).args(more).current_dir(self.folder.path());
         command
@@ -161,6 +164,31 @@ fn run_prints_what_the_command_printed_and_exits_with_its_code() {
     let said = house.ask(&["run", "alpine", "--", "fault", "rejected", "the image is missing"]);
     assert_eq!(said.status.code(), Some(5), "{}", text(&said.stderr));
     assert!(text(&said.stderr).contains("the image is missing"), "{}", text(&said.stderr));
+}
+
+#[test]
+fn a_log_is_followed_through_a_restart_of_the_server() {
+    let mut house = House::started();
+    let words = ["print", "before ", "run-ms", "3000", "print", "after", "print-err", "oh"];
+    let id = house.ok(&[&["run", "--detach", "alpine", "--"][..], &words].concat());
+    let id = id.trim();
+    let port = house.url.rsplit(':').next().unwrap().to_owned();
+    let mut follow = house.client(&["task", "logs", "-f", id]);
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 7];
+    follow.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"before ");
+    let server = house.server.as_mut().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    house.server = None;
+    house.start(&["--listen", &format!("127.0.0.1:{port}")]);
+    let said = follow.wait_with_output().unwrap();
+    assert_eq!((text(&said.stdout), text(&said.stderr), said.status.code()), ("after".into(), "oh".into(), Some(0)));
+    // Without an option what the server said stands there too.
+    assert_eq!(house.ok(&["task", "logs", "--all", id]), "before after");
+    assert_eq!(house.ok(&["task", "logs", "--stream", "stdout", "--executor", "0", id]), "before after");
+    assert_eq!(house.ask(&["task", "logs", "--executor", "1", id]).status.code(), Some(1));
 }
 
 #[test]

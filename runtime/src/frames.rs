@@ -19,7 +19,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Chunk, read, tail};
+pub use read::{Chunk, Place, Tail, read, read_on, tail};
 pub use write::Writer;
 
 /// One of the two streams of a command.

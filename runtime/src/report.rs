@@ -109,6 +109,12 @@ pub struct StepReport {
     /// The end of what it wrote to standard error.
     #[serde(default)]
     pub stderr_tail: String,
+    /// The former is byte for byte all that it wrote to standard output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stdout_whole: bool,
+    /// The same of standard error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stderr_whole: bool,
 }
 
 /// One file that lies durably at its URL.

@@ -286,7 +286,7 @@ fn much_output_is_capped_but_its_file_is_whole() {
     assert_eq!(std::fs::metadata(job.tree("out")).unwrap().len(), 3_000_005);
     let frames = File::open(job.step(FRAMES)).unwrap();
     assert!(frames.metadata().unwrap().len() < 100_000);
-    assert!(frames::tail(&frames, Stream::Stdout, 100).unwrap().ends_with("\nend\n"));
+    assert!(frames::tail(&frames, Stream::Stdout, 100).unwrap().text.ends_with("\nend\n"));
     let head = frames::read(&frames, Stream::Stdout, 0, usize::MAX).unwrap();
     assert_eq!(head.bytes.len(), 1000);
     assert!(head.dropped > 2_900_000);

@@ -1,6 +1,7 @@
 //! `tessera run`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Map, Number, Value};
@@ -9,13 +10,13 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::printer::Printer;
 use super::{exit, pair, watch};
-use crate::client::Client;
 use crate::client::wire::{Executor, Input, Output, Resources, State, Task};
+use crate::client::{Client, Printed, Said, Wanted};
 
 /// Run a command in an image as a task, and wait for it
 ///
-/// Prints what the command printed (of each stream the end, as much as the server keeps) and exits with the
-/// command's exit code; 5 when the task ended SYSTEM_ERROR, 6 when it was cancelled. Ctrl-C cancels the task and
+/// Prints what the command prints, as it does (of a server other than Tessera in the end, and of each stream the end)
+/// and exits with the command's exit code; 5 when the task ended SYSTEM_ERROR, 6 when it was cancelled. Ctrl-C cancels the task and
 /// waits until nothing of it is left; a second Ctrl-C stops waiting and exits with 130.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -106,9 +107,10 @@ impl Run {
         if self.detach {
             return if printer.is_json() { printer.json(&serde_json::json!({ "id": id })) } else { printer.line(&id) };
         }
-        follow(&client, &id, printer).await?;
+        let mut shown = Shown::default();
+        follow(&client, &id, &mut shown, printer).await?;
         let task = client.get(&id, "FULL").await?;
-        tell(&task, printer)?;
+        tell(&task, &shown, printer)?;
         match code(&task) {
             exit::OK => Ok(()),
             code => Err(Failure::silent(code)),
@@ -158,11 +160,14 @@ impl Run {
     }
 }
 
+/// Between two looks at a task that has not printed anything yet.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// Waits for the task's end; Ctrl-C cancels it.
-async fn follow(client: &Client, id: &str, printer: &mut Printer) -> Result<(), Failure> {
-    let ids = [id.to_owned()];
+async fn follow(client: &Client, id: &str, shown: &mut Shown, printer: &mut Printer) -> Result<(), Failure> {
+    let mut printed = client.printed(id, &Wanted { follow: true, ..Wanted::default() });
     let interrupted = tokio::select! {
-        ended = watch::until_ended(client, &ids, None, printer) => { ended?; false }
+        ended = show(client, id, &mut printed, shown, printer) => { ended?; false }
         signal = tokio::signal::ctrl_c() => { signal?; true }
     };
     if !interrupted {
@@ -171,7 +176,7 @@ async fn follow(client: &Client, id: &str, printer: &mut Printer) -> Result<(), 
     printer.say(&format!("cancelling task {id}; Ctrl-C again stops waiting"));
     client.cancel(id).await?;
     tokio::select! {
-        ended = watch::until_ended(client, &ids, None, printer) => ended.map(|_| ()),
+        ended = show(client, id, &mut printed, shown, printer) => ended,
         signal = tokio::signal::ctrl_c() => {
             signal?;
             Err(Failure::new(exit::INTERRUPTED, format!("task {id} is being cancelled; not waiting for it")))
@@ -179,11 +184,71 @@ async fn follow(client: &Client, id: &str, printer: &mut Printer) -> Result<(), 
     }
 }
 
-fn tell(task: &Task, printer: &mut Printer) -> Result<(), Failure> {
+/// What was shown while the task ran.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Whatever the command printed.
+    everything: bool,
+    /// The line on standard error is not at its end.
+    in_a_line: bool,
+}
+
+/// Shows what the command prints until the task has ended; before it prints anything, where the task stands.
+async fn show(
+    client: &Client,
+    id: &str,
+    printed: &mut Printed,
+    shown: &mut Shown,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let ids = [id.to_owned()];
+    if printer.is_json() {
+        return watch::until_ended(client, &ids, None, printer).await.map(|_| ());
+    }
+    let began = Instant::now();
+    let (mut silent, mut state) = (true, None);
+    loop {
+        let said = {
+            let mut said = std::pin::pin!(printed.next());
+            loop {
+                tokio::select! {
+                    said = &mut said => break said?,
+                    () = tokio::time::sleep(SILENT), if silent => {}
+                }
+                // Not worth more than a look: whether it can be reached is found out by the other question.
+                let Ok(task) = client.get(id, "MINIMAL").await else { continue };
+                let now = task.state.map(|state| state.word().to_owned());
+                let seconds = began.elapsed().as_secs_f32();
+                printer.progress(&format!("{id} {} {seconds:.1}s", now.as_deref().unwrap_or("?")), now != state);
+                state = now;
+            }
+        };
+        match said {
+            Said::Out(bytes) => {
+                printer.end_progress();
+                printer.write(&bytes)?;
+            }
+            Said::Err(bytes) => {
+                printer.write_error(&bytes)?;
+                shown.in_a_line = bytes.last().is_some_and(|last| *last != b'\n');
+            }
+            Said::End(_) => {
+                printer.end_progress();
+                shown.everything = true;
+                return Ok(());
+            }
+            Said::NotTold => return watch::until_ended(client, &ids, None, printer).await.map(|_| ()),
+        }
+        silent = false;
+    }
+}
+
+fn tell(task: &Task, shown: &Shown, printer: &mut Printer) -> Result<(), Failure> {
     if printer.is_json() {
         return printer.json(task);
     }
-    for executor in task.logs.last().map_or(&[][..], |log| &log.logs) {
+    let last = task.logs.last().map_or(&[][..], |log| &log.logs);
+    for executor in last.iter().filter(|_| !shown.everything) {
         printer.write(executor.stdout.as_deref().unwrap_or_default().as_bytes())?;
         let stderr = executor.stderr.as_deref().unwrap_or_default().trim_end_matches('\n');
         if !stderr.is_empty() {
@@ -191,6 +256,9 @@ fn tell(task: &Task, printer: &mut Printer) -> Result<(), Failure> {
         }
     }
     let ended = task.state.as_ref();
+    if shown.in_a_line && ended != Some(&State::Complete) {
+        printer.write_error(b"\n")?;
+    }
     if ended != Some(&State::Complete) {
         let id = task.id.as_deref().unwrap_or_default();
         printer.say(&format!("task {id} ended {}", ended.map_or("without a state", State::word)));

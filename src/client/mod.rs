@@ -13,7 +13,7 @@
 //! - [`login`]: who is asking;
 //! - [`http`]: the calls;
 //! - [`own`]: what Tessera tells beyond TES;
-//! - [`stream`]: streams of events;
+//! - [`stream`]: streams of events; [`printed`]: what tasks print;
 //! - [`error`]: what can go wrong, sorted by what the caller does next.
 
 pub mod address;
@@ -21,6 +21,7 @@ pub mod error;
 pub mod http;
 pub mod login;
 pub mod own;
+pub mod printed;
 pub mod stream;
 pub mod wire;
 
@@ -28,4 +29,5 @@ pub use address::Address;
 pub use error::ClientError;
 pub use http::{Client, ListFilter};
 pub use login::Login;
+pub use printed::{Printed, Said, Wanted};
 pub use stream::{Event, Events};

@@ -8,7 +8,7 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`policy`], [`service_info`],
+//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
 //!   [`telemetry`], [`events`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
@@ -18,6 +18,7 @@ pub mod backends;
 pub mod engine;
 pub mod events;
 pub mod limits;
+pub mod logs;
 pub mod overrides;
 pub mod policy;
 pub mod problem;
@@ -38,6 +39,7 @@ pub use backends::{Backend, Backends};
 pub use engine::Engine;
 pub use events::{Events, HookState, Webhook};
 pub use limits::{Amounts, Limits};
+pub use logs::Logs;
 pub use overrides::Override;
 pub use policy::{MissingOutput, Policy};
 pub use problem::{Problem, Problems};
@@ -65,6 +67,8 @@ pub struct Config {
     pub engine: Engine,
     /// How much a task may use.
     pub limits: Limits,
+    /// How much of what tasks print is kept.
+    pub logs: Logs,
     /// What the server does where the specification leaves it open.
     pub policy: Policy,
     /// How the server introduces itself.

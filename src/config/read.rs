@@ -181,6 +181,7 @@ impl Config {
         self.storage.check(&self.auth, problems);
         self.engine.check(&self.backends, problems);
         self.limits.check(problems);
+        self.logs.check(problems);
         self.policy.check(problems);
         self.service_info.check(problems);
         self.telemetry.check(problems);

@@ -29,7 +29,7 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
         });
         let records: Vec<_> = records.collect();
         if !records.is_empty() {
-            engine.store.record(records).await?;
+            engine.record(records).await?;
         }
         if from.is_none() {
             return Ok(Tick::Done);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tessera_contract::Backend;
+use tessera_contract::{Backend, Bell, Handle};
 use ulid::Ulid;
 
 use super::pace::Pace;
@@ -11,8 +11,9 @@ use super::quiet::Quiet;
 use super::settings::Settings;
 use super::site::Site;
 use crate::clock::{Clock, after};
-use crate::store::{Fence, Holder, Record, Store};
-use crate::task::{Event, TaskId};
+use crate::logs::Logs;
+use crate::store::{Fence, Holder, Record, Recorded, Store, StoreError};
+use crate::task::{Event, JobRef, TaskId};
 
 /// What a tick has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +35,28 @@ pub struct Engine {
     pub(super) absent: Quiet,
     /// Of those who walk down the queue to explain it.
     pub(super) walks: Pace,
+    /// Keeps what jobs print; without it their ends in the history are all there is.
+    logs: Option<Arc<Logs>>,
 }
 
 impl Engine {
     /// Puts an engine together. The first backend is the one for tasks that name none.
     pub fn new(store: Arc<dyn Store>, backends: Vec<Arc<dyn Backend>>, clock: Clock, settings: Settings) -> Arc<Self> {
+        Self::with_logs(store, backends, clock, settings, None)
+    }
+
+    /// The same, with somebody who keeps what jobs print before they are removed.
+    pub fn with_logs(
+        store: Arc<dyn Store>,
+        backends: Vec<Arc<dyn Backend>>,
+        clock: Clock,
+        settings: Settings,
+        logs: Option<Arc<Logs>>,
+    ) -> Arc<Self> {
         let sites = backends.into_iter().map(|backend| Arc::new(Site::new(backend))).collect();
         let holder = Holder(Ulid::generate().to_string().to_ascii_lowercase());
-        Arc::new(Self { store, sites, clock, settings, holder, absent: Quiet::default(), walks: Pace::default() })
+        let (absent, walks) = (Quiet::default(), Pace::default());
+        Arc::new(Self { store, sites, clock, settings, holder, absent, walks, logs })
     }
 
     /// A task was created: wakes the dispatchers.
@@ -68,6 +83,31 @@ impl Engine {
         let named = |site: &Arc<Site>| Some((site.name().to_owned(), site.trouble()?));
         let down = self.sites.iter().filter_map(named);
         down.map(|(name, down)| (name, down.since, down.reason)).collect()
+    }
+
+    /// Records events; whoever follows the tasks hears of it.
+    pub(super) async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
+        let tasks: Vec<TaskId> = match &self.logs {
+            Some(_) => records.iter().map(|record| record.task.clone()).collect(),
+            None => Vec::new(),
+        };
+        let told = self.store.record(records).await?;
+        if let Some(logs) = &self.logs {
+            tasks.iter().for_each(|task| logs.changed(task));
+        }
+        Ok(told)
+    }
+
+    /// Whether a job that is over may be removed: what it printed is kept, or cannot be. The bell rings when it is
+    /// time to ask again.
+    pub(super) fn may_release(&self, site: &Site, task: &TaskId, job: &JobRef, bell: &Bell) -> bool {
+        let Some(logs) = &self.logs else { return true };
+        logs.may_release(task, job, site.has_told_all(&Handle(job.handle.clone())), bell)
+    }
+
+    /// Whether a job waits for what it printed to be kept.
+    pub(super) fn waits_for_logs(&self, job: &JobRef) -> bool {
+        self.logs.as_ref().is_some_and(|logs| logs.is_waited_for(job))
     }
 
     pub(super) fn site(&self, name: &str) -> Option<&Arc<Site>> {

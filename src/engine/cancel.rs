@@ -109,7 +109,7 @@ async fn search_for(engine: &Engine, site: &Site, tasks: &[Active]) -> Result<Ve
         };
         records.push(engine.event(&active.task, active.claim.as_ref().map(|claim| claim.fence), event));
     }
-    let told = engine.store.record(records).await?;
+    let told = engine.record(records).await?;
     if told.iter().any(|one| matches!(one, Recorded::Moved(phase) if phase.is_terminal())) {
         site.bells.dispatch.ring();
     }

@@ -40,7 +40,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     look.tell().await?;
     let Look { wanted, records, .. } = look;
     if !records.is_empty() {
-        engine.store.record(records).await?;
+        engine.record(records).await?;
     }
     if !wanted.is_empty() {
         let claimed = engine.store.claim(&engine.holder, now, engine.claim_until(now), &wanted).await?;
@@ -87,7 +87,7 @@ async fn tell_of_trouble(engine: &Engine, site: &Site, down: &Down) -> Result<Ti
     let told = ours.zip(0..).filter(|(one, _)| site.waiting.ask(&one.task, &down.reason, now, Duration::ZERO));
     let sentence = |ahead| unavailable(site.name().to_owned(), ahead, down).to_string();
     let records = told.map(|(one, ahead)| note(engine, one, sentence(ahead))).collect();
-    engine.store.record(records).await?;
+    engine.record(records).await?;
     Ok(Tick::Done)
 }
 

@@ -58,7 +58,7 @@ async fn give_back(engine: &Engine, rest: &[&Claimed], wait: impl Fn(&Claimed) -
         let postponed = Event::Postponed { attempt: claimed.attempt, until, reason: String::new() };
         engine.event(&claimed.task, Some(claimed.claim.fence), postponed)
     });
-    engine.store.record(records.collect()).await?;
+    engine.record(records.collect()).await?;
     Ok(())
 }
 
@@ -107,7 +107,7 @@ async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Re
     for one in handed {
         record_one(engine, site, one, &mut records, &mut jobs);
     }
-    let told = engine.store.record(records.clone()).await?;
+    let told = engine.record(records.clone()).await?;
     site.bells.observe.ring();
     after_record(engine, site, &records, &told, &jobs).await
 }

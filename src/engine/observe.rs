@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::assembly::{Engine, Tick};
 use super::site::{Lack, Site};
-use super::verdict::{Means, after_preempted, means};
+use super::verdict::{Means, after_preempted, means, tells_all};
 use super::waiting::Waiting;
 use crate::store::{Active, Record, Recorded, StoreError};
 use crate::task::{Event, Phase, TaskState};
@@ -71,6 +71,11 @@ async fn one(engine: &Engine, site: &Site, active: &Active, seen: &Observation) 
     let now = engine.clock.now();
     let settings = &engine.settings;
     let meaning = means(settings, active, seen, now);
+    if let (Observation::Ended(report), Some(job)) = (seen, active.state.job())
+        && tells_all(report)
+    {
+        site.tells_all(&Handle(job.handle.clone()));
+    }
     if !matches!(meaning, Means::Waits(_) | Means::Dark(_)) {
         site.outside.forget(&active.task);
     }
@@ -78,7 +83,11 @@ async fn one(engine: &Engine, site: &Site, active: &Active, seen: &Observation) 
         Means::Nothing => return None,
         Means::Event(event) => event,
         Means::AfterRelease(event) => {
-            let handle = Handle(active.state.job()?.handle.clone());
+            let job = active.state.job()?;
+            if !engine.may_release(site, &active.task, job, &site.bells.observe) {
+                return None;
+            }
+            let handle = Handle(job.handle.clone());
             // Not gone yet: asked for again at the next look.
             let call = site.backend.release(&handle);
             if let Err(error) = site.call(&engine.clock, settings, "release", call).await {
@@ -131,7 +140,7 @@ async fn record(engine: &Engine, site: &Site, records: Vec<Record>) -> Result<()
     if records.is_empty() {
         return Ok(());
     }
-    for told in engine.store.record(records).await? {
+    for told in engine.record(records).await? {
         let Recorded::Moved(phase) = told else { continue };
         match phase {
             // What is over is to be removed, and has left room.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides about a task; a server that has forgotten all of it only asks once more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,7 +53,11 @@ struct Memory {
     inventory_due: Option<Timestamp>,
     asked_to_stop: HashMap<TaskId, Timestamp>,
     stuck: HashMap<Handle, Stuck>,
+    told_all: HashSet<Handle>,
 }
+
+/// Jobs remembered to have told all that they printed. Of one that is forgotten the store is asked.
+const TOLD_ALL: usize = 100_000;
 
 /// A backend that does not do its work.
 #[derive(Debug, Clone)]
@@ -256,6 +260,24 @@ impl Site {
     /// Keeps in mind only the stops of tasks that are still being stopped.
     pub(super) fn keep_stops(&self, still: impl Fn(&TaskId) -> bool) {
         self.lock().asked_to_stop.retain(|task, _| still(task));
+    }
+
+    /// The report of a job holds all that its executors printed.
+    pub(super) fn tells_all(&self, handle: &Handle) {
+        let told = &mut self.lock().told_all;
+        if told.len() >= TOLD_ALL {
+            told.clear();
+        }
+        told.insert(handle.clone());
+    }
+
+    pub(super) fn has_told_all(&self, handle: &Handle) -> bool {
+        self.lock().told_all.contains(handle)
+    }
+
+    /// A job is removed: nothing of it is to be remembered.
+    pub(super) fn is_removed(&self, handle: &Handle) {
+        self.lock().told_all.remove(handle);
     }
 
     /// A job whose leavings could not be removed, if that was tried.

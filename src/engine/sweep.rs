@@ -44,7 +44,9 @@ async fn remove_leftovers(engine: &Engine, site: &Site) -> Result<Tick, StoreErr
     // Those of other backends, and those that could not be removed a moment ago, are no wall before the rest.
     let due = |leftover: &Leftover| {
         let handle = Handle(leftover.job.handle.clone());
-        leftover.job.backend == site.name() && site.stuck(&handle).is_none_or(|stuck| stuck.is_due(now))
+        leftover.job.backend == site.name()
+            && site.stuck(&handle).is_none_or(|stuck| stuck.is_due(now))
+            && !engine.waits_for_logs(&leftover.job)
     };
     let mut limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
     let (ours, all) = loop {
@@ -60,6 +62,12 @@ async fn remove_leftovers(engine: &Engine, site: &Site) -> Result<Tick, StoreErr
     if ours.is_empty() {
         return Ok(Tick::Done);
     }
+    let mut ours = ours;
+    ours.retain(|leftover| engine.may_release(site, &leftover.task, &leftover.job, &site.bells.sweep));
+    if ours.is_empty() {
+        // They wait for their logs.
+        return Ok(if all { Tick::Done } else { Tick::More });
+    }
     let handles: Vec<Handle> = ours.iter().map(|leftover| Handle(leftover.job.handle.clone())).collect();
     let gone: HashSet<Handle> = match put_away(engine, site, &handles).await {
         Ok(gone) => gone.into_iter().collect(),
@@ -68,8 +76,8 @@ async fn remove_leftovers(engine: &Engine, site: &Site) -> Result<Tick, StoreErr
             return Ok(Tick::Done);
         }
     };
-    let mut ours = ours;
     ours.retain(|leftover| gone.contains(&Handle(leftover.job.handle.clone())));
+    gone.iter().for_each(|handle| site.is_removed(handle));
     engine.store.forget(&ours).await?;
     Ok(if all { Tick::Done } else { Tick::More })
 }

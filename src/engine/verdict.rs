@@ -55,6 +55,16 @@ pub fn after_preempted(settings: &Settings, active: &Active, attempt: u32, now: 
     case.failed(Trouble::Preempted, true, &format!("attempt {attempt} was preempted"), case.bare(Verdict::SystemError))
 }
 
+/// Whether a report holds all that the job's executors printed. One that was stopped, or failed otherwise than by a
+/// command, may have had an executor of which it does not tell.
+pub fn tells_all(report: &Report) -> bool {
+    let all_told = match &report.outcome {
+        Outcome::Complete | Outcome::ExecutorFailed { .. } => true,
+        Outcome::Failed(_) | Outcome::Canceled => report.started.is_none(),
+    };
+    all_told && report.steps.iter().all(|step| step.stdout_whole && step.stderr_whole)
+}
+
 struct Case<'a> {
     settings: &'a Settings,
     active: &'a Active,
@@ -283,6 +293,8 @@ fn executor(step: &StepReport) -> ExecutorLog {
         ended: step.ended,
         stdout: step.stdout_tail.clone(),
         stderr: step.stderr_tail.clone(),
+        stdout_whole: step.stdout_whole,
+        stderr_whole: step.stderr_whole,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::settings::Settings;
 use crate::engine::Engine;
 use crate::feed::Feed;
+use crate::logs::Logs;
 use crate::store::Store;
 
 /// Called when there is something new to do; returns at once.
@@ -45,6 +46,8 @@ pub struct Doors {
     pub engine: Arc<Engine>,
     /// Tells what happens.
     pub feed: Feed,
+    /// What tasks print.
+    pub logs: Arc<Logs>,
     /// Called after a task was stored.
     pub wake_dispatch: Wake,
     /// Called after a cancel was recorded.

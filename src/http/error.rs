@@ -21,6 +21,7 @@ enum Kind {
     Forbidden,
     NotFound,
     Conflict,
+    Gone,
     MethodNotAllowed { allow: &'static str },
     NotAcceptable,
     TooSlow,
@@ -89,6 +90,11 @@ impl ApiError {
         Self::new(Kind::Conflict, message)
     }
 
+    /// 410: it was here, and its time is over.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::new(Kind::Gone, message)
+    }
+
     /// 405; `allow` lists what would be right.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self::new(Kind::MethodNotAllowed { allow }, format!("this path knows only {allow}"))
@@ -132,6 +138,7 @@ impl ApiError {
             | Kind::Forbidden
             | Kind::NotFound
             | Kind::Conflict
+            | Kind::Gone
             | Kind::MethodNotAllowed { .. }
             | Kind::NotAcceptable
             | Kind::TooSlow
@@ -172,6 +179,7 @@ impl IntoResponse for ApiError {
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Kind::Conflict => (StatusCode::CONFLICT, "conflict"),
+            Kind::Gone => (StatusCode::GONE, "gone"),
             Kind::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -203,6 +211,7 @@ impl ApiError {
             | Kind::Forbidden
             | Kind::NotFound
             | Kind::Conflict
+            | Kind::Gone
             | Kind::NotAcceptable
             | Kind::TooSlow
             | Kind::TooLarge

@@ -160,6 +160,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers how far a target was told.
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError>;
+    /// A task with its whole history, whoever owns it; for what the server does by itself.
+    async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError>;
 
     /// Whether the store can be written to now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;

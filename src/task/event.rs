@@ -173,6 +173,12 @@ pub struct ExecutorLog {
     /// The end of its standard error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
+    /// The former is byte for byte all that it printed on standard output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stdout_whole: bool,
+    /// The same of standard error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stderr_whole: bool,
 }
 
 /// One delivered file.

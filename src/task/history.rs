@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::event::{AttemptResult, Event, ExecutorLog, LogLine, OutputFile, Verdict};
+use super::event::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, OutputFile, Verdict};
 
 /// One attempt at a task, as far as it has come.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attempt {
     /// Its number; the first is 1.
     pub number: u32,
+    /// The job that a backend took it as, if one did.
+    pub job: Option<JobRef>,
     /// When the backend took it or the runtime began, whichever is known.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -76,6 +78,7 @@ fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
             last.say(at, format!("handed to backend `{}` as job `{}`", job.backend, job.handle));
             last.metadata.insert("backend".to_owned(), job.backend.clone());
             last.metadata.insert("job_id".to_owned(), job.handle.clone());
+            last.job = Some(job.clone());
         }
         Event::Advanced { started, executors, notes, .. } => {
             last.started = last.started.or(*started);
@@ -130,6 +133,8 @@ mod tests {
             ended: at(2),
             stdout: stdout.to_owned(),
             stderr: String::new(),
+            stdout_whole: false,
+            stderr_whole: false,
         }
     }
 

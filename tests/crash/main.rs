@@ -10,6 +10,7 @@
 mod docker;
 mod ledger;
 mod load;
+mod logs;
 mod random;
 mod scripted;
 mod server;

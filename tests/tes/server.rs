@@ -14,6 +14,7 @@ use tessera::clock::Clock;
 use tessera::engine::{self, Engine};
 use tessera::feed::Feed;
 use tessera::http::{Doors, Settings, Stopping};
+use tessera::logs::{self, Logs};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
 use tessera_contract::Capacity;
@@ -77,6 +78,7 @@ impl Server {
             feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
             engine: Arc::clone(&engine),
+            logs: Logs::open(store.clone(), &[], &folder.path().join("logs"), logs::Settings::default()).unwrap(),
             wake_dispatch: count(&dispatches),
             wake_cancel: count(&cancels),
             ready: Arc::new(move || {

@@ -41,6 +41,8 @@ fn ended(verdict: Verdict) -> Event {
         ended: now(),
         stdout: "printed".to_owned(),
         stderr: String::new(),
+        stdout_whole: false,
+        stderr_whole: false,
     };
     let output =
         OutputFile { url: "s3://b/o".to_owned(), path: "/o".to_owned(), size_bytes: 5, sha256: "00".to_owned() };

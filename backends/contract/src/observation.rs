@@ -51,11 +51,12 @@ pub enum Stream {
 /// A piece of what a step has printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogChunk {
-    /// The bytes from the offset asked for; empty when there are none yet.
+    /// The bytes from the offset asked for; empty when there are none yet. Where the stream has a gap (a bound on what
+    /// is kept), a piece ends; the next begins behind it, at `next` less its length.
     pub bytes: Vec<u8>,
     /// The offset to ask for next.
     pub next: u64,
-    /// No more will come.
+    /// No more will come: the step has ended, though its job may go on, and this is the last of it.
     pub ended: bool,
 }
 

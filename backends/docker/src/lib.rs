@@ -8,6 +8,7 @@
 //! - `job`: our job → the node's documents; `status`: the node's files → our observation;
 //! - `folder`: the directories; `node`: starting nodes;
 //! - `watch`: looking after the nodes; `takedown`: jobs on their way out;
+//! - `printed`: what steps print;
 //! - `check`: what an operator should know;
 //! - this page: the contract.
 
@@ -17,6 +18,7 @@ mod check;
 mod folder;
 mod job;
 mod node;
+mod printed;
 mod registry;
 mod status;
 mod takedown;
@@ -32,24 +34,20 @@ use tessera_contract::{
     Backend, BackendError, Bell, Capacity, Finding, Handle, Honours, InstallationId, Inventoried, InventoryPage, Job,
     JobId, LogChunk, Observation, Profile, Stream,
 };
-use tessera_runtime::frames;
-use tessera_runtime::node::attempt;
 use tessera_runtime::node::container;
 use tessera_runtime::node::engine::Engine;
 use tessera_runtime::node::settings::EngineSettings;
 use tessera_runtime::plan::Policy;
-use tessera_runtime::step;
 
 use crate::config::DockerConfig;
 use crate::folder::Folder;
 use crate::job::Setting;
+use crate::printed::Printed;
 use crate::registry::DockerFile;
 use crate::watch::{Watch, disk, job_of};
 
 /// Jobs on one page of the inventory.
 const PAGE: usize = 32;
-/// Bytes of one answer of `logs`.
-const CHUNK: usize = 256 * 1024;
 /// Beyond the grace: the engine's own time to end a container.
 const ENGINE_TAKES: Duration = Duration::from_secs(1);
 /// How long the engine is asked what it has, before the host is looked at instead.
@@ -60,6 +58,7 @@ const ASKED_FOR: Duration = Duration::from_secs(2);
 pub struct Docker {
     profile: Profile,
     watch: Arc<Watch>,
+    printed: Arc<Printed>,
     listener: tokio::task::AbortHandle,
 }
 
@@ -102,7 +101,7 @@ impl Docker {
             .map_err(|e| misconfigured(format!("the FIFO {} cannot be opened: {e}", fifo.display())))?;
         let watch = Arc::new(Watch::new(setting, folder, engine, logins, bell));
         watch.sweep();
-        Ok(Arc::new(Self { profile, watch, listener }))
+        Ok(Arc::new(Self { profile, watch, printed: Arc::default(), listener }))
     }
 }
 
@@ -197,32 +196,14 @@ impl Backend for Docker {
     }
 
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
-        let nothing = move |ended| LogChunk { bytes: Vec::new(), next: from, ended };
         let Some(job) = job_of(handle) else {
-            return Ok(nothing(true));
+            return Ok(LogChunk { bytes: Vec::new(), next: from, ended: true });
         };
-        let stream = match stream {
-            Stream::Stdout => frames::Stream::Stdout,
-            Stream::Stderr => frames::Stream::Stderr,
-        };
+        let printed = Arc::clone(&self.printed);
         self.watch
             .blocking(move |watch| {
                 let attempt = watch.folder.attempt(&job);
-                let failed = |e| disk("reading the log of", &attempt, &e);
-                if !attempt.dir().try_exists().map_err(failed)? {
-                    return Ok(nothing(true));
-                }
-                // Asked before reading: what comes after the end was seen cannot be missed.
-                let job_ended = attempt.has(attempt::REPORT).map_err(failed)?;
-                let Ok(dir) = attempt.open_step(step) else {
-                    return Ok(nothing(job_ended));
-                };
-                let ended = job_ended || dir.open_regular(step::RECORD).map_err(failed)?.is_some();
-                let Some(file) = dir.open_regular(step::FRAMES).map_err(failed)? else {
-                    return Ok(nothing(ended));
-                };
-                let chunk = frames::read(&file, stream, from, CHUNK).map_err(failed)?;
-                Ok(LogChunk { ended: ended && chunk.bytes.len() < CHUNK, bytes: chunk.bytes, next: chunk.next })
+                printed.read(&attempt, (job, step, stream), from).map_err(|e| disk("reading the log of", &attempt, &e))
             })
             .await?
     }

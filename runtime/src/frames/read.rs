@@ -14,15 +14,38 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// The offset to ask for next.
     pub next: u64,
-    /// Bytes that were dropped beyond the cap, as far as is known yet.
+    /// Bytes that were dropped beyond the cap, as far as was read.
     pub dropped: u64,
+    /// More of the stream is there already: behind a gap, or beyond what was asked for.
+    pub more: bool,
+}
+
+/// Where in a file of frames a stream goes on, so that whoever follows it reads nothing twice. Only a hint: one that
+/// speaks of another offset than is asked for is not used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The offset in the stream.
+    offset: u64,
+    /// Where the first frame begins that may hold what follows.
+    at: u64,
 }
 
 /// At most `max` bytes of a stream from an offset on. A frame still being written is not there yet.
 pub fn read(file: &File, stream: Stream, from: u64, max: usize) -> io::Result<Chunk> {
+    read_on(file, stream, from, max, &mut Place::default())
+}
+
+/// The same, beginning at the place that the former call left behind.
+pub fn read_on(file: &File, stream: Stream, from: u64, max: usize, place: &mut Place) -> io::Result<Chunk> {
     let mut chunk = Chunk { next: from, ..Chunk::default() };
     let mut frames = Frames::new(file)?;
+    if place.offset == from {
+        frames.at = place.at.min(frames.end);
+    }
+    // Never behind a frame that is still being written: what follows it is not there yet.
+    let mut done = frames.at;
     while let Some(frame) = frames.next()? {
+        let begin = std::mem::replace(&mut done, frames.at);
         if frame.stream != stream {
             continue;
         }
@@ -36,8 +59,13 @@ pub fn read(file: &File, stream: Stream, from: u64, max: usize) -> io::Result<Ch
         let full = chunk.bytes.len() >= max;
         let gap = frame.offset > chunk.next && !chunk.bytes.is_empty();
         let old = frame.offset.saturating_add(length as u64) <= chunk.next;
-        if full || gap || old {
+        if old {
             continue;
+        }
+        if full || gap {
+            chunk.more = true;
+            done = begin;
+            break;
         }
         chunk.next = chunk.next.max(frame.offset);
         let payload = frames.payload(&frame)?;
@@ -46,23 +74,42 @@ pub fn read(file: &File, stream: Stream, from: u64, max: usize) -> io::Result<Ch
         let new = &new[..new.len().min(max - chunk.bytes.len())];
         chunk.bytes.extend_from_slice(new);
         chunk.next += new.len() as u64;
+        if chunk.next < frame.offset.saturating_add(length as u64) {
+            chunk.more = true;
+            done = begin;
+            break;
+        }
     }
+    *place = Place { offset: chunk.next, at: done };
     Ok(chunk)
 }
 
+/// The end of a stream as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The text.
+    pub text: String,
+    /// It is byte for byte all that the stream holds.
+    pub whole: bool,
+}
+
 /// The last bytes of a stream, at most `max`, as text: characters are not cut, and what is none is replaced.
-pub fn tail(file: &File, stream: Stream, max: usize) -> io::Result<String> {
+pub fn tail(file: &File, stream: Stream, max: usize) -> io::Result<Tail> {
     let mut frames = Frames::new(file)?;
     let mut last: VecDeque<Frame> = VecDeque::new();
     let mut held = 0usize;
     let mut next = 0;
+    // Nothing dropped, nothing that is no frame, nothing left out at the beginning.
+    let mut whole = true;
     while let Some(frame) = frames.next()? {
         let Content::Payload { length, .. } = frame.content else {
+            whole &= frame.stream != stream;
             continue;
         };
         if frame.stream != stream || frame.offset < next || length == 0 {
             continue;
         }
+        whole &= frame.offset == next;
         next = frame.offset.saturating_add(length as u64);
         held += length;
         last.push_back(frame);
@@ -71,6 +118,7 @@ pub fn tail(file: &File, stream: Stream, max: usize) -> io::Result<String> {
         {
             held -= first;
             last.pop_front();
+            whole = false;
         }
     }
     let mut bytes = Vec::with_capacity(held);
@@ -83,7 +131,8 @@ pub fn tail(file: &File, stream: Stream, max: usize) -> io::Result<String> {
         bytes.extend_from_slice(&frames.payload(frame)?);
         expected = frame.offset.saturating_add(frame.length() as u64);
     }
-    Ok(text_end(&bytes, max))
+    let text = text_end(&bytes, max);
+    Ok(Tail { whole: whole && text.as_bytes() == bytes, text })
 }
 
 /// The end of some bytes as text of at most `max` bytes.

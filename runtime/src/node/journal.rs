@@ -291,6 +291,8 @@ mod tests {
             ended: Timestamp::UNIX_EPOCH,
             stdout_tail: String::new(),
             stderr_tail: String::new(),
+            stdout_whole: false,
+            stderr_whole: false,
         }
     }
 

@@ -142,6 +142,8 @@ impl Ended {
                 ended: record.ended,
                 stdout_tail: String::new(),
                 stderr_tail: String::new(),
+                stdout_whole: false,
+                stderr_whole: false,
             },
             usage: Some(record.usage),
         })
@@ -151,10 +153,11 @@ impl Ended {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let tail = |stream| match dir.open_regular(step::FRAMES) {
             Ok(Some(file)) => frames::tail(&file, stream, max).unwrap_or_default(),
-            Ok(None) | Err(_) => String::new(),
+            Ok(None) | Err(_) => frames::Tail::default(),
         };
-        self.report.stdout_tail = tail(frames::Stream::Stdout);
-        self.report.stderr_tail = tail(frames::Stream::Stderr);
+        let (stdout, stderr) = (tail(frames::Stream::Stdout), tail(frames::Stream::Stderr));
+        (self.report.stdout_tail, self.report.stdout_whole) = (stdout.text, stdout.whole);
+        (self.report.stderr_tail, self.report.stderr_whole) = (stderr.text, stderr.whole);
         (self.report, self.usage)
     }
 }
@@ -278,6 +281,8 @@ fn without_record(
             ended: ended.unwrap_or_else(Timestamp::now),
             stdout_tail: String::new(),
             stderr_tail: String::new(),
+            stdout_whole: false,
+            stderr_whole: false,
         };
         return (Ok(Ended { report, usage: None }), Some(sentence));
     }

@@ -5,15 +5,39 @@ use clap::Args;
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
+use crate::cli::watch;
 use crate::client::wire::TaskLog;
+use crate::client::{Client, Said, Wanted};
 
 /// Show what a task's server and executors said, attempt by attempt
 ///
-/// Of each stream the end is shown, as much as the server keeps in a task.
+/// Of each stream the end is shown, as much as the server keeps in a task. With any of the options below everything
+/// that the commands printed, and nothing else: their standard output on standard output, their standard error on
+/// standard error. That needs a Tessera server; of any other one the ends are all there is.
 #[derive(Debug, Args)]
 pub struct Logs {
     /// The task
     id: String,
+
+    /// Go on until the task has ended
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Everything that the commands printed, and not only its end
+    #[arg(long)]
+    all: bool,
+
+    /// Everything of this attempt; the first is 1
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+
+    /// Everything of this executor; the first is 0
+    #[arg(long, value_name = "N")]
+    executor: Option<u32>,
+
+    /// Everything of this stream
+    #[arg(long, value_name = "NAME", value_parser = ["stdout", "stderr"])]
+    stream: Option<String>,
 
     #[command(flatten)]
     connection: Connection,
@@ -22,7 +46,12 @@ pub struct Logs {
 impl Logs {
     /// Runs the command.
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
-        let task = self.connection.client()?.get(&self.id, "FULL").await?;
+        let client = self.connection.client()?;
+        if self.follow || self.all || self.attempt.is_some() || self.executor.is_some() || self.stream.is_some() {
+            let Self { id, follow, attempt, executor, stream, .. } = self;
+            return everything(&client, &id, &Wanted { attempt, executor, stream, follow }, printer).await;
+        }
+        let task = client.get(&self.id, "FULL").await?;
         if printer.is_json() {
             return printer.json(&task.logs);
         }
@@ -34,6 +63,42 @@ impl Logs {
         }
         Ok(())
     }
+}
+
+/// All of it, as it comes.
+async fn everything(client: &Client, id: &str, wanted: &Wanted, printer: &mut Printer) -> Result<(), Failure> {
+    let mut printed = client.printed(id, wanted);
+    while !printer.is_closed() {
+        match printed.next().await? {
+            Said::Out(bytes) => printer.write(&bytes)?,
+            Said::Err(bytes) => printer.write_error(&bytes)?,
+            Said::End(_) => break,
+            Said::NotTold => return ends(client, id, wanted, printer).await,
+        }
+    }
+    Ok(())
+}
+
+/// What there is on a server that does not tell while it runs: the ends, once the task has ended.
+async fn ends(client: &Client, id: &str, wanted: &Wanted, printer: &mut Printer) -> Result<(), Failure> {
+    if wanted.follow {
+        watch::until_ended(client, &[id.to_owned()], None, printer).await?;
+    }
+    let task = client.get(id, "FULL").await?;
+    let number = |index: usize, first: usize| u32::try_from(index + first).ok();
+    let attempts = task.logs.iter().enumerate();
+    for (_, attempt) in attempts.filter(|(index, _)| wanted.attempt.is_none_or(|n| number(*index, 1) == Some(n))) {
+        let executors = attempt.logs.iter().enumerate();
+        for (_, log) in executors.filter(|(index, _)| wanted.executor.is_none_or(|n| number(*index, 0) == Some(n))) {
+            if wanted.stream.as_deref() != Some("stderr") {
+                printer.write(log.stdout.as_deref().unwrap_or_default().as_bytes())?;
+            }
+            if wanted.stream.as_deref() != Some("stdout") {
+                printer.write_error(log.stderr.as_deref().unwrap_or_default().as_bytes())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An attempt as text: the server's sentences, then each executor's streams under a heading.

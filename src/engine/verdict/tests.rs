@@ -31,6 +31,8 @@ fn step(step: u32, exit_code: i32) -> StepReport {
         ended: at(2),
         stdout_tail: format!("out {step}"),
         stderr_tail: String::new(),
+        stdout_whole: true,
+        stderr_whole: true,
     }
 }
 
@@ -162,4 +164,15 @@ fn a_cancelled_job_that_ended_by_itself_is_removed_before_anybody_is_told() {
     }
     let dark = Observation::Unreadable { reason: "dark".to_owned() };
     assert_eq!(seen(&active, &dark), Means::Dark("dark".to_owned()));
+}
+
+#[test]
+fn a_report_that_may_lack_something_does_not_tell_all() {
+    let whole = |steps: Vec<StepReport>, outcome: Outcome| tells_all(&report(outcome, steps, vec![]));
+    let cut = StepReport { stderr_whole: false, ..step(1, 0) };
+    assert!(whole(vec![step(0, 0)], Outcome::Complete));
+    assert!(whole(vec![step(0, 3)], Outcome::ExecutorFailed { step: 0 }));
+    assert!(!whole(vec![step(0, 0), cut], Outcome::Complete));
+    // An executor was perhaps in the middle of something.
+    assert!(!whole(vec![step(0, 0)], Outcome::Canceled));
 }

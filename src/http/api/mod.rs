@@ -9,11 +9,15 @@
 //! Parts, in reading order:
 //! - [`routes`]: all of them on one page, with what they share;
 //! - [`tasks`], [`queue`]: where tasks stand, who waits; [`waiting`]: for what;
+//! - [`logs`], [`log_bytes`], [`log_events`]: what tasks print;
 //! - [`events`], [`place`]: what happens, as it happens;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
 pub mod events;
+pub mod log_bytes;
+pub mod log_events;
+pub mod logs;
 pub mod place;
 pub mod queue;
 pub mod routes;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::document::Head;
-use super::{events, queue, tasks};
+use super::{events, logs, queue, tasks};
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
@@ -24,8 +24,11 @@ pub const PREFIX: &str = "/api/v1";
 
 /// The routes with their documentation.
 fn documented() -> OpenApiRouter<Doors> {
-    let routes =
-        OpenApiRouter::new().routes(routes!(tasks::get)).routes(routes!(queue::list)).routes(routes!(events::events));
+    let routes = OpenApiRouter::new()
+        .routes(routes!(tasks::get))
+        .routes(routes!(logs::read))
+        .routes(routes!(queue::list))
+        .routes(routes!(events::events));
     OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, routes)
 }
 

@@ -30,6 +30,8 @@ pub(crate) async fn rule_17_3_three_owners_and_every_verb(subject: &impl Subject
             let theirs = caller == owner;
             assert_eq!(store.get(caller, task).await.unwrap().is_some(), theirs, "{caller:?} gets {owner:?}'s");
             assert_eq!(store.summary(caller, task).await.unwrap().is_some(), theirs);
+            let told = store.history(task).await.unwrap();
+            assert_eq!(told.map(|task| task.owner).as_ref(), Some(owner), "the server itself sees every task");
         }
         for query in &queries {
             let tasks = store.list(caller, query).await.unwrap().items;

@@ -89,6 +89,8 @@ pub(crate) fn executor(index: u32) -> ExecutorLog {
         ended: at(NOW + 2),
         stdout: format!("out of {index}"),
         stderr: String::new(),
+        stdout_whole: false,
+        stderr_whole: false,
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) const TASKS: &str = "
     CROSS JOIN tasks ON tasks.id = wanted.value CROSS JOIN specs ON specs.row = tasks.spec
     WHERE owner = ?2";
 
+/// Whom a task belongs to.
+pub(super) const OWNER: &str = "SELECT owner FROM tasks WHERE id = ?1";
+
 /// The events of tasks.
 pub(super) const EVENTS: &str = "
     SELECT task, at, body, seq FROM json_each(?1) AS wanted CROSS JOIN events ON task = wanted.value";
@@ -81,6 +84,13 @@ pub(super) fn tasks(connection: &Connection, owner: &Owner, ids: &[String]) -> R
     }
     found.sort_by(|a, b| b.id.cmp(&a.id));
     Ok(found)
+}
+
+/// A task, whoever owns it.
+pub(super) fn of_anybody(connection: &Connection, id: &str) -> Result<Option<Task>, Fault> {
+    let owner: Option<String> = connection.prepare_cached(OWNER)?.query_row([id], |row| row.get(0)).optional()?;
+    let Some(owner) = owner else { return Ok(None) };
+    Ok(tasks(connection, &Owner(owner), &[id.to_owned()])?.pop())
 }
 
 /// How many of a page's tasks fit into memory together: always one, and no more than [`PAGE_BYTES`] of them.

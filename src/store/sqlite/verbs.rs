@@ -194,6 +194,11 @@ impl Store for Sqlite {
         self.writer.write(move |connection| changes::tell(connection, &target, told)).await
     }
 
+    async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError> {
+        let id = task.as_str().to_owned();
+        self.readers.read(move |connection| tasks::of_anybody(connection, &id)).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.writer
             .write(|connection| {

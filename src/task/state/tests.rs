@@ -92,6 +92,8 @@ fn executor(index: u32) -> ExecutorLog {
         ended: at(2),
         stdout: format!("out {index}"),
         stderr: String::new(),
+        stdout_whole: false,
+        stderr_whole: false,
     }
 }
 

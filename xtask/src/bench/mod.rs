@@ -11,6 +11,7 @@
 //! - `footprint.rs`: start-up and memory.
 //! - `listeners.rs`: an event at a thousand listeners.
 //! - `verbs.rs`: the store's verbs.
+//! - `logs.rs`: following a log: how far behind, and what a thousand followers cost.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
@@ -22,6 +23,7 @@ mod docker;
 mod figures;
 mod footprint;
 mod listeners;
+mod logs;
 mod noop;
 mod queue;
 mod storage;
@@ -53,6 +55,7 @@ const ALL: &[&Measurement] = &[
     &listeners::MEASUREMENT,
     &verbs::MEASUREMENT,
     &storage::MEASUREMENT,
+    &logs::MEASUREMENT,
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

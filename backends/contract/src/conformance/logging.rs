@@ -33,6 +33,36 @@ pub async fn read_while_running_and_after(subject: &dyn Subject) -> Result<()> {
     put_away(subject, &handle).await
 }
 
+/// The log of a step that has ended ends, though the job goes on; that of the next one begins.
+pub async fn the_log_of_a_step_that_ended_ends(subject: &dyn Subject) -> Result<()> {
+    let print = |text: &str| Wish::Print(Stream::Stdout, text.to_owned());
+    let job = subject.job(&Script::steps([vec![print("first")], vec![print("second"), Wish::Hang]]));
+    let handle = submit(subject, &job).await?;
+    read_until(subject, &handle, 1, Stream::Stdout, "second").await?;
+    let backend = subject.backend();
+    let first = backend.logs(&handle, 0, Stream::Stdout, 0).await.context("logs of the first step failed")?;
+    ensure!(first.bytes.starts_with(b"first"), "of the first step: {first:?}");
+    let end = backend.logs(&handle, 0, Stream::Stdout, first.next).await.context("logs at the end failed")?;
+    ensure!(end.ended && end.bytes.is_empty(), "behind the end of a step that has ended: {end:?}");
+    let second = backend.logs(&handle, 1, Stream::Stdout, 0).await.context("logs of the second step failed")?;
+    ensure!(!second.ended, "the second step runs, and its log is said to have ended");
+    backend.cancel(&handle).await.context("cancel failed")?;
+    look_until_stopped(subject, &handle, &job.id).await?;
+    put_away(subject, &handle).await
+}
+
+/// A report says of a short text that it tells all of it.
+pub async fn a_short_text_is_told_whole_by_the_report(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::one([Wish::Print(Stream::Stdout, "short".to_owned())]));
+    let handle = submit(subject, &job).await?;
+    let report = look_until_ended(subject, &handle).await?;
+    let step = report.steps.first().context("the report tells of no step")?;
+    ensure!(step.stdout_whole && step.stderr_whole, "a short text is not told whole: {step:?}");
+    let log = subject.backend().logs(&handle, 0, Stream::Stdout, 0).await.context("logs failed")?;
+    ensure!(log.bytes == step.stdout_tail.as_bytes(), "the log differs from the report: {log:?}, {step:?}");
+    put_away(subject, &handle).await
+}
+
 /// The logs of a step that has not started are empty and go on; those of an ended job end.
 pub async fn a_step_that_never_started_has_an_empty_log(subject: &dyn Subject) -> Result<()> {
     let job = subject.job(&Script::steps([vec![Wish::End(1)], vec![Wish::Print(Stream::Stdout, "never".to_owned())]]));

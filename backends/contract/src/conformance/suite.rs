@@ -34,6 +34,8 @@ pub async fn all(subject: &dyn Subject) -> Result<()> {
         cancelling::an_ended_job_keeps_its_report,
         cancelling::a_job_that_is_gone_counts_as_stopped,
         logging::read_while_running_and_after,
+        logging::the_log_of_a_step_that_ended_ends,
+        logging::a_short_text_is_told_whole_by_the_report,
         logging::a_step_that_never_started_has_an_empty_log,
         releasing::release_leaves_nothing_and_may_be_repeated,
         releasing::a_neighbour_is_left_alone,

@@ -206,7 +206,7 @@ impl Scripted {
         };
         let start = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());
         let bytes = text.as_bytes().get(start..).unwrap_or_default().to_vec();
-        Ok(LogChunk { next: from + bytes.len() as u64, bytes, ended: played.is_over() })
+        Ok(LogChunk { next: from + bytes.len() as u64, bytes, ended: played.has_ended(step) })
     }
 
     fn page(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {

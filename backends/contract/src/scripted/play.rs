@@ -55,6 +55,18 @@ pub struct Played {
 }
 
 impl Played {
+    /// Whether an executor has ended, though the job may go on.
+    pub fn has_ended(&self, step: u32) -> bool {
+        let has = |steps: &[StepReport]| steps.iter().any(|one| one.step == step);
+        match &self.seen {
+            Observation::Working(progress) => has(&progress.steps),
+            Observation::Ended(_) | Observation::Stopped | Observation::Preempted { .. } | Observation::Lost { .. } => {
+                true
+            }
+            Observation::Waiting { .. } | Observation::Paused | Observation::Unreadable { .. } => false,
+        }
+    }
+
     /// Whether nothing of the job works any more.
     pub fn is_over(&self) -> bool {
         match self.seen {
@@ -231,6 +243,8 @@ impl Player {
             ended: self.at,
             stdout_tail: tail(&out, bytes).to_owned(),
             stderr_tail: tail(&err, bytes).to_owned(),
+            stdout_whole: out.len() <= bytes && !out.contains('\0'),
+            stderr_whole: err.len() <= bytes && !err.contains('\0'),
         });
     }
 

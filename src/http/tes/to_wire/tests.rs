@@ -18,7 +18,8 @@ fn map(key: &str, value: &str) -> BTreeMap<String, String> {
 
 fn executor_log(index: u32, exit_code: i32) -> task::ExecutorLog {
     let (stdout, stderr) = ("out".to_owned(), String::new());
-    task::ExecutorLog { index, exit_code, started: at(1), ended: at(2), stdout, stderr }
+    let (stdout_whole, stderr_whole) = (true, true);
+    task::ExecutorLog { index, exit_code, started: at(1), ended: at(2), stdout, stderr, stdout_whole, stderr_whole }
 }
 
 /// A task with every member set, after a failed and a good attempt.
@@ -75,6 +76,7 @@ fn whole() -> task::Task {
         ..Attempt::default()
     };
     let done = Attempt {
+        job: None,
         number: 2,
         started: Some(at(1)),
         ended: Some(at(3)),

@@ -31,6 +31,7 @@ fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
         ("summaries", tasks::SUMMARIES, "SEARCH tasks USING PRIMARY KEY (id=?)"),
         ("tasks", tasks::TASKS, "SEARCH specs USING INTEGER PRIMARY KEY (rowid=?)"),
         ("tasks", tasks::TASKS, "SEARCH tasks USING PRIMARY KEY (id=?)"),
+        ("owner", tasks::OWNER, "USING PRIMARY KEY (id=?)"),
         ("events", tasks::EVENTS, "SEARCH events USING PRIMARY KEY (task=?)"),
         ("queued", queue::QUEUED, "USING INDEX tasks_waiting (id>?)"),
         ("queueing", queue::QUEUEING, "USING INDEX tasks_waiting (id>?)"),

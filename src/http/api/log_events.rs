@@ -1,0 +1,153 @@
+//! What a task prints, as events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use futures::future::BoxFuture;
+use futures::stream;
+use serde::Serialize;
+use tessera_contract::Stream;
+
+use super::logs::{Asked, check_offset, follower};
+use crate::http::doors::Doors;
+use crate::http::error::ApiError;
+use crate::http::tes::to_wire;
+use crate::http::tes::wire::answer::State;
+use crate::logs::{Cursor, Follower, Next, Piece};
+use crate::task::{Phase, Task};
+
+/// After so long without an event a comment is sent, so that nobody in between takes the connection for dead.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// A piece of a log: the data of an event `log`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = logEvent)]
+pub struct LogEvent<'a> {
+    /// The attempt; the first is 1.
+    attempt: u32,
+    /// The executor's index; the first is 0.
+    executor: u32,
+    /// `stdout` or `stderr`.
+    #[schema(pattern = "^(stdout|stderr)$")]
+    stream: &'static str,
+    /// Where in the log of the stream it begins.
+    offset: u64,
+    /// What was printed, if it is a text. Never cut within a character.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    text: Option<&'a str>,
+    /// What was printed, if it is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    base64: Option<String>,
+}
+
+/// The data of an event `end`: nothing follows.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = logEnd)]
+pub struct LogEnd {
+    /// Where the task stands.
+    state: State,
+}
+
+/// The data of an event, by its name.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = logData)]
+#[serde(untagged)]
+#[allow(dead_code)] // For the document.
+pub enum LogData<'a> {
+    /// Of `log`.
+    Log(LogEvent<'a>),
+    /// Of `end`.
+    End(LogEnd),
+}
+
+/// All that is selected, one event after another.
+pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<Response, ApiError> {
+    let Asked { selection, from, offset, follow } = asked;
+    let mut at = from.unwrap_or_else(|| Cursor::start(selection));
+    if let Some(offset) = offset.filter(|_| from.is_none()) {
+        let (Some(stream), Some(_)) = (selection.stream, selection.executor) else {
+            return Err(ApiError::field("offset", "counts bytes of one stream; name executor and stream too"));
+        };
+        at = at.behind(stream, offset);
+    }
+    let follower = follower(doors, task, selection, at).await?;
+    if let Some(stream) = selection.stream.filter(|_| offset.is_some()) {
+        check_offset(&follower, at, stream)?;
+    }
+    let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
+    let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false };
+    // A client that is cut off comes again soon.
+    let hello = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"))]);
+    let events = futures::StreamExt::chain(hello, stream::unfold(Some(reader), next));
+    let mut response = Body::from_stream(events).into_response();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Proxies that collect answers would hold it back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+struct Reader {
+    follower: Follower,
+    follow: bool,
+    stopped: BoxFuture<'static, ()>,
+    orphaned: bool,
+}
+
+/// The next event. A stream that breaks off without the event `end` is to be asked for again.
+async fn next(reader: Option<Reader>) -> Option<(Result<Bytes, Infallible>, Option<Reader>)> {
+    let mut reader = reader?;
+    loop {
+        match reader.follower.next().await {
+            Next::Piece(piece) => return Some((Ok(of_piece(&piece)), Some(reader))),
+            Next::Ended(phase) => return Some((Ok(of_end(phase, reader.follower.cursor())), None)),
+            Next::Gone => return None,
+            Next::Failed(reason) => {
+                tracing::warn!(reason, "a follower of a log is cut off");
+                return None;
+            }
+            Next::Caught if !reader.follow => {
+                let phase = reader.follower.picture().phase?;
+                return Some((Ok(of_end(phase, reader.follower.cursor())), None));
+            }
+            Next::Caught if reader.orphaned => return None,
+            Next::Caught => {}
+        }
+        tokio::select! {
+            changed = reader.follower.changed() => reader.orphaned = !changed,
+            () = &mut reader.stopped => return None,
+            () = tokio::time::sleep(ALIVE) => return Some((Ok(Bytes::from_static(b":\n\n")), Some(reader))),
+        }
+    }
+}
+
+fn of_piece(piece: &Piece) -> Bytes {
+    let text = std::str::from_utf8(&piece.bytes).ok();
+    let base64 = text.is_none().then(|| base64::prelude::BASE64_STANDARD.encode(&piece.bytes));
+    let stream = match piece.stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    };
+    let Piece { attempt, executor, offset, .. } = *piece;
+    event("log", piece.behind, &LogEvent { attempt, executor, stream, offset, text, base64 })
+}
+
+fn of_end(phase: Phase, cursor: Cursor) -> Bytes {
+    event("end", cursor, &LogEnd { state: to_wire::state(phase) })
+}
+
+fn event(name: &str, cursor: Cursor, data: &impl Serialize) -> Bytes {
+    // JSON holds no line break, so that the data is one line; and none of our types can fail to be one.
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Bytes::from(format!("id: {cursor}\nevent: {name}\ndata: {data}\n\n"))
+}

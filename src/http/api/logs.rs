@@ -1,0 +1,205 @@
+//! `GET /tasks/{id}/logs`: what a task prints. Who asks, for what, and in which form; the forms have files of their own.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use tessera_contract::Stream;
+
+use super::log_bytes;
+use super::log_events::{self, LogData};
+use crate::http::doors::Doors;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::query::Query;
+use crate::logs::picture::{Kept, StreamView, index};
+use crate::logs::{Cursor, Follower, Selection};
+use crate::task::{Task, TaskId};
+
+/// How long a backend may take to say what was printed until now.
+const FRESH_WITHIN: Duration = Duration::from_secs(20);
+/// Where a client stood that comes again.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// What is asked for.
+pub(super) struct Asked {
+    pub(super) selection: Selection,
+    /// Where it is read from; `None` is from the start.
+    pub(super) from: Option<Cursor>,
+    pub(super) offset: Option<u64>,
+    pub(super) follow: bool,
+}
+
+/// What a task prints
+///
+/// As `text/plain` one stream of one executor, byte for byte: by default standard output of executor 0 in the newest
+/// attempt. As `text/event-stream` (ask for it with `Accept`) all executors of all attempts in their order, both
+/// streams of each as they come, or what is selected of them: an event `log` for each piece, whose id is a cursor, and
+/// an event `end` behind the last. Who comes again with the id in `Last-Event-ID` (as browsers do) or in `cursor` goes
+/// on right there: nothing is sent twice, nothing is left out, also when the server was restarted meanwhile.
+///
+/// Offsets count bytes of the log. Beyond a bound (the server's `policy.log_cap_bytes`) only the end of a stream is
+/// kept; a line `[N bytes not kept]` stands in the gap.
+#[utoipa::path(
+    get,
+    path = "/tasks/{id}/logs",
+    operation_id = "GetTaskLogs",
+    tag = "tasks",
+    params(
+        ("id" = String, Path, description = "The task's id."),
+        ("attempt" = Option<u32>, Query, minimum = 1,
+            description = "The attempt; the first is 1. Default: the newest one, as events all of them."),
+        ("executor" = Option<u32>, Query,
+            description = "The executor's index; the first is 0. Default: 0, as events all of them."),
+        ("stream" = Option<StreamName>, Query,
+            description = "The stream. Default: `stdout`, as events both."),
+        ("offset" = Option<u64>, Query,
+            description = "Bytes of the stream to pass over. As events it needs `executor` and `stream`."),
+        ("follow" = Option<bool>, Query,
+            description = "Whether to go on until the stream, or as events the task, has ended. Default: false."),
+        ("cursor" = Option<String>, Query, pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$",
+            description = "As events: the id of the last one that was received."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same; it comes before `cursor`."),
+    ),
+    responses(
+        (status = 200, description = "The log.",
+            content((String = "text/plain; charset=utf-8"), (LogData<'static> = "text/event-stream")),
+            headers(
+                ("tessera-attempt" = u32, description = "The attempt. Not with events."),
+                ("tessera-next-offset" = u64, description = "The offset to go on from. Not with events, nor with `follow`."),
+                ("tessera-log-ended" = bool, description = "Whether nothing follows it. Not with events, nor with `follow`."),
+            )),
+        (status = 400, description = "A parameter makes no sense; `field` names it.", body = ErrorBody<'static>),
+        (status = 401, description = "Log in.", body = ErrorBody<'static>),
+        (status = 404, description = "The caller has no such task.", body = ErrorBody<'static>),
+        (status = 410, description = "The log was kept as long as the server's settings say.", body = ErrorBody<'static>),
+        (status = 503, description = "Not now.", body = ErrorBody<'static>),
+    )
+)]
+pub async fn read(
+    State(doors): State<Doors>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let caller = doors.settings.access.caller(request.headers())?;
+    let unknown = || ApiError::not_found("there is no task with this id");
+    let id = id.ok().and_then(|Path(id)| TaskId::parse(&id)).ok_or_else(unknown)?;
+    let task = tokio::time::timeout(doors.settings.bounds.time, doors.store.get(&caller, &id)).await;
+    let task = task.map_err(|_| ApiError::unavailable("the store did not answer in time"))??.ok_or_else(unknown)?;
+    let query = Query::read(request.uri().query())?;
+    if wants_events(request.headers()) {
+        let asked = asked(&query, &task, request.headers())?;
+        log_events::answer(&doors, &task, asked).await
+    } else {
+        if query.one("cursor")?.is_some() {
+            return Err(ApiError::field(
+                "cursor",
+                "a cursor is for events; ask for them with Accept: text/event-stream",
+            ));
+        }
+        log_bytes::answer(&doors, &task, asked(&query, &task, &HeaderMap::new())?).await
+    }
+}
+
+/// The name of a stream, for the document.
+#[derive(utoipa::ToSchema)]
+#[schema(as = streamName, rename_all = "lowercase")]
+#[allow(dead_code)]
+pub enum StreamName {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = accepted.flat_map(|value| value.split(','));
+    ranges.any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+fn asked(query: &Query, task: &Task, headers: &HeaderMap) -> Result<Asked, ApiError> {
+    let attempts = u32::try_from(task.attempts.len()).unwrap_or(u32::MAX);
+    let executors = u32::try_from(task.spec.executors.len()).unwrap_or(u32::MAX);
+    let attempt = number(query, "attempt", "is no number of an attempt; the first is 1")?;
+    if attempt.is_some_and(|attempt| !(1..=attempts).contains(&attempt)) {
+        return Err(ApiError::field("attempt", format!("the task has attempts 1 to {attempts}")));
+    }
+    let executor = number(query, "executor", "is no index of an executor; the first is 0")?;
+    if executor.is_some_and(|executor| executor >= executors) {
+        return Err(ApiError::field("executor", format!("the task has {executors} executors, the first is 0")));
+    }
+    let stream = match query.one("stream")? {
+        None => None,
+        Some("stdout") => Some(Stream::Stdout),
+        Some("stderr") => Some(Stream::Stderr),
+        Some(_) => return Err(ApiError::field("stream", "must be stdout or stderr")),
+    };
+    let follow = match query.one("follow")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ApiError::field("follow", "must be true or false")),
+    };
+    let selection = Selection { attempt, executor, stream };
+    let offset = number(query, "offset", "is no number of bytes")?;
+    let from = match headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+        Some(id) => Some(cursor("Last-Event-ID", id.to_str().unwrap_or("?"), selection, attempts, executors)?),
+        None => match query.one("cursor")? {
+            Some(text) => Some(cursor("cursor", text, selection, attempts, executors)?),
+            None => None,
+        },
+    };
+    Ok(Asked { selection, from, offset, follow })
+}
+
+fn number<T: FromStr>(query: &Query, name: &'static str, wrong: &str) -> Result<Option<T>, ApiError> {
+    let Some(text) = query.one(name)? else { return Ok(None) };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    number.map(Some).ok_or_else(|| ApiError::field(name, format!("`{text}` {wrong}")))
+}
+
+fn cursor(name: &str, text: &str, of: Selection, attempts: u32, executors: u32) -> Result<Cursor, ApiError> {
+    let cursor: Cursor = text.parse().map_err(|()| ApiError::field(name, "is no id of an event of a log"))?;
+    let fits = cursor.attempt <= attempts
+        && cursor.executor <= executors
+        && of.attempt.is_none_or(|attempt| attempt == cursor.attempt)
+        && of.executor.is_none_or(|executor| executor == cursor.executor);
+    if fits { Ok(cursor) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
+}
+
+/// A reader that has been told what was printed until now, or why it cannot be told.
+pub(super) async fn follower(
+    doors: &Doors,
+    task: &Task,
+    selection: Selection,
+    from: Cursor,
+) -> Result<Follower, ApiError> {
+    let mut follower = doors.logs.follow(&task.id).reading(selection, from);
+    if tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.is_err() {
+        return Err(ApiError::unavailable("the log cannot be read now; try again soon"));
+    }
+    let picture = follower.picture();
+    let selected = picture.attempts.iter().filter(|attempt| selection.attempt.is_none_or(|n| n == attempt.number));
+    let executors = selected.flat_map(|attempt| (0..).zip(&attempt.executors));
+    let executors = executors.filter(|(index, _)| selection.executor.is_none_or(|wanted| wanted == *index));
+    let is_gone = |pair: &[StreamView; 2]| selection.streams().any(|stream| pair[index(stream)].kept == Kept::Gone);
+    if executors.into_iter().any(|(_, pair)| is_gone(pair)) {
+        return Err(ApiError::gone(
+            "the whole log is not kept any more; the end of each stream stands in the task, in the view FULL",
+        ));
+    }
+    Ok(follower)
+}
+
+/// Refuses an offset behind the end of a stream that has ended.
+pub(super) fn check_offset(follower: &Follower, at: Cursor, stream: Stream) -> Result<(), ApiError> {
+    let picture = follower.picture();
+    let Some(view) = picture.stream(at.attempt, at.executor, stream) else { return Ok(()) };
+    if view.closed && at.of(stream) > view.length {
+        return Err(ApiError::field("offset", format!("the log has ended, and has {} bytes", view.length)));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The end of what is old: logs go by age and when they take too much together, oldest first, a few at a time.
+
+use std::io;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, warn};
+
+use super::assembly::{Logs, lock};
+use super::shelf::day_of;
+use crate::store::Standing;
+use crate::task::TaskId;
+
+/// Tasks whose logs are looked at in one go.
+const STEP: usize = 256;
+/// How often is looked.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
+const MEASURE: SignedDuration = SignedDuration::from_hours(6);
+
+/// How much is held, as far as is known.
+#[derive(Debug, Default)]
+pub struct Held {
+    measured: Option<Timestamp>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(super) fn grow(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn shrink(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+impl Logs {
+    /// Removes old logs for as long as it is polled.
+    pub async fn prune(&self, now: impl Fn() -> Timestamp) {
+        loop {
+            if let Err(error) = self.prune_once(now()).await {
+                warn!(%error, "old logs of tasks cannot be removed; it is tried again");
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    /// Removes what is too old or too much at a moment.
+    pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
+        self.measure(now).await?;
+        let age =
+            SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
+        let oldest = now.checked_sub(age).map_or_else(|_| String::new(), day_of);
+        for day in self.on_shelf(|shelf| shelf.days()).await? {
+            let too_old = day < oldest;
+            if !too_old && !self.is_too_much() {
+                return Ok(());
+            }
+            let tasks = {
+                let day = day.clone();
+                self.on_shelf(move |shelf| shelf.tasks(&day)).await?
+            };
+            for some in tasks.chunks(STEP) {
+                self.prune_some(some, too_old).await?;
+            }
+            self.on_shelf(move |shelf| {
+                shelf.remove_day(&day);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn is_too_much(&self) -> bool {
+        lock(&self.held).bytes > self.settings.keep_bytes
+    }
+
+    async fn measure(&self, now: Timestamp) -> io::Result<()> {
+        let due = lock(&self.held).measured.is_none_or(|at| now.duration_since(at) >= MEASURE);
+        if !due {
+            return Ok(());
+        }
+        let bytes = self
+            .on_shelf(|shelf| {
+                let mut sum = 0;
+                for day in shelf.days()? {
+                    for task in shelf.tasks(&day)? {
+                        sum += shelf.bytes(&task)?;
+                    }
+                }
+                Ok(sum)
+            })
+            .await?;
+        *lock(&self.held) = Held { measured: Some(now), bytes };
+        Ok(())
+    }
+
+    /// Removes the logs of tasks that have ended and that nobody reads now.
+    async fn prune_some(&self, tasks: &[TaskId], too_old: bool) -> io::Result<()> {
+        let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
+        for (task, standing) in tasks.iter().zip(standing) {
+            if !too_old && !self.is_too_much() {
+                return Ok(());
+            }
+            let ended = match standing {
+                Standing::Unknown => true,
+                Standing::Unreadable => false,
+                Standing::At(active) => active.state.is_terminal(),
+            };
+            if !ended || self.is_live(task) {
+                continue;
+            }
+            let gone = {
+                let task = task.clone();
+                self.on_shelf(move |shelf| {
+                    let bytes = shelf.bytes(&task)?;
+                    shelf.prune(&task)?;
+                    Ok(bytes)
+                })
+            };
+            let bytes = gone.await?;
+            lock(&self.held).shrink(bytes);
+            debug!(%task, bytes, "removed an old log");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What the doors open to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tessera_contract::{Backend, Severity};
+use tokio::sync::Mutex;
+
+use super::background::Parts;
+use crate::http::{self, Doors, Stopping};
+
+/// How long a backend may take to say whether it can be reached, before readiness goes without its word.
+const ASKED_FOR: Duration = Duration::from_secs(3);
+/// How old such a word may be: whoever asks often asks us and not the engine.
+const WORD_HOLDS: Duration = Duration::from_secs(2);
+
+/// The doors to these parts.
+pub(super) fn open(
+    parts: &Parts,
+    backends: Vec<Arc<dyn Backend>>,
+    stopping: Stopping,
+    settings: http::Settings,
+) -> Doors {
+    let Parts { store, engine, logs, feed, clock, .. } = parts.clone();
+    let (dispatch, cancel) = (engine.clone(), engine.clone());
+    let readiness = Arc::new(Readiness { backends, said: Mutex::new(None) });
+    Doors {
+        store,
+        engine,
+        logs,
+        feed,
+        wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
+        wake_cancel: Arc::new(move || cancel.wake_cancel()),
+        ready: Arc::new(move || {
+            let readiness = readiness.clone();
+            Box::pin(async move { readiness.ask().await })
+        }),
+        clock: Arc::new(move || clock.now()),
+        stopping,
+        settings: Arc::new(settings),
+    }
+}
+
+/// What each backend last said of itself.
+type Said = Vec<(String, Result<(), String>)>;
+
+struct Readiness {
+    backends: Vec<Arc<dyn Backend>>,
+    said: Mutex<Option<(Instant, Said)>>,
+}
+
+impl Readiness {
+    async fn ask(&self) -> Said {
+        // Held while asking: who comes meanwhile gets the same answer.
+        let mut said = self.said.lock().await;
+        if let Some((_, known)) = said.as_ref().filter(|(at, _)| at.elapsed() < WORD_HOLDS) {
+            return known.clone();
+        }
+        let asked = join_all(self.backends.iter().map(|backend| async move {
+            let found = tokio::time::timeout(ASKED_FOR, backend.check()).await;
+            let problems = found.map(|found| {
+                let problems = found.into_iter().filter(|finding| finding.severity == Severity::Problem);
+                problems.map(|finding| format!("{}: {}", finding.subject, finding.message)).collect::<Vec<_>>()
+            });
+            let outcome = match problems {
+                Ok(problems) if problems.is_empty() => Ok(()),
+                Ok(problems) => Err(problems.join("; ")),
+                Err(_) => Err(format!("did not answer within {} s", ASKED_FOR.as_secs())),
+            };
+            (format!("backend {}", backend.profile().name), outcome)
+        }))
+        .await;
+        *said = Some((Instant::now(), asked.clone()));
+        asked
+    }
+}

@@ -1,0 +1,19 @@
+//! Configuration in, running server out: the only room that names every concrete type. It decides nothing.
+//!
+//! Parts, in reading order:
+//! - [`server`]: all of it put together, started and stopped;
+//! - [`settings`]: the configuration in each room's own words;
+//! - `data`, `backends`, `doors`, `background`: the data folder, the places where tasks run, what the doors open to,
+//!   what goes on beside requests and ticks;
+//! - [`inspection`]: the backends without a server.
+
+mod backends;
+mod background;
+mod data;
+mod doors;
+pub mod inspection;
+pub mod server;
+pub mod settings;
+
+pub use inspection::Inspection;
+pub use server::Server;
