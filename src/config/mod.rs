@@ -41,7 +41,7 @@ pub use events::{Events, HookState, Webhook};
 pub use limits::{Amounts, Limits};
 pub use logs::Logs;
 pub use overrides::Override;
-pub use policy::{MissingOutput, Policy};
+pub use policy::{MissingOutput, Policy, ShowCanceling};
 pub use problem::{Problem, Problems};
 pub use read::read;
 pub use secret::Secret;

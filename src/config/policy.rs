@@ -19,9 +19,8 @@ pub struct Policy {
     pub log_cap_bytes: u64,
     /// Between SIGTERM and SIGKILL, milliseconds. Default 2000.
     pub stop_grace_ms: u64,
-    /// Show CANCELING also where a backend stops slowly; several clients cannot read it (TES contract 14.7). Default
-    /// false.
-    pub show_canceling: bool,
+    /// When CANCELING is shown; several clients cannot read it (TES contract 14.7). Default `quick`.
+    pub show_canceling: ShowCanceling,
     /// Show QUEUED; otherwise a task that waits is INITIALIZING. Pulsar takes QUEUED for a failure (TES contract 14.9).
     /// Default true.
     pub show_queued: bool,
@@ -40,6 +39,19 @@ pub enum MissingOutput {
     Ignore,
 }
 
+/// When CANCELING is shown, instead of the former state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShowCanceling {
+    /// Where every backend stops within about three seconds.
+    #[default]
+    Quick,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -47,7 +59,7 @@ impl Default for Policy {
             log_tail_bytes: 16 * 1024,
             log_cap_bytes: 64 * 1024 * 1024,
             stop_grace_ms: 2_000,
-            show_canceling: false,
+            show_canceling: ShowCanceling::Quick,
             show_queued: true,
             backend_parameters: BTreeMap::new(),
         }

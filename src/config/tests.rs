@@ -89,13 +89,13 @@ fn what_is_printed_reads_back_as_the_same() {
 
 #[test]
 fn variables_win_over_the_file_whatever_they_say() {
-    let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_canceling = true\n[storage.file]\nroots = ['/usr', '/etc']\n\
+    let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_queued = true\n[storage.file]\nroots = ['/usr', '/etc']\n\
                 [service_info]\nname = 'x'\n[backends.my-fake]\nkind = 'scripted'";
     let config = with(
         file,
         &[
             ("TESSERA_SERVER__LISTEN", "127.0.0.1:0"),
-            ("TESSERA_POLICY__SHOW_CANCELING", "false"),
+            ("TESSERA_POLICY__SHOW_QUEUED", "false"),
             ("TESSERA_POLICY__STOP_GRACE_MS", "0"),
             ("TESSERA_STORAGE__FILE__ROOTS", "['/tmp']"),
             ("TESSERA_SERVICE_INFO__NAME", "2024"),
@@ -108,7 +108,7 @@ fn variables_win_over_the_file_whatever_they_say() {
     )
     .unwrap();
     assert_eq!(config.server.listen.port(), 0);
-    assert!(!config.policy.show_canceling);
+    assert!(!config.policy.show_queued);
     assert_eq!(config.policy.stop_grace_ms, 0);
     assert_eq!(config.storage.file.roots, [staged("/tmp")]);
     assert_eq!(config.service_info.name, "2024");

@@ -24,8 +24,8 @@ pub struct Settings {
     pub storage: Vec<String>,
     /// The configured backends, as much of them as a caller is told.
     pub backends: Vec<BackendFacts>,
-    /// Show CANCELING also where a backend stops slowly (TES contract 14.7).
-    pub show_canceling: bool,
+    /// Whether CANCELING is shown; `None`: where every backend stops soon (TES contract 14.7).
+    pub show_canceling: Option<bool>,
     /// Show INITIALIZING in place of QUEUED, for clients that take QUEUED for a failure (TES contract 14.9).
     pub hide_queued: bool,
     /// Origins of web pages that may call; `*` is every origin. Empty: no CORS at all (TES contract 17.6).

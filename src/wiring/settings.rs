@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use tessera_contract::Backend;
 use tessera_runtime::plan;
 
-use crate::config::{self, Config, HookState, MissingOutput};
+use crate::config::{self, Config, HookState, MissingOutput, ShowCanceling};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Files, Service};
 use crate::task::{Owner, Phase};
 use crate::webhooks::{Pace, SigningKey, Target};
@@ -44,7 +44,11 @@ pub(super) fn doors(
             callers: places.callers.iter().map(|(name, storage)| (name.clone(), lists(storage))).collect(),
         },
         backends: backends.iter().map(facts).collect(),
-        show_canceling: config.policy.show_canceling,
+        show_canceling: match config.policy.show_canceling {
+            ShowCanceling::Quick => None,
+            ShowCanceling::Always => Some(true),
+            ShowCanceling::Never => Some(false),
+        },
         hide_queued: !config.policy.show_queued,
         cors_origins: config.server.cors_origins.clone(),
     })

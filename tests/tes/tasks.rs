@@ -120,9 +120,12 @@ async fn rule_14_5_cancel_is_200_for_every_known_task() {
 
 #[tokio::test]
 async fn rule_14_7_canceling_is_shown_only_where_backends_stop_soon() {
-    for (stops_within, show_canceling, shown) in
-        [(2, false, "CANCELING"), (30, false, "INITIALIZING"), (30, true, "CANCELING")]
-    {
+    for (stops_within, show_canceling, shown) in [
+        (2, None, "CANCELING"),
+        (30, None, "INITIALIZING"),
+        (30, Some(true), "CANCELING"),
+        (2, Some(false), "INITIALIZING"),
+    ] {
         let backends = vec![BackendFacts {
             name: "local".to_owned(),
             parameters: vec![],

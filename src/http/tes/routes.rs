@@ -67,8 +67,9 @@ impl Tes {
             info: Arc::new(service_info::today(settings)),
             old_info: Arc::new(service_info::before_1_0(settings)),
             cors: Cors::new(&settings.cors_origins),
-            shows_canceling: settings.show_canceling
-                || settings.backends.iter().all(|backend| backend.stops_within <= SOON),
+            shows_canceling: settings
+                .show_canceling
+                .unwrap_or_else(|| settings.backends.iter().all(|backend| backend.stops_within <= SOON)),
             doors,
         }
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from world import ENDS, poll, shown
 
 # A job that waits is a failed one to Pulsar (TES contract 14.9).
-POLICY = "\n[policy]\nshow_queued = false\n"
+POLICY = '\n[policy]\nshow_queued = false\nshow_canceling = "never"\n'
 HERE = Path(__file__).resolve().parent
 
 
