@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::client::wire::State;
-use crate::client::{Client, Event, Events};
+use crate::client::{Client, ClientError, Event, Events};
 
 /// The first look comes soon, so that a short task is seen to end at once; later ones are polite.
 const FIRST_LOOK: Duration = Duration::from_millis(40);
 const SLOWEST_LOOK: Duration = Duration::from_secs(1);
 /// How often is looked all the same while the server tells.
 const LOOK_ALL_THE_SAME: Duration = Duration::from_secs(30);
+/// How long opening a stream may take. What stands between us and the server may hold back what has no end.
+const OPENED_WITHIN: Duration = Duration::from_secs(3);
+/// Streams in a row that could not be opened, before the server counts as one that does not tell.
+const DEAF: u32 = 3;
 /// As many can be named in an address; of more, all of the caller's are listened to.
 const NAMED: usize = 500;
 
@@ -35,7 +39,11 @@ pub struct News<'a> {
     last: Option<String>,
     /// The server does not tell: it is no Tessera, or an old one.
     silent: bool,
+    /// Streams in a row that could not be opened.
+    deaf: u32,
     pause: Duration,
+    /// When there was last a reason to look.
+    looked: Instant,
 }
 
 /// What an event `state` says.
@@ -47,31 +55,50 @@ struct Told {
 
 impl<'a> News<'a> {
     /// Listens, if the server tells. Look at the tasks after this, or what happened before is missed.
-    pub async fn about(client: &'a Client, ids: &[String]) -> Self {
+    pub async fn about(client: &'a Client, ids: &[String], most: Option<Duration>) -> Self {
         let mut url = client.address().own(&["events"]);
         if ids.len() <= NAMED {
             url.query_pairs_mut().extend_pairs(ids.iter().map(|id| ("task", id)));
         }
-        let mut news = Self { client, url, stream: None, last: None, silent: false, pause: FIRST_LOOK };
-        news.listen().await;
+        let mut news = Self {
+            client,
+            url,
+            stream: None,
+            last: None,
+            silent: false,
+            deaf: 0,
+            pause: FIRST_LOOK,
+            looked: Instant::now(),
+        };
+        news.listen(most.unwrap_or(Duration::MAX)).await;
         news
     }
 
     /// Waits for what comes next, no longer than a time.
     pub async fn next(&mut self, most: Option<Duration>) -> Word {
-        let most = most.unwrap_or(Duration::MAX);
+        let word = self.word(Instant::now(), most.unwrap_or(Duration::MAX)).await;
+        if word == Word::Look {
+            self.looked = Instant::now();
+        }
+        word
+    }
+
+    async fn word(&mut self, began: Instant, most: Duration) -> Word {
         loop {
+            let most = most.saturating_sub(began.elapsed());
             let Some(stream) = &mut self.stream else {
                 sleep(self.pause.min(most)).await;
                 self.pause = (self.pause * 3 / 2).min(SLOWEST_LOOK);
-                let went_on = !self.silent && self.listen().await && self.last.is_some();
+                let went_on = !self.silent && self.listen(most).await && self.last.is_some();
                 // Without a place to go on from, what happened meanwhile is not told.
                 if went_on {
                     continue;
                 }
                 return Word::Look;
             };
-            match timeout(most.min(LOOK_ALL_THE_SAME), stream.next()).await {
+            // However much is told in between.
+            let look = LOOK_ALL_THE_SAME.saturating_sub(self.looked.elapsed());
+            match timeout(most.min(look), stream.next()).await {
                 Ok(Ok(Some(event))) => {
                     self.pause = FIRST_LOOK;
                     if let Some(word) = self.hear(event) {
@@ -96,17 +123,20 @@ impl<'a> News<'a> {
         }
     }
 
-    async fn listen(&mut self) -> bool {
-        match self.client.events("tell what happens", self.url.clone(), self.last.as_deref()).await {
-            Ok(stream) => {
-                self.stream = Some(stream);
-                true
+    async fn listen(&mut self, most: Duration) -> bool {
+        let opened = self.client.events("tell what happens", self.url.clone(), self.last.as_deref());
+        match timeout(most.min(OPENED_WITHIN), opened).await {
+            Ok(Ok(stream)) => {
+                (self.stream, self.deaf) = (Some(stream), 0);
+                return true;
             }
-            Err(error) => {
-                self.silent = !error.is_passing();
-                false
-            }
+            // One that is away altogether is no other server when it is back.
+            Ok(Err(ClientError::Unreachable { .. })) => {}
+            Ok(Err(error)) if !error.is_passing() => self.silent = true,
+            Ok(Err(_)) | Err(_) => self.deaf += 1,
         }
+        self.silent |= self.deaf >= DEAF;
+        false
     }
 }
 
@@ -149,7 +179,7 @@ mod tests {
                               event: new-kind\nid: a-3\ndata: {}\n\nevent: gap\nid: a-4\ndata: {}\n\n\
                               event: state\nid: a-5\ndata: {\"task\":\"t\",\"state\":\"COMPLETE\"}\n\n";
         let (client, serving) = serving(&[FIRST, SECOND]).await;
-        let mut news = News::about(&client, &["t".to_owned()]).await;
+        let mut news = News::about(&client, &["t".to_owned()], None).await;
         assert_eq!(news.next(None).await, Word::State("t".to_owned(), State::Running));
         assert_eq!(news.next(None).await, Word::Look);
         assert_eq!(news.next(None).await, Word::State("t".to_owned(), State::Complete));
@@ -161,15 +191,29 @@ mod tests {
     #[tokio::test]
     async fn without_a_place_to_go_on_from_there_is_a_reason_to_look() {
         let (client, serving) = serving(&[STREAM, STREAM]).await;
-        let mut news = News::about(&client, &[]).await;
+        let mut news = News::about(&client, &[], None).await;
         assert_eq!(news.next(None).await, Word::Look);
         serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_held_back_is_given_up() {
+        // It takes the connections and says nothing, as a gateway does that waits for the end of an answer.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let client = Client::new(address, Login::Anonymous).unwrap();
+        let mut news = News::about(&client, &["t".to_owned()], Some(Duration::from_secs(1))).await;
+        for _ in 1..DEAF {
+            assert!(!news.silent);
+            assert_eq!(news.next(None).await, Word::Look);
+        }
+        assert!(news.silent);
     }
 
     #[tokio::test]
     async fn a_server_that_does_not_tell_is_asked_now_and_then() {
         let (client, serving) = serving(&["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"]).await;
-        let mut news = News::about(&client, &["t".to_owned()]).await;
+        let mut news = News::about(&client, &["t".to_owned()], None).await;
         assert_eq!(news.next(None).await, Word::Look);
         // Nobody serves any more: it is not asked for a stream again.
         serving.await.unwrap();

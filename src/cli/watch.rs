@@ -23,8 +23,9 @@ pub async fn until_ended(
 ) -> Result<Vec<State>, Failure> {
     let began = Instant::now();
     let mut states: Vec<Option<State>> = vec![None; ids.len()];
-    let mut news = News::about(client, ids).await;
-    let mut answered = None;
+    let rest = || timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
+    let mut news = News::about(client, ids, rest()).await;
+    let (mut answered, mut away) = (false, None);
     loop {
         for (id, state) in ids.iter().zip(&mut states) {
             if state.as_ref().is_some_and(State::is_final) {
@@ -32,13 +33,17 @@ pub async fn until_ended(
             }
             let now = match client.get(id, "MINIMAL").await {
                 Ok(task) => task.state,
-                Err(error) if answered.is_some_and(|at: Instant| error.is_passing() && at.elapsed() < PATIENCE) => {
+                Err(error) if answered && error.is_passing() => {
+                    if away.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                        return Err(error.into());
+                    }
                     printer.progress(&format!("{error}; asking again"), false);
-                    continue;
+                    // The others would be told the same.
+                    break;
                 }
                 Err(error) => return Err(error.into()),
             };
-            answered = Some(Instant::now());
+            (answered, away) = (true, None);
             let Some(now) = now else {
                 return Err(ClientError::NotTes {
                     server: client.address().to_string(),
@@ -68,17 +73,22 @@ pub async fn until_ended(
             ));
         }
         // Until there is a reason to look: what the events say is known without.
-        let rest = || timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
         while let Word::State(id, now) = news.next(rest()).await {
-            let seconds = began.elapsed().as_secs_f32();
-            let Some(at) = ids.iter().position(|known| *known == id) else { continue };
-            if states[at].as_ref().is_some_and(State::is_final) {
+            away = None;
+            let mut changed = false;
+            // The same task may have been named twice.
+            for (_, state) in ids.iter().zip(&mut states).filter(|(known, _)| **known == id) {
+                if !state.as_ref().is_some_and(State::is_final) {
+                    *state = Some(now.clone());
+                    changed = true;
+                }
+            }
+            if !changed {
                 continue;
             }
+            let seconds = began.elapsed().as_secs_f32();
             printer.progress(&format!("{id} {} {seconds:.1}s", now.word()), true);
-            let ended = now.is_final();
-            states[at] = Some(now);
-            if ended && states.iter().all(|state| state.as_ref().is_some_and(State::is_final)) {
+            if now.is_final() && states.iter().all(|state| state.as_ref().is_some_and(State::is_final)) {
                 break;
             }
         }
