@@ -380,11 +380,15 @@ fn sorted(error: Error) -> EngineError {
     }
 }
 
-/// An error with everything that caused it: the outermost text of a connection error says nothing.
+/// An error with everything that caused it: the outermost text of a connection error says nothing. What the system
+/// said is enough.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
+        if let Some(system) = inner.downcast_ref::<std::io::Error>() {
+            return system.to_string();
+        }
         let words = inner.to_string();
         if !text.contains(&words) {
             text.push_str(": ");
@@ -424,6 +428,16 @@ mod tests {
             assert_eq!(answer(status, "x"), expected);
         }
         assert_eq!(answer(500, "no such container x"), EngineError::NotFound("no such container x".into()));
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_told_in_the_systems_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let engine = Engine::at(EngineSettings { host: format!("unix://{}", socket.display()), api: None });
+        let error = engine.ping().await.unwrap_err();
+        assert_eq!(error, EngineError::Unreachable("Connection refused (os error 111)".to_owned()));
     }
 
     #[test]
