@@ -162,14 +162,17 @@ async fn rule_12_6_a_signal_is_told_and_the_memory_only_when_the_engine_says_so(
     // The command itself, or a process of a command that ends in another way.
     let hungry = "exec dd if=/dev/zero of=/dev/null bs=200M count=1";
     let of_hungry = "dd if=/dev/zero of=/dev/null bs=200M count=1; exit 2";
-    for (script, code, ignored) in [(hungry, 137, FAILED), (hungry, 137, IGNORED), (of_hungry, 2, FAILED)] {
+    // The kernel may take the shell as well, before the memory of the other is free again.
+    for (script, codes, ignored) in
+        [(hungry, &[137][..], FAILED), (hungry, &[137], IGNORED), (of_hungry, &[2, 137], FAILED)]
+    {
         let mut job = job(&[script, "echo next"]);
         job.plan.executors[0].ignore_error = ignored;
         job.plan.limits.ram_bytes = Some(32 << 20);
         let report = done(&ground, &job).await;
         let expected = if ignored { Outcome::Complete } else { Outcome::ExecutorFailed { step: 0 } };
         assert_eq!(report.outcome, expected, "{report:#?}");
-        assert_eq!(report.steps[0].exit_code, code);
+        assert!(codes.contains(&report.steps[0].exit_code), "{report:#?}");
         let sentence = "executor 0 ran out of memory: it was killed at its limit of 0.03 GiB";
         assert!(notes(&report).contains(sentence), "{}", notes(&report));
     }
