@@ -114,7 +114,8 @@ impl Engine {
                 return Ok(Explained { backend: Some(backend), waiting, running: None });
             }
         };
-        let ahead = self.store.ahead(None, &task.id, site.name(), self.is_first(site)).await?;
+        let ahead = self.store.ahead(std::slice::from_ref(&task.id), site.name(), self.is_first(site)).await?;
+        let ahead = ahead.first().copied().unwrap_or_default();
         let loads = self.store.load().await?;
         // What went wrong last is the last line of its log.
         let told = || task.attempts.iter().rev().flat_map(|attempt| attempt.log.last()).next();

@@ -89,16 +89,9 @@ impl Store for Sqlite {
         self.readers.read(move |connection| queue::queueing(connection, &owner, after.as_ref(), limit)).await
     }
 
-    async fn ahead(
-        &self,
-        from: Option<&TaskId>,
-        task: &TaskId,
-        backend: &str,
-        takes_unnamed: bool,
-    ) -> Result<u64, StoreError> {
-        let (from, task, backend) = (from.cloned(), task.clone(), backend.to_owned());
-        let ahead = move |connection: &_| queue::ahead(connection, from.as_ref(), &task, &backend, takes_unnamed);
-        self.readers.read(move |connection| ahead(connection)).await
+    async fn ahead(&self, tasks: &[TaskId], backend: &str, takes_unnamed: bool) -> Result<Vec<u64>, StoreError> {
+        let (tasks, backend) = (tasks.to_vec(), backend.to_owned());
+        self.readers.read(move |connection| queue::ahead(connection, &tasks, &backend, takes_unnamed)).await
     }
 
     async fn queued(
