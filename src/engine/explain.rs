@@ -34,7 +34,7 @@ pub struct Explained {
 pub struct Walked {
     /// The last task shown.
     pub after: Option<TaskId>,
-    /// Tasks passed, by backend.
+    /// Unclaimed tasks passed, by backend.
     pub passed: BTreeMap<String, u64>,
 }
 
@@ -179,10 +179,10 @@ impl Engine {
                     Ok(site) => site.name(),
                     Err(missing) => missing.as_str(),
                 };
-                let ahead = match walked.passed.get_mut(name) {
-                    Some(passed) => std::mem::replace(passed, *passed + 1),
-                    None => walked.passed.insert(name.to_owned(), 1).unwrap_or(0),
-                };
+                let ahead = walked.passed.get(name).copied().unwrap_or_default();
+                if candidate.claimed_on.is_none() {
+                    walked.passed.insert(name.to_owned(), ahead + 1);
+                }
                 let Some(own) = own.filter(|_| backend.is_none_or(|backend| backend == name)) else { continue };
                 (candidate.cpu_milli, candidate.ram_bytes) = (own.cpu_milli, own.ram_bytes);
                 candidate.attempt = own.state.attempt().unwrap_or_default();
