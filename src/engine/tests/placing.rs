@@ -6,6 +6,7 @@ use tessera_contract::Capacity;
 use tessera_contract::scripted::Verb;
 
 use super::stage::{Stage, doing, needing};
+use crate::engine::explain::Walked;
 use crate::engine::{Settings, dispatch};
 use crate::store::{ClaimRequest, Store};
 use crate::task::{Phase, TaskSpec};
@@ -153,4 +154,26 @@ async fn who_cannot_be_told_is_told_later_and_holds_nobody_up() {
     database.execute_batch("DROP TRIGGER full").unwrap();
     dispatch::tick(&stage.engine).await.unwrap();
     assert!(stage.last_line(&large).await.starts_with("waiting for room"));
+}
+
+#[tokio::test]
+async fn the_queue_is_told_in_the_time_there_is() {
+    let stage = Stage::new();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(stage.create(doing(&["true"])).await);
+        stage.clock.advance(Duration::from_millis(1));
+    }
+    let ask = async |from, millis| {
+        let time = Duration::from_millis(millis);
+        stage.engine.queue(&Stage::owner(), None, from, 10, time).await.unwrap()
+    };
+    // Somebody else walks, and does not come to an end.
+    let walking = stage.engine.walks.piece().await;
+    let page = ask(Walked::default(), 10).await;
+    assert_eq!((page.waiters.len(), &page.next), (0, &Some(Walked::default())), "empty, and not the last");
+    walking.took(Duration::ZERO);
+    let page = ask(page.next.unwrap(), 60_000).await;
+    assert_eq!(page.waiters.iter().map(|waiter| waiter.id.clone()).collect::<Vec<_>>(), tasks);
+    assert_eq!(page.next, None);
 }

@@ -188,8 +188,8 @@ pub(crate) async fn the_queue_is_everybodys_and_told_to_owners(subject: &impl Su
     let fence = Some(claim(&store, &tasks[3]).await);
     say(&store, &tasks[3], fence, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
 
-    let first = store.queueing(&ann(), None, 3).await.unwrap();
-    let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap();
+    let first = store.queueing(&ann(), None, 3).await.unwrap().tasks;
+    let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap().tasks;
     let all: Vec<_> = first.into_iter().chain(rest).collect();
     assert_eq!(all.iter().map(|one| one.task.clone()).collect::<Vec<_>>(), tasks);
     assert_eq!((all[0].wanted.as_deref(), all[0].claimed_on.as_deref()), (Some("big"), None));
