@@ -414,9 +414,9 @@ fn a_creation_with_a_key_is_done_once() {
     let other = create(&["two.json"]);
     assert!(other.status.code() == Some(1) && text(&other.stderr).contains("(409)"), "{}", text(&other.stderr));
     let several = create(&["one.json", "two.json"]);
-    assert_eq!(text(&several.stdout).lines().count(), 2);
-    assert_eq!(create(&["one.json", "two.json"]).stdout, several.stdout);
+    assert_eq!((several.status.code(), text(&several.stdout).as_str()), (Some(2), ""));
+    assert!(text(&several.stderr).contains("names one task, and there are 2"), "{}", text(&several.stderr));
     let run = ["--json", "run", "--idempotency-key", "r", "--detach", "alpine", "--", "true"];
     assert_eq!(house.ok(&run), house.ok(&run));
-    assert_eq!(house.ok_json(&["task", "list"])["tasks"].as_array().map(Vec::len), Some(4));
+    assert_eq!(house.ok_json(&["task", "list"])["tasks"].as_array().map(Vec::len), Some(2));
 }
