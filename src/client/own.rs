@@ -99,9 +99,8 @@ fn if_told<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use axum::extract::RawQuery;
-    use axum::routing::get;
     use serde_json::json;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
     use super::*;
     use crate::client::{Address, Login};
@@ -110,12 +109,24 @@ mod tests {
     async fn client(page: fn(Option<&str>) -> Value) -> Client {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
-        let answer = move |RawQuery(query): RawQuery| async move {
-            let query = query.unwrap_or_default();
-            axum::Json(page(query.split('&').find_map(|pair| pair.strip_prefix("page_token="))))
-        };
-        let router = axum::Router::new().route("/api/v1/queue", get(answer));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                let mut connection = BufReader::new(connection);
+                let (mut asked, mut header) = (String::new(), String::new());
+                connection.read_line(&mut asked).await.unwrap();
+                while header != "\r\n" {
+                    header.clear();
+                    connection.read_line(&mut header).await.unwrap();
+                }
+                let body =
+                    page(asked.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix("page_token="))).to_string();
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length";
+                let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+                // Whoever does not wait for it has gone.
+                let _gone = connection.get_mut().write_all(answer.as_bytes()).await;
+            }
+        });
         Client::new(address, Login::Anonymous).unwrap()
     }
 

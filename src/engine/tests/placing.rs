@@ -142,16 +142,15 @@ async fn who_cannot_be_told_is_told_later_and_holds_nobody_up() {
     let large = stage.create(needing(4.0, &["true"])).await;
     stage.settle().await;
     stage.clock.advance(Duration::from_secs(2));
-    let database = stage.database();
     let full = "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.body LIKE '%waiting for room%'
                 BEGIN SELECT RAISE(ABORT, 'full'); END";
-    database.execute_batch(full).unwrap();
+    stage.store.interfere(full).await;
     let small = stage.create(needing(1.0, &["true"])).await;
     dispatch::tick(&stage.engine).await.unwrap();
     assert_ne!(stage.phase(&small).await, Phase::Queued, "handed over in the same tick");
     assert_eq!(stage.log(&large).await, Vec::<String>::new());
 
-    database.execute_batch("DROP TRIGGER full").unwrap();
+    stage.store.interfere("DROP TRIGGER full").await;
     dispatch::tick(&stage.engine).await.unwrap();
     assert!(stage.last_line(&large).await.starts_with("waiting for room"));
 }

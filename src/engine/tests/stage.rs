@@ -21,7 +21,7 @@ pub(super) struct Stage {
     pub(super) engine: Arc<Engine>,
     pub(super) settings: Settings,
     backends: Vec<Arc<dyn Backend>>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Stage {
@@ -43,7 +43,7 @@ impl Stage {
         let backends: Vec<Arc<dyn Backend>> =
             backends(scripted).into_iter().map(|one| Arc::new(one) as Arc<dyn Backend>).collect();
         let engine = Engine::new(store.clone(), backends.clone(), clock.clone(), settings.clone());
-        Self { store, outside, clock, engine, settings, backends, folder: folder }
+        Self { store, outside, clock, engine, settings, backends, _folder: folder }
     }
 
     /// The server dies, and another begins.
@@ -62,11 +62,6 @@ impl Stage {
 
     pub(super) fn installation(&self) -> &InstallationId {
         self.store.installation()
-    }
-
-    /// A second way into the database, for what no verb does.
-    pub(super) fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.path().join("tasks.db")).unwrap()
     }
 
     pub(super) fn owner() -> Owner {
