@@ -227,6 +227,21 @@ fn tasks_are_created_listed_waited_for_and_told() {
 }
 
 #[test]
+fn a_list_says_what_a_task_waits_for_whatever_state_is_shown() {
+    for (show_queued, shown) in [(true, "QUEUED"), (false, "INITIALIZING")] {
+        let away = "[backends.away]\nkind = 'docker'\nhost = 'unix:///no/such/socket'\n";
+        let mut house = House::new(&format!("{away}\n[policy]\nshow_queued = {show_queued}\n"));
+        house.start(&[]);
+        house.ok(&["run", "--detach", "alpine", "--", "true"]);
+        let listed = until("a reason", || {
+            let listed = house.ok(&["task", "list"]);
+            listed.contains("which cannot take jobs now").then_some(listed)
+        });
+        assert_eq!(listed.split('\t').nth(1), Some(shown), "{listed}");
+    }
+}
+
+#[test]
 fn a_task_outlives_the_server_and_can_be_cancelled_by_the_next_one() {
     let mut house = House::started();
     let id = house.ok(&["run", "--detach", "alpine", "--", "hang"]);
