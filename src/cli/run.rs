@@ -83,7 +83,11 @@ pub struct Run {
     #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = pair::parse)]
     parameters: Vec<(String, String)>,
 
-    /// A name for this creation: run again with the same name and task, it follows the first one
+    /// A name for this creation, 1 to 255 visible ASCII characters: run again with the same name and task, it follows
+    /// the first one
+    ///
+    /// A lost answer is asked for again. Only for a server that knows the header `Idempotency-Key`, as Tessera does:
+    /// another one may run the task twice.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 

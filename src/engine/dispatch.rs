@@ -9,10 +9,9 @@ use super::assembly::{Engine, Tick};
 use super::handover::hand_over;
 use super::place::{Fit, Need, Room, Short, fit};
 use super::site::{Down, Health, Lack, Site};
+use super::telling;
 use super::verdict::ended_with;
-use super::waiting::{Lacks, Waiting, unavailable};
 use crate::store::{Candidate, ClaimRequest, QueueCursor, Record, StoreError};
-use crate::task::Event;
 
 /// Looks down the queue in a row that may find nothing, before it rests until somebody rings.
 const ROUNDS: u32 = 8;
@@ -28,7 +27,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let (claims, careful) = match how(engine, site).await {
         How::Freely => (engine.settings.claims.max(1) as usize, false),
         How::Carefully => (1, true),
-        How::NotNow(down) => return tell_of_trouble(engine, site, &down).await,
+        How::NotNow(down) => return telling::of_trouble(engine, site, &down).await,
     };
     let loads = engine.store.load().await?;
     let load = loads.iter().find(|load| load.backend == site.name());
@@ -37,8 +36,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let mut look =
         Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new(), telling: Vec::new() };
     let more = look.through_the_queue().await?;
-    look.tell().await?;
-    let Look { wanted, records, .. } = look;
+    let Look { wanted, records, telling, room, .. } = look;
     if !records.is_empty() {
         engine.record(records).await?;
     }
@@ -46,6 +44,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         let claimed = engine.store.claim(&engine.holder, now, engine.claim_until(now), &wanted).await?;
         hand_over(engine, site, &claimed).await?;
     }
+    telling::of_lacks(engine, site, now, &telling, &room).await;
     Ok(if careful { Tick::Done } else { more })
 }
 
@@ -77,22 +76,6 @@ async fn how(engine: &Engine, site: &Site) -> How {
             How::NotNow(site.trouble().unwrap_or(down))
         }
     }
-}
-
-/// The oldest of those who wait are told why. They are not claimed, so that a cancel finds them waiting.
-async fn tell_of_trouble(engine: &Engine, site: &Site, down: &Down) -> Result<Tick, StoreError> {
-    let now = engine.clock.now();
-    let candidates = engine.store.queued(now, None, engine.settings.scan).await?;
-    let ours = candidates.iter().filter(|one| place_of(engine, one) == Place::On(site.name()));
-    let told = ours.zip(0..).filter(|(one, _)| site.waiting.ask(&one.task, &down.reason, now, Duration::ZERO));
-    let sentence = |ahead| unavailable(site.name().to_owned(), ahead, down).to_string();
-    let records = told.map(|(one, ahead)| note(engine, one, sentence(ahead))).collect();
-    engine.record(records).await?;
-    Ok(Tick::Done)
-}
-
-fn note(engine: &Engine, candidate: &Candidate, text: String) -> Record {
-    engine.event(&candidate.task, None, Event::Noted { attempt: candidate.attempt, text })
 }
 
 /// Where a waiting task belongs.
@@ -204,7 +187,7 @@ impl Look<'_> {
             }
             Fit::Later(short) => {
                 let holds_for = Duration::from_millis(engine.settings.note_waiting_after_ms);
-                if site.waiting.ask(&candidate.task, short.what(), self.now, holds_for) {
+                if site.waiting.is_due(&candidate.task, short.what(), self.now, holds_for) {
                     self.telling.push((candidate.clone(), short));
                 }
             }
@@ -213,21 +196,6 @@ impl Look<'_> {
                 self.end(candidate, sentence);
             }
         }
-    }
-
-    /// Tells those who lack something, and their places: from one to the next, so that the queue is counted once.
-    async fn tell(&mut self) -> Result<(), StoreError> {
-        let (engine, site) = (self.engine, self.site);
-        let (mut from, mut ahead) = (None, 0);
-        for (candidate, short) in std::mem::take(&mut self.telling) {
-            let to = &candidate.task;
-            ahead += engine.store.ahead(from.as_ref(), to, site.name(), engine.is_first(site)).await?;
-            from = Some(to.clone());
-            let lacks = Some(Lacks { short, free: self.room.free(short) });
-            let waiting = Waiting::InQueue { backend: site.name().to_owned(), ahead, lacks };
-            self.records.push(note(engine, &candidate, waiting.to_string()));
-        }
-        Ok(())
     }
 
     fn end(&mut self, candidate: &Candidate, sentence: String) {

@@ -2,10 +2,12 @@
 //! the backend itself where it has a job. Nothing is computed for tasks that nobody asks about.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tessera_contract::{Handle, Observation};
 use tessera_runtime::doing::Work;
+use tokio::time::{Instant, timeout_at};
 
 use super::assembly::Engine;
 use super::dispatch::{Place, place_of};
@@ -32,9 +34,9 @@ pub struct Explained {
 /// How far a walk down the queue has come: behind this task, with so many of each backend passed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Walked {
-    /// The last task shown.
+    /// The last task passed.
     pub after: Option<TaskId>,
-    /// Tasks passed, by backend.
+    /// Unclaimed tasks passed, by backend.
     pub passed: BTreeMap<String, u64>,
 }
 
@@ -114,7 +116,8 @@ impl Engine {
                 return Ok(Explained { backend: Some(backend), waiting, running: None });
             }
         };
-        let ahead = self.store.ahead(None, &task.id, site.name(), self.is_first(site)).await?;
+        let ahead = self.store.ahead(std::slice::from_ref(&task.id), site.name(), self.is_first(site)).await?;
+        let ahead = ahead.first().copied().unwrap_or_default();
         let loads = self.store.load().await?;
         // What went wrong last is the last line of its log.
         let told = || task.attempts.iter().rev().flat_map(|attempt| attempt.log.last()).next();
@@ -151,25 +154,29 @@ impl Engine {
     }
 
     /// A page of an owner's waiting tasks. Positions count the tasks of everybody; only the owner's are answered.
-    /// The whole queue is walked once, however many pages that takes.
+    /// The whole queue is walked once, however many pages that takes; when the time is over, a page ends where it is,
+    /// even if nothing is on it.
     pub async fn queue(
         &self,
         owner: &Owner,
         backend: Option<&str>,
         from: Walked,
         size: usize,
+        time: Duration,
     ) -> Result<QueuePage, StoreError> {
+        let until = Instant::now() + time;
         let loads = self.store.load().await?;
         let mut walked = from;
-        let mut from = walked.after.clone();
         let mut waiters = Vec::new();
         loop {
             // Whoever asks for the queue over and over does not slow down those who work it off.
-            let _turn = self.walks.piece().await;
-            let piece = self.store.queueing(owner, from.as_ref(), PIECE).await?;
-            let is_last = piece.len() < PIECE as usize;
-            from = piece.last().map(|one| one.task.clone());
-            for one in piece {
+            let Ok(turn) = timeout_at(until, self.walks.piece()).await else {
+                return Ok(QueuePage { waiters, next: Some(walked) });
+            };
+            let piece = self.store.queueing(owner, walked.after.as_ref(), PIECE).await?;
+            turn.took(piece.took);
+            let is_last = piece.tasks.len() < PIECE as usize;
+            for one in piece.tasks {
                 let Queueing { task: id, own, wanted, claimed_on } = one;
                 let mut candidate =
                     Candidate { task: id, attempt: 0, backend: wanted, claimed_on, cpu_milli: None, ram_bytes: None };
@@ -178,10 +185,11 @@ impl Engine {
                     Ok(site) => site.name(),
                     Err(missing) => missing.as_str(),
                 };
-                let ahead = match walked.passed.get_mut(name) {
-                    Some(passed) => std::mem::replace(passed, *passed + 1),
-                    None => walked.passed.insert(name.to_owned(), 1).unwrap_or(0),
-                };
+                let ahead = walked.passed.get(name).copied().unwrap_or_default();
+                if candidate.claimed_on.is_none() {
+                    walked.passed.insert(name.to_owned(), ahead + 1);
+                }
+                walked.after = Some(candidate.task.clone());
                 let Some(own) = own.filter(|_| backend.is_none_or(|backend| backend == name)) else { continue };
                 (candidate.cpu_milli, candidate.ram_bytes) = (own.cpu_milli, own.ram_bytes);
                 candidate.attempt = own.state.attempt().unwrap_or_default();
@@ -192,7 +200,6 @@ impl Engine {
                     }
                     Err(backend) => Waiting::BackendMissing { backend },
                 };
-                walked.after = Some(candidate.task.clone());
                 waiters.push(Waiter { id: candidate.task, name: own.name, created: own.created, waiting });
                 if waiters.len() >= size {
                     return Ok(QueuePage { waiters, next: Some(walked) });

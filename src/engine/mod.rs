@@ -25,7 +25,7 @@
 //! - [`assembly`]: the engine put together, its bells;
 //! - [`site`]: a backend, and what is remembered of it;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
-//! - [`dispatch`], [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
+//! - [`dispatch`] with its `telling`, [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
 //! - [`waiting`], [`explain`], [`pace`]: why a task waits, when somebody asks, without haste;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
@@ -51,6 +51,7 @@ pub mod search;
 pub mod settings;
 pub mod site;
 pub mod sweep;
+mod telling;
 pub mod verdict;
 pub mod waiting;
 

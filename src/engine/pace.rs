@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// After a piece, so many times as long as it took is rested: a twentieth of one core at most.
 const REST: u32 = 19;
 /// No rest is longer.
-const LONGEST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_millis(200);
 
 /// One piece of work at a time, with a rest after each. Whoever comes to a rested pace does not wait.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Pace(Mutex<Instant>);
 pub struct Piece<'a> {
     due: MutexGuard<'a, Instant>,
     began: Instant,
+    took: Option<Duration>,
 }
 
 impl Default for Pace {
@@ -32,13 +33,21 @@ impl Pace {
     pub async fn piece(&self) -> Piece<'_> {
         let due = self.0.lock().await;
         tokio::time::sleep_until(*due).await;
-        Piece { due, began: Instant::now() }
+        Piece { due, began: Instant::now(), took: None }
+    }
+}
+
+impl Piece<'_> {
+    /// Ends the piece: this was the work in it, the rest was waiting.
+    pub fn took(mut self, work: Duration) {
+        self.took = Some(work);
     }
 }
 
 impl Drop for Piece<'_> {
     fn drop(&mut self) {
-        let rest = self.began.elapsed().saturating_mul(REST).min(LONGEST_REST);
+        let work = self.took.unwrap_or_else(|| self.began.elapsed());
+        let rest = work.saturating_mul(REST).min(LONGEST_REST);
         *self.due = Instant::now() + rest;
     }
 }
@@ -58,5 +67,20 @@ mod tests {
         drop(pace.piece().await);
         let waited = began.elapsed();
         assert!((200..=202).contains(&waited.as_millis()), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_work_is_rested_from_and_never_for_long() {
+        let pace = Pace::default();
+        let first = pace.piece().await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        first.took(Duration::from_millis(1));
+        let began = Instant::now();
+        let second = pace.piece().await;
+        assert!((19..=21).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+        second.took(Duration::from_secs(60));
+        let began = Instant::now();
+        drop(pace.piece().await);
+        assert!((200..=202).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     }
 }

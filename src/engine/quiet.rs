@@ -37,6 +37,15 @@ impl Quiet {
 
     /// Whether to tell a task this reason now, after it has held for a while; if so, it counts as told.
     pub fn ask(&self, task: &TaskId, reason: &str, now: Timestamp, holds_for: Duration) -> bool {
+        let due = self.is_due(task, reason, now, holds_for);
+        if due {
+            self.told(task, now);
+        }
+        due
+    }
+
+    /// The same where telling may fail: it counts as told when [`Quiet::told`] says so.
+    pub fn is_due(&self, task: &TaskId, reason: &str, now: Timestamp, holds_for: Duration) -> bool {
         let mut all = self.lock();
         if all.len() >= REMEMBERED && !all.contains_key(task) {
             all.clear();
@@ -52,12 +61,15 @@ impl Quiet {
             told.since = now;
             told.next = after(now, holds_for);
         }
-        if now < told.next || told.times >= MOST {
-            return false;
+        now >= told.next && told.times < MOST
+    }
+
+    /// A task was told the reason that was asked for last.
+    pub fn told(&self, task: &TaskId, now: Timestamp) {
+        if let Some(told) = self.lock().get_mut(task) {
+            told.next = after(now, DISTANCE.saturating_mul(4_u32.saturating_pow(told.times)));
+            told.times += 1;
         }
-        told.next = after(now, DISTANCE.saturating_mul(4_u32.saturating_pow(told.times)));
-        told.times += 1;
-        true
     }
 
     /// The reason that was asked for last.

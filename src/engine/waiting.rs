@@ -17,7 +17,7 @@ pub enum Waiting {
     InQueue {
         /// Where it will run.
         backend: String,
-        /// Tasks before it for the same backend.
+        /// Unclaimed tasks before it for the same backend, those that are not to be tried yet included.
         ahead: u64,
         /// What it lacks; `None` when it would fit, and others are looked at first.
         lacks: Option<Lacks>,

@@ -36,8 +36,8 @@ pub use changes::{Change, ChangeId, Changes, Kept};
 pub use key::{Created, Key};
 pub use list::{ListQuery, Page, Summary};
 pub use records::{
-    Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor, Queueing,
-    Record, Recorded, Standing,
+    Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor,
+    QueuePiece, Queueing, Record, Recorded, Standing,
 };
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
@@ -86,17 +86,12 @@ pub trait Store: Send + Sync + 'static {
     // Why a task waits.
 
     /// The queue from its front on, after an id: the tasks of everybody, and more of those of the owner.
-    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<Vec<Queueing>, StoreError>;
+    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<QueuePiece, StoreError>;
 
-    /// How many unclaimed tasks stand before one in the queue of a backend, counted from another one on;
-    /// `takes_unnamed` counts also those that ask for no backend.
-    async fn ahead(
-        &self,
-        from: Option<&TaskId>,
-        task: &TaskId,
-        backend: &str,
-        takes_unnamed: bool,
-    ) -> Result<u64, StoreError>;
+    /// How many unclaimed tasks stand before each of these in the queue of a backend, postponed ones included;
+    /// `takes_unnamed` counts also those that ask for no backend. One read; for tasks in the order of the queue it
+    /// walks the queue once.
+    async fn ahead(&self, tasks: &[TaskId], backend: &str, takes_unnamed: bool) -> Result<Vec<u64>, StoreError>;
 
     // What the engine asks.
 

@@ -1,5 +1,7 @@
 //! What goes into the store and comes out of it, besides tasks.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::task::{Event, JobRef, Phase, Refusal, TaskId, TaskSpec, TaskState};
@@ -32,6 +34,15 @@ pub struct Candidate {
     pub cpu_milli: Option<u64>,
     /// Bytes of memory it asks for.
     pub ram_bytes: Option<u64>,
+}
+
+/// A piece of the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuePiece {
+    /// The tasks, in order.
+    pub tasks: Vec<Queueing>,
+    /// How long the store worked for it; waiting for its turn is no work.
+    pub took: Duration,
 }
 
 /// A task in the queue, whoever owns it and whether it may be tried now or not.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tessera::engine::{dispatch, observe};
 use tessera::http::{Access, Credentials, Secret, Settings, Token};
-use tessera::store::Store as _;
+use tessera::store::{ClaimRequest, Holder, Store as _};
 use tessera::task::spec::{Executor, Input};
 use tessera::task::{Owner, TaskId, TaskSpec};
 use tessera_contract::BackendError;
@@ -97,6 +97,41 @@ async fn pages_of_the_queue_count_on() {
     assert_eq!((found, pages), (expected, 3));
     let named = server.get("/api/v1/queue?backend=scripted&page_size=1").await.json();
     assert_eq!(named["tasks"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_and_the_queue_tell_the_same_place() {
+    let server = Server::new();
+    server.outside.next(Verb::Submit, 1, Mischief::Fail(BackendError::Misconfigured("no disk".to_owned())));
+    let mut ids = vec![server.create(&small_with(json!({ "name": "postponed" }))).await];
+    tick(&server).await;
+    for _ in 0..4 {
+        ids.push(server.create(&small()).await);
+    }
+    let now = jiff::Timestamp::now();
+    let task = TaskId::parse(&ids[2]).unwrap();
+    let claim = ClaimRequest { task, backend: "scripted".to_owned(), cpu_milli: 0, ram_bytes: 0 };
+    let until = now + std::time::Duration::from_secs(600);
+    let claimed = server.store.claim(&Holder("another".to_owned()), now, until, &[claim]).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+
+    let mut told = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = server.get(&format!("/api/v1/queue?page_size=2&page_token={token}")).await.json();
+        told.extend(page["tasks"].as_array().unwrap().clone());
+        let Some(next) = page["next_page_token"].as_str() else { break };
+        next.clone_into(&mut token);
+    }
+    assert_eq!(told.iter().map(|task| task["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+    let what: Vec<_> = told.iter().map(|task| (&task["waiting"]["kind"], &task["waiting"]["position"])).collect();
+    let (turn, postponed, claimed) = (json!("in_queue"), json!("next_try"), json!("handing_over"));
+    let expected =
+        [(&postponed, &json!(0)), (&turn, &json!(1)), (&claimed, &Value::Null), (&turn, &json!(2)), (&turn, &json!(3))];
+    assert_eq!(what, expected);
+    for (id, in_queue) in ids.iter().zip(&told) {
+        assert_eq!(shown(&server, id).await["waiting"], in_queue["waiting"]);
+    }
 }
 
 #[tokio::test]

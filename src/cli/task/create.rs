@@ -22,8 +22,8 @@ pub struct Create {
 
     /// A name for this creation, 1 to 255 visible ASCII characters: sent again, it creates nothing twice
     ///
-    /// A lost answer is asked for again. With several tasks each gets the name with `-1`, `-2`, … behind it. Only for a
-    /// server that knows the header `Idempotency-Key`, as Tessera does.
+    /// A lost answer is asked for again. It names one task: several are refused. Only for a server that knows the
+    /// header `Idempotency-Key`, as Tessera does: another one may create the task twice.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 
@@ -38,13 +38,18 @@ impl Create {
         for file in &self.files {
             tasks.extend(read(file)?);
         }
+        if self.idempotency_key.is_some() && tasks.len() > 1 {
+            let tasks = tasks.len();
+            return Err(Failure::usage(format!(
+                "--idempotency-key names one task, and there are {tasks}; create them one by one"
+            )));
+        }
         let client = self.connection.client()?;
         let mut ids = Vec::new();
-        for (index, task) in tasks.iter().enumerate() {
+        for task in &tasks {
             let id = match &self.idempotency_key {
                 None => client.create(task).await?,
-                Some(key) if tasks.len() == 1 => client.create_once(task, key).await?,
-                Some(key) => client.create_once(task, &format!("{key}-{}", index + 1)).await?,
+                Some(key) => client.create_once(task, key).await?,
             };
             // Said at once: the next task may be refused, and this one exists.
             if !printer.is_json() {

@@ -69,7 +69,7 @@ impl List {
                 found.tasks.extend(page.tasks);
             } else {
                 // Page by page: the whole listing may be long.
-                if waiting.is_none() && page.tasks.iter().any(|task| task.state == Some(State::Queued)) {
+                if waiting.is_none() && page.tasks.iter().any(may_wait) {
                     // The listing stands without it.
                     waiting = Some(client.queue().await.unwrap_or_default());
                 }
@@ -89,6 +89,11 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// Whether it may be in the queue: some servers show no QUEUED.
+fn may_wait(task: &Task) -> bool {
+    matches!(task.state, Some(State::Queued | State::Initializing))
 }
 
 /// What a task waits for, by id.

@@ -6,6 +6,7 @@ use tessera_contract::Capacity;
 use tessera_contract::scripted::Verb;
 
 use super::stage::{Stage, doing, needing};
+use crate::engine::explain::Walked;
 use crate::engine::{Settings, dispatch};
 use crate::store::{ClaimRequest, Store};
 use crate::task::{Phase, TaskSpec};
@@ -131,4 +132,47 @@ async fn an_expired_claim_leaves_the_room_beside_it_free() {
     dispatch::tick(&stage.engine).await.unwrap();
     assert_eq!(stage.phase(&wanted[0].task).await, Phase::Initializing);
     assert_eq!(stage.phase(&beside).await, Phase::Initializing);
+}
+
+#[tokio::test]
+async fn who_cannot_be_told_is_told_later_and_holds_nobody_up() {
+    let stage = with_capacity(Capacity { cpu_milli: Some(4_000), ..Capacity::default() });
+    stage.create(needing(2.0, &["hang"])).await;
+    stage.settle().await;
+    let large = stage.create(needing(4.0, &["true"])).await;
+    stage.settle().await;
+    stage.clock.advance(Duration::from_secs(2));
+    let full = "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.body LIKE '%waiting for room%'
+                BEGIN SELECT RAISE(ABORT, 'full'); END";
+    stage.store.interfere(full).await;
+    let small = stage.create(needing(1.0, &["true"])).await;
+    dispatch::tick(&stage.engine).await.unwrap();
+    assert_ne!(stage.phase(&small).await, Phase::Queued, "handed over in the same tick");
+    assert_eq!(stage.log(&large).await, Vec::<String>::new());
+
+    stage.store.interfere("DROP TRIGGER full").await;
+    dispatch::tick(&stage.engine).await.unwrap();
+    assert!(stage.last_line(&large).await.starts_with("waiting for room"));
+}
+
+#[tokio::test]
+async fn the_queue_is_told_in_the_time_there_is() {
+    let stage = Stage::new();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(stage.create(doing(&["true"])).await);
+        stage.clock.advance(Duration::from_millis(1));
+    }
+    let ask = async |from, millis| {
+        let time = Duration::from_millis(millis);
+        stage.engine.queue(&Stage::owner(), None, from, 10, time).await.unwrap()
+    };
+    // Somebody else walks, and does not come to an end.
+    let walking = stage.engine.walks.piece().await;
+    let page = ask(Walked::default(), 10).await;
+    assert_eq!((page.waiters.len(), &page.next), (0, &Some(Walked::default())), "empty, and not the last");
+    walking.took(Duration::ZERO);
+    let page = ask(page.next.unwrap(), 60_000).await;
+    assert_eq!(page.waiters.iter().map(|waiter| waiter.id.clone()).collect::<Vec<_>>(), tasks);
+    assert_eq!(page.next, None);
 }

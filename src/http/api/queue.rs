@@ -1,6 +1,7 @@
 //! The queue: who waits, in order, and for what.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -22,6 +23,8 @@ use crate::task::TaskId;
 const DEFAULT_SIZE: usize = 256;
 /// The most tasks on a page.
 const LARGEST_SIZE: usize = 2047;
+/// After so long a page ends where it is.
+const LONGEST: Duration = Duration::from_secs(2);
 /// No token of ours is longer.
 const LONGEST_TOKEN: usize = 16 * 1024;
 
@@ -57,7 +60,8 @@ pub struct Queued {
 /// Which tasks wait, in order, and for what.
 ///
 /// Positions count the tasks of all users; only the caller's tasks are shown. Positions on a later page are counted
-/// from those of the former one.
+/// from those of the former one. A page may hold fewer tasks than asked for, or none, and yet not be the last: while
+/// there is a `next_page_token`, go on.
 #[utoipa::path(
     get,
     path = "/queue",
@@ -91,7 +95,8 @@ pub async fn list(
     }
     let size = size(query.one_or_empty("page_size")?)?;
     let from = query.one("page_token")?.map(read_token).transpose()?.unwrap_or_default();
-    let page = asked(&doors, doors.engine.queue(&owner, backend, from, size)).await?;
+    let time = LONGEST.min(doors.settings.bounds.time / 2);
+    let page = asked(&doors, doors.engine.queue(&owner, backend, from, size, time)).await?;
     let QueuePage { waiters, next } = page;
     Ok(axum::Json(Queue {
         tasks: waiters.into_iter().map(queued).collect(),
@@ -125,12 +130,13 @@ fn read_token(token: &str) -> Result<Walked, ApiError> {
     }
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
     let (after, mut passed): (String, BTreeMap<String, u64>) = serde_json::from_slice(&bytes).map_err(|_| refused())?;
-    let after = TaskId::parse(&after).ok_or_else(refused)?;
+    // Nobody was passed when the first page found no time.
+    let after = if after.is_empty() { None } else { Some(TaskId::parse(&after).ok_or_else(refused)?) };
     for count in passed.values_mut() {
         // It is counted on from here.
         *count = (*count).min(u64::from(u32::MAX));
     }
-    Ok(Walked { after: Some(after), passed })
+    Ok(Walked { after, passed })
 }
 
 #[cfg(test)]
@@ -145,6 +151,7 @@ mod tests {
             passed: [("a".to_owned(), 3), ("b".to_owned(), 1)].into(),
         };
         assert_eq!(read_token(&token(&walked)).unwrap(), walked);
+        assert_eq!(read_token(&token(&Walked::default())).unwrap(), Walked::default());
         let with = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         for wrong in ["!", "", &with("[]"), &with(r#"["x",{}]"#), &with(r#"["",{"a":-1}]"#), &"A".repeat(99_999)] {
             assert_eq!(read_token(wrong).unwrap_err().blamed(), Some("page_token"), "{wrong}");

@@ -28,7 +28,8 @@ pub enum Reason {
     InQueue {
         /// The backend it waits for.
         backend: String,
-        /// Tasks ahead of it for the same backend, of all users; 0 is the next one.
+        /// Waiting tasks ahead of it for the same backend, of all users; 0 is the next one. Tasks that are tried again
+        /// later count, tasks on their way to the backend do not.
         position: u64,
         /// What is lacking; left out when it would fit.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +40,7 @@ pub enum Reason {
     NextTry {
         /// The backend it waits for.
         backend: String,
-        /// Tasks ahead of it for the same backend, of all users.
+        /// Waiting tasks ahead of it for the same backend, of all users.
         position: u64,
         /// Not before then.
         #[schema(value_type = String, format = DateTime)]
@@ -57,7 +58,7 @@ pub enum Reason {
     BackendUnavailable {
         /// The backend it waits for.
         backend: String,
-        /// Tasks ahead of it for the same backend, of all users.
+        /// Waiting tasks ahead of it for the same backend, of all users.
         position: u64,
         /// Since when.
         #[schema(value_type = String, format = DateTime)]

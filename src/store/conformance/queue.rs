@@ -188,8 +188,8 @@ pub(crate) async fn the_queue_is_everybodys_and_told_to_owners(subject: &impl Su
     let fence = Some(claim(&store, &tasks[3]).await);
     say(&store, &tasks[3], fence, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
 
-    let first = store.queueing(&ann(), None, 3).await.unwrap();
-    let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap();
+    let first = store.queueing(&ann(), None, 3).await.unwrap().tasks;
+    let rest = store.queueing(&ann(), Some(&first[2].task), 3).await.unwrap().tasks;
     let all: Vec<_> = first.into_iter().chain(rest).collect();
     assert_eq!(all.iter().map(|one| one.task.clone()).collect::<Vec<_>>(), tasks);
     assert_eq!((all[0].wanted.as_deref(), all[0].claimed_on.as_deref()), (Some("big"), None));
@@ -215,12 +215,17 @@ pub(crate) async fn places_in_the_queue_are_counted(subject: &impl Subject) {
         tasks.push(put(&store, &Owner(n.to_string()), n, spec).await);
     }
     claim(&store, &tasks[4]).await;
-    let last = &tasks[5];
-    let ahead = async |from, backend, takes_unnamed| store.ahead(from, last, backend, takes_unnamed).await.unwrap();
-    assert_eq!(ahead(None, "x", true).await, 3);
-    assert_eq!(ahead(None, "x", false).await, 1);
-    assert_eq!(ahead(None, "y", false).await, 1);
-    assert_eq!(ahead(None, "nobody's", false).await, 0);
-    assert_eq!(ahead(Some(&tasks[1]), "x", true).await, 2, "the one it begins with is counted");
-    assert_eq!(store.ahead(None, &tasks[0], "x", true).await.unwrap(), 0);
+    let fence = Some(claim(&store, &tasks[2]).await);
+    let until = at(LATER);
+    say(&store, &tasks[2], fence, crate::task::Event::Postponed { attempt: 1, until, reason: String::new() }).await;
+    let ahead = async |tasks: &[_], backend, takes_unnamed| store.ahead(tasks, backend, takes_unnamed).await.unwrap();
+    let last = &tasks[5..];
+    assert_eq!(ahead(last, "x", true).await, [3], "a claimed one is not counted, a postponed one is");
+    assert_eq!(ahead(last, "x", false).await, [1]);
+    assert_eq!(ahead(last, "y", false).await, [1]);
+    assert_eq!(ahead(last, "nobody's", false).await, [0]);
+    assert_eq!(ahead(&tasks, "x", true).await, [0, 1, 2, 3, 3, 3]);
+    let backwards: Vec<_> = tasks.iter().rev().cloned().collect();
+    assert_eq!(ahead(&backwards, "x", true).await, [3, 3, 3, 2, 1, 0], "in any order");
+    assert_eq!(ahead(&[], "x", true).await, [0; 0]);
 }

@@ -20,7 +20,7 @@ pub(super) const QUEUEING: &str = "
     SELECT id, stage, wanted, backend, owner = ?3, name, created, state, ask_cpu, ask_ram FROM tasks
     WHERE stage IN (0, 1) AND id > ?1 ORDER BY id LIMIT ?2";
 
-/// Who stands before a task.
+/// Who stands between two tasks, the first included.
 pub(super) const AHEAD: &str = "
     SELECT count(*) FROM tasks
     WHERE stage IN (0, 1) AND id >= ?1 AND id < ?2 AND stage = 0 AND (wanted = ?3 OR ?4 AND wanted IS NULL)";
@@ -101,18 +101,27 @@ fn own_queueing(id: &str, row: &Row<'_>) -> Result<Option<OwnQueueing>, Fault> {
     }))
 }
 
-/// Runs [`AHEAD`].
+/// Runs [`AHEAD`] from each task to the next.
 pub(super) fn ahead(
     connection: &Connection,
-    from: Option<&TaskId>,
-    task: &TaskId,
+    tasks: &[TaskId],
     backend: &str,
     takes_unnamed: bool,
-) -> Result<u64, Fault> {
+) -> Result<Vec<u64>, Fault> {
     let mut statement = connection.prepare_cached(AHEAD)?;
-    let bounds = params![from.map_or("", TaskId::as_str), task.as_str(), backend, takes_unnamed];
-    let ahead = statement.query_row(bounds, |row| row.get(0))?;
-    Ok(columns::amount(ahead))
+    let (mut from, mut ahead) = ("", 0);
+    let mut found = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let task = task.as_str();
+        if task < from {
+            (from, ahead) = ("", 0);
+        }
+        let between = statement.query_row(params![from, task, backend, takes_unnamed], |row| row.get(0))?;
+        ahead += columns::amount(between);
+        from = task;
+        found.push(ahead);
+    }
+    Ok(found)
 }
 
 /// Runs a query that goes on after an id, until it has as many as asked for or comes to the end. A row that cannot be

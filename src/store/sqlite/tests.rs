@@ -6,6 +6,7 @@ mod faults;
 mod opening;
 mod pages;
 mod plans;
+mod upgrading;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +16,13 @@ use tempfile::TempDir;
 
 use super::Sqlite;
 use crate::store::conformance::{Subject, conformance};
+
+impl Sqlite {
+    /// Does to the file what no verb does.
+    pub(crate) async fn interfere(&self, statements: &'static str) {
+        self.writer.write(|connection| Ok(connection.execute_batch(statements)?)).await.unwrap();
+    }
+}
 
 /// Stores in a folder that goes when the test ends.
 struct Files {

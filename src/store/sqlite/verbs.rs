@@ -1,5 +1,7 @@
 //! The store's verbs, each sent to the writer or the readers.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tessera_contract::InstallationId;
@@ -9,7 +11,7 @@ use super::create::NewTask;
 use super::{Sqlite, changes, claim, listing, queue, record, tasks};
 use crate::store::{
     Active, Candidate, ChangeId, Changes, ClaimRequest, Claimed, Created, Holder, Kept, Key, Leftover, ListQuery, Load,
-    Page, QueueCursor, Queueing, Record, Recorded, Standing, Store, StoreError, Summary,
+    Page, QueueCursor, QueuePiece, Record, Recorded, Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -84,21 +86,20 @@ impl Store for Sqlite {
         self.writer.write(move |connection| record::cancel(connection, &owner, &id, at, shown)).await
     }
 
-    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<Vec<Queueing>, StoreError> {
+    async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<QueuePiece, StoreError> {
         let (owner, after) = (owner.clone(), after.cloned());
-        self.readers.read(move |connection| queue::queueing(connection, &owner, after.as_ref(), limit)).await
+        self.readers
+            .read(move |connection| {
+                let began = Instant::now();
+                let tasks = queue::queueing(connection, &owner, after.as_ref(), limit)?;
+                Ok(QueuePiece { tasks, took: began.elapsed() })
+            })
+            .await
     }
 
-    async fn ahead(
-        &self,
-        from: Option<&TaskId>,
-        task: &TaskId,
-        backend: &str,
-        takes_unnamed: bool,
-    ) -> Result<u64, StoreError> {
-        let (from, task, backend) = (from.cloned(), task.clone(), backend.to_owned());
-        let ahead = move |connection: &_| queue::ahead(connection, from.as_ref(), &task, &backend, takes_unnamed);
-        self.readers.read(move |connection| ahead(connection)).await
+    async fn ahead(&self, tasks: &[TaskId], backend: &str, takes_unnamed: bool) -> Result<Vec<u64>, StoreError> {
+        let (tasks, backend) = (tasks.to_vec(), backend.to_owned());
+        self.readers.read(move |connection| queue::ahead(connection, &tasks, &backend, takes_unnamed)).await
     }
 
     async fn queued(

@@ -5,13 +5,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-from world import ENDS, poll
+from world import ENDS, PATIENCE, poll
 
 WDL = Path(__file__).resolve().parent / "hello.wdl"
 
 
 class Run:
-    """`sprocket run` of a target in hello.wdl."""
+    """`sprocket run` of a target in hello.wdl, as long as the `with` goes on; what it says goes to files."""
 
     def __init__(self, world, target, *inputs):
         self.world = world
@@ -26,11 +26,34 @@ class Run:
         )
         argv = [world.program, "--skip-config-search", "--config", config, "run", WDL, "--target", target, *inputs,
                 "--output-dir", world.folder / "out"]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=world.folder)
+        self.out, self.err = world.folder / "sprocket.out", world.folder / "sprocket.err"
+        with open(self.out, "w") as out, open(self.err, "w") as err:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=err, cwd=world.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Over already, unless something has failed.
+        self.process.kill()
+        self.process.wait()
 
     def end(self):
-        out, err = self.process.communicate(timeout=120)
-        return self.process.returncode, out, err
+        try:
+            self.process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("it does not end: " + self.err.read_text())
+        return self.process.returncode, self.out.read_text(), self.err.read_text()
+
+    def said(self, words, after):
+        """Waits until it has said so, behind so many characters."""
+        def look():
+            # Whether it has ended is asked first: then all that it said can be read.
+            over = self.process.poll() is not None
+            said = self.err.read_text()[after:]
+            assert words in said or not over, "it ended by itself: " + said
+            return said
+        poll(look, lambda said: words in said, "the words " + words, seconds=PATIENCE)
 
     def tasks(self, name):
         return self.world.ok("GET", "/v1/tasks?view=BASIC&name_prefix=" + name)["tasks"]
@@ -39,7 +62,8 @@ class Run:
 def rule_9_3_and_12_3_a_workflow_with_a_scatter(world):
     """Files go up, are shouted in parallel, and are counted; outputs are URLs that Sprocket reads by itself."""
     texts = ["texts=" + world.write(name, text) for name, text in (("a b.txt", "a\nb\n"), ("c.txt", "c\n"))]
-    code, out, err = Run(world, "hello", *texts).end()
+    with Run(world, "hello", *texts) as run:
+        code, out, err = run.end()
     assert code == 0, out + err
     outputs = json.loads(out[out.index("{"): out.rindex("}") + 1])
     assert outputs["hello.lines"] == 3, outputs
@@ -49,22 +73,21 @@ def rule_9_3_and_12_3_a_workflow_with_a_scatter(world):
 
 def rule_10_3_a_task_that_fails(world):
     """Its exit code and its standard error are shown."""
-    code, out, err = Run(world, "broken").end()
+    with Run(world, "broken") as run:
+        code, out, err = run.end()
     assert code != 0 and "exit code 3" in out + err and "cannot go on" in out + err, out + err
 
 
 def rule_14_6_a_run_is_interrupted(world):
     """Ctrl-C once: running tasks are waited for; twice: they are cancelled."""
-    run = Run(world, "sleeps")
-    running = poll(lambda: run.tasks("sleeps"), lambda tasks: tasks and tasks[0]["state"] == "RUNNING", "a running task")
-    run.process.send_signal(signal.SIGINT)
-    # It says so when it has understood; only a second one after that cancels.
-    line = ""
-    while "waiting for executing tasks" not in line and "waiting" not in line:
-        line = run.process.stderr.readline()
-        assert line, "it ended by itself"
-    run.process.send_signal(signal.SIGINT)
-    code, out, err = run.end()
+    with Run(world, "sleeps") as run:
+        running = poll(lambda: run.tasks("sleeps"), lambda tasks: tasks and tasks[0]["state"] == "RUNNING", "a running task")
+        before = len(run.err.read_text())
+        run.process.send_signal(signal.SIGINT)
+        # It says so when it has understood; only a second one after that cancels.
+        run.said("waiting", after=before)
+        run.process.send_signal(signal.SIGINT)
+        code, out, err = run.end()
     assert code != 0, out + err
     look = lambda: world.ok("GET", "/v1/tasks/" + running[0]["id"])["state"]
     assert poll(look, lambda seen: seen in ENDS, "its end") == "CANCELED"

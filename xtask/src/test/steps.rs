@@ -63,12 +63,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let storages = (!on_storages.is_empty()).then(storage::install);
     let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
-    let clients = thread::spawn(|| -> Result<()> {
+    let mut clients = Some(thread::spawn(|| -> Result<()> {
         for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR]).chain(WORKFLOWS) {
             python::ensure(*environment)?;
         }
         Ok(())
-    });
+    }));
 
     if wanted("format") {
         format(&mut ledger);
@@ -94,7 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     on_engines.retain(|step| wanted(&step.name));
     if !on_engines.is_empty() {
         let engines = ledger.step("start engines", start);
-        ledger.step("install clients", |_| clients.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))));
+        if let Some(clients) = clients.take() {
+            install_clients(&mut ledger, clients);
+        }
         if let Some(engines) = engines {
             let variables: Variables = engines.iter().flat_map(|engine| engine.variables.clone()).collect();
             for step in on_engines {
@@ -107,12 +109,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     if let Some(others) = others {
+        if let Some(clients) = clients.take() {
+            install_clients(&mut ledger, clients);
+        }
         run_others(&mut ledger, others);
     }
     if let Some(storages) = storages {
         run_on_storages(&mut ledger, storages, on_storages);
     }
     ledger.close()
+}
+
+/// Before anything looks for an environment: two would make it at once.
+fn install_clients(ledger: &mut Ledger, clients: thread::JoinHandle<Result<()>>) {
+    ledger.step("install clients", |_| clients.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))));
 }
 
 fn run_others(ledger: &mut Ledger, compiling: Compiling) {
