@@ -84,9 +84,13 @@ impl Printer {
 
     /// Prints rows: aligned below headings on a terminal, separated by tabs and without headings in a pipe.
     pub fn table(&mut self, headings: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
-        let visible = |row: &Vec<String>| row.iter().map(|cell| visible::cell(cell).into_owned()).collect();
-        let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
-        let text = if io::stdout().is_terminal() { aligned(headings, &rows) } else { separated(&rows) };
+        let is_for_people = io::stdout().is_terminal();
+        let shown = |cell: &String| {
+            let cell = visible::cell(cell);
+            if is_for_people { short(&cell) } else { cell.into_owned() }
+        };
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+        let text = if is_for_people { aligned(headings, &rows) } else { separated(&rows) };
         self.put(text.as_bytes())
     }
 
@@ -118,6 +122,15 @@ impl Printer {
     }
 }
 
+/// As much of a cell as leaves a table one.
+fn short(cell: &str) -> String {
+    const WIDEST: usize = 100;
+    match cell.char_indices().nth(WIDEST) {
+        Some(_) => cell.chars().take(WIDEST - 1).chain(['…']).collect(),
+        None => cell.to_owned(),
+    }
+}
+
 fn aligned(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |text: &str| text.chars().count();
     let widths: Vec<usize> = headings
@@ -143,6 +156,13 @@ fn separated(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_cell_is_cut_for_people() {
+        assert_eq!(short("zwölf"), "zwölf");
+        assert_eq!(short(&"ö".repeat(100)), "ö".repeat(100));
+        assert_eq!(short(&"ö".repeat(101)), format!("{}…", "ö".repeat(99)));
+    }
 
     #[test]
     fn tables_align_for_people_and_are_plain_for_programs() {
