@@ -98,7 +98,12 @@ impl Follower {
 
     /// The next piece, without waiting for one. May be dropped at any time: nothing is read before it is answered.
     pub async fn next(&mut self) -> Next {
+        let mut again = false;
         loop {
+            if std::mem::replace(&mut again, true) {
+                // Whatever it is that is tried again, the others get their turn.
+                tokio::task::yield_now().await;
+            }
             let picture = self.seen.borrow_and_update().clone();
             let (stream, at, most, view) = match self.look(&picture) {
                 Look::At(stream, at, most, view) => (stream, at, most, view),
@@ -117,7 +122,7 @@ impl Follower {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Next::Gone,
                 Err(error) => return Next::Failed(format!("a log cannot be read: {error}")),
             };
-            let is_end = view.closed && at + bytes.len() as u64 >= view.length;
+            let is_end = view.closed && at.saturating_add(bytes.len() as u64) >= view.length;
             let taken = if self.characters { cut(&bytes, is_end) } else { bytes.len() };
             self.turn = 1 - super::picture::index(stream);
             if taken == 0 {
@@ -141,9 +146,8 @@ impl Follower {
         streams.any(|other| {
             let view = picture.stream(self.cursor.attempt, self.cursor.executor, other);
             // More than half a character, or the two would wait for each other without end.
-            view.is_some_and(|view| {
-                view.length > self.cursor.of(other) + 3 || view.closed && view.length > self.cursor.of(other)
-            })
+            let more = view.map_or(0, |view| view.length.saturating_sub(self.cursor.of(other)));
+            more > 3 || more > 0 && view.is_some_and(|view| view.closed)
         })
     }
 

@@ -74,7 +74,7 @@ impl Shelf {
         let mut bytes = vec![0; most];
         let mut filled = 0;
         while filled < most {
-            match file.read_at(&mut bytes[filled..], from + filled as u64) {
+            match file.read_at(&mut bytes[filled..], from.saturating_add(filled as u64)) {
                 Ok(0) => break,
                 Ok(more) => filled += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -12,7 +12,7 @@ use futures::stream;
 use serde::Serialize;
 use tessera_contract::Stream;
 
-use super::logs::{Asked, check_offset, follower};
+use super::logs::{Asked, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::tes::to_wire;
@@ -69,7 +69,7 @@ pub enum LogData<'a> {
 /// All that is selected, one event after another.
 pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<Response, ApiError> {
     let Asked { selection, from, offset, follow } = asked;
-    let mut at = from.unwrap_or_else(|| Cursor::start(selection));
+    let (mut at, named) = from.unwrap_or_else(|| (Cursor::start(selection), "offset"));
     if let Some(offset) = offset.filter(|_| from.is_none()) {
         let (Some(stream), Some(_)) = (selection.stream, selection.executor) else {
             return Err(ApiError::field("offset", "counts bytes of one stream; name executor and stream too"));
@@ -77,9 +77,7 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
         at = at.behind(stream, offset);
     }
     let follower = follower(doors, task, selection, at).await?;
-    if let Some(stream) = selection.stream.filter(|_| offset.is_some()) {
-        check_offset(&follower, at, stream)?;
-    }
+    check_place(&follower, at, named)?;
     let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
     let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false };
     // A client that is cut off comes again soon.

@@ -14,7 +14,7 @@ use super::log_events::{self, LogData};
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::query::Query;
-use crate::logs::picture::{Kept, StreamView, index};
+use crate::logs::picture::{Kept, STREAMS, StreamView, index};
 use crate::logs::{Cursor, Follower, Selection};
 use crate::task::{Task, TaskId};
 
@@ -26,8 +26,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// What is asked for.
 pub(super) struct Asked {
     pub(super) selection: Selection,
-    /// Where it is read from; `None` is from the start.
-    pub(super) from: Option<Cursor>,
+    /// Where it is read from, and the name of what says so; `None` is from the start.
+    pub(super) from: Option<(Cursor, &'static str)>,
     pub(super) offset: Option<u64>,
     pub(super) follow: bool,
 }
@@ -161,13 +161,19 @@ fn number<T: FromStr>(query: &Query, name: &'static str, wrong: &str) -> Result<
     number.map(Some).ok_or_else(|| ApiError::field(name, format!("`{text}` {wrong}")))
 }
 
-fn cursor(name: &str, text: &str, of: Selection, attempts: u32, executors: u32) -> Result<Cursor, ApiError> {
+fn cursor(
+    name: &'static str,
+    text: &str,
+    of: Selection,
+    attempts: u32,
+    executors: u32,
+) -> Result<(Cursor, &'static str), ApiError> {
     let cursor: Cursor = text.parse().map_err(|()| ApiError::field(name, "is no id of an event of a log"))?;
     let fits = cursor.attempt <= attempts
         && cursor.executor <= executors
         && of.attempt.is_none_or(|attempt| attempt == cursor.attempt)
         && of.executor.is_none_or(|executor| executor == cursor.executor);
-    if fits { Ok(cursor) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
+    if fits { Ok((cursor, name)) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
 }
 
 /// A reader that has been told what was printed until now, or why it cannot be told.
@@ -194,12 +200,14 @@ pub(super) async fn follower(
     Ok(follower)
 }
 
-/// Refuses an offset behind the end of a stream that has ended.
-pub(super) fn check_offset(follower: &Follower, at: Cursor, stream: Stream) -> Result<(), ApiError> {
+/// Refuses a place, which a field has named, behind the end of a stream that has ended.
+pub(super) fn check_place(follower: &Follower, at: Cursor, name: &str) -> Result<(), ApiError> {
     let picture = follower.picture();
-    let Some(view) = picture.stream(at.attempt, at.executor, stream) else { return Ok(()) };
-    if view.closed && at.of(stream) > view.length {
-        return Err(ApiError::field("offset", format!("the log has ended, and has {} bytes", view.length)));
+    for stream in STREAMS {
+        let Some(view) = picture.stream(at.attempt, at.executor, stream) else { continue };
+        if view.closed && at.of(stream) > view.length {
+            return Err(ApiError::field(name, format!("the log has ended, and has {} bytes", view.length)));
+        }
     }
     Ok(())
 }
