@@ -11,6 +11,7 @@ use tessera_contract::{
     Observation, Profile, Stream,
 };
 use tessera_runtime::report::{Fault, FaultClass, Outcome, Progress, REPORT_VERSION, Report, StepReport};
+use tokio::sync::watch;
 
 /// Bytes of one answer: small, so that there are many.
 const CHUNK: usize = 64 * 1024;
@@ -23,6 +24,7 @@ pub struct Press {
     bell: Bell,
     jobs: Arc<Mutex<BTreeMap<String, Printing>>>,
     broken: Arc<Mutex<bool>>,
+    walks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -61,7 +63,13 @@ impl Press {
             parameters: Vec::new(),
             stops_within: Duration::from_secs(1),
         };
-        Self { profile: Arc::new(profile), bell: Bell::default(), jobs: Arc::default(), broken: Arc::default() }
+        Self {
+            profile: Arc::new(profile),
+            bell: Bell::default(),
+            jobs: Arc::default(),
+            broken: Arc::default(),
+            walks: watch::Sender::default(),
+        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Printing>> {
@@ -101,9 +109,22 @@ impl Press {
         self.change(job, |job| job.outcome = Some(outcome));
     }
 
+    /// Somebody else removes a job with all that it printed.
+    pub fn remove(&self, job: &str) {
+        self.jobs().remove(job);
+        self.bell.ring();
+    }
+
     /// Logs cannot be read, or can again.
     pub fn set_broken(&self, broken: bool) {
         *self.broken.lock().unwrap() = broken;
+    }
+
+    /// Returns when somebody has gone through all jobs, from the first to the last, so many times more.
+    pub async fn walked(&self, times: u64) {
+        let mut walks = self.walks.subscribe();
+        let wanted = *walks.borrow() + times;
+        walks.wait_for(|walks| *walks >= wanted).await.unwrap();
     }
 
     /// Whether a job is held.
@@ -210,8 +231,9 @@ impl Backend for Press {
             return Err(BackendError::Unavailable("the press is broken".to_owned()));
         }
         let mut jobs = self.jobs();
-        let nothing = |ended| LogChunk { bytes: Vec::new(), next: from, ended };
-        let Some(job) = jobs.get_mut(&handle.0) else { return Ok(nothing(true)) };
+        let nothing = |ended| LogChunk { bytes: Vec::new(), next: from, more: false, ended };
+        let there_is_none = || BackendError::Rejected("there is no such job".to_owned());
+        let job = jobs.get_mut(&handle.0).ok_or_else(there_is_none)?;
         let over = job.outcome.is_some() || job.stopped;
         let Some(step) = job.steps.get_mut(step as usize) else { return Ok(nothing(over)) };
         let ended = over || step.exit_code.is_some();
@@ -221,10 +243,13 @@ impl Backend for Press {
         };
         let begin = from.max(*at);
         let bytes: Vec<u8> = bytes.iter().skip((begin - at) as usize).take(CHUNK).copied().collect();
-        Ok(LogChunk { next: begin + bytes.len() as u64, bytes, ended: false })
+        let next = begin + bytes.len() as u64;
+        let more = pieces.iter().any(|(at, bytes)| at + bytes.len() as u64 > next);
+        Ok(LogChunk { next, bytes, more, ended: false })
     }
 
     async fn inventory(&self, _after: Option<&str>) -> Result<InventoryPage, BackendError> {
+        self.walks.send_modify(|walks| *walks += 1);
         let named = |id: &String| Some(Inventoried { job: JobId::parse(id)?, handle: Handle(id.clone()) });
         Ok(InventoryPage { jobs: self.jobs().keys().filter_map(named).collect(), next: None })
     }

@@ -58,7 +58,8 @@ pub trait Backend: Send + Sync {
     /// Removes what a job left behind. Called once a job has ended; a job already removed is no error.
     async fn release(&self, handle: &Handle) -> Result<(), BackendError>;
 
-    /// What a step has printed so far, from a byte offset; also while it runs.
+    /// What a step has printed so far, from a byte offset; also while it runs. Of a job that is not there (any more)
+    /// [`BackendError::Rejected`]: that is not the end of a log, and nobody may take it for one.
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError>;
 
     /// A page of every job of this installation that the backend still holds, in a stable order; `after` is the

@@ -25,12 +25,26 @@ pub(crate) struct Printed {
 }
 
 impl Printed {
-    /// What a step has printed from an offset on.
-    pub(crate) fn read(&self, attempt: &Attempt, of: Of, from: u64) -> io::Result<LogChunk> {
-        let nothing = |ended| LogChunk { bytes: Vec::new(), next: from, ended };
+    /// What a step has printed from an offset on; `None` when there is no such job.
+    pub(crate) fn read(&self, attempt: &Attempt, of: Of, from: u64) -> io::Result<Option<LogChunk>> {
+        let nothing = |ended| Some(LogChunk { bytes: Vec::new(), next: from, more: false, ended });
         if !attempt.dir().try_exists()? {
-            return Ok(nothing(true));
+            return Ok(None);
         }
+        match self.read_present(attempt, of, from, nothing) {
+            // It may have gone in between: then its files say nothing.
+            _ if !attempt.dir().try_exists()? => Ok(None),
+            read => read,
+        }
+    }
+
+    fn read_present(
+        &self,
+        attempt: &Attempt,
+        of: Of,
+        from: u64,
+        nothing: impl Fn(bool) -> Option<LogChunk>,
+    ) -> io::Result<Option<LogChunk>> {
         // Asked before reading: what comes after the end was seen cannot be missed.
         let job_ended = attempt.has(attempt::REPORT)?;
         let Ok(dir) = attempt.open_step(of.1) else {
@@ -47,7 +61,8 @@ impl Printed {
         let mut place = self.lock().get(&of).copied().unwrap_or_default();
         let chunk = frames::read_on(&file, stream, from, CHUNK, &mut place)?;
         self.remember(of, place);
-        Ok(LogChunk { ended: ended && !chunk.more, bytes: chunk.bytes, next: chunk.next })
+        let (more, ended) = (chunk.more, ended && !chunk.more);
+        Ok(Some(LogChunk { bytes: chunk.bytes, next: chunk.next, more, ended }))
     }
 
     fn remember(&self, of: Of, place: Place) {
