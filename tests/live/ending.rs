@@ -104,6 +104,47 @@ async fn a_job_waits_for_its_log_but_not_without_end() {
 }
 
 #[tokio::test]
+async fn a_job_whose_log_is_not_kept_yet_is_no_orphan() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let text = b"0123456789".repeat(5_000);
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, &text);
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    server.until_state(&id, "COMPLETE").await;
+    // Also right after a start, when nothing is remembered.
+    let server = server.restarted().await;
+    server.press.walked(4).await;
+    assert!(server.press.holds(&job), "its log is not kept yet");
+    server.press.set_broken(false);
+    server.until_released(&job).await;
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_is_never_called_whole() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let path = format!("/api/v1/tasks/{id}/logs");
+    server.press.print(&job, 0, Stdout, &[b'a'; 500]);
+    assert_eq!(server.get(&path).await.body.len(), 500);
+    server.press.print(&job, 0, Stdout, &[b'b'; 500]);
+    // Somebody removes it.
+    server.press.remove(&job);
+    let second = format!("{id}-2");
+    until("the second attempt runs", async || server.press.holds(&second)).await;
+    server.press.end_step(&second, 0, 0);
+    server.press.end(&second, Outcome::Complete);
+    let mut reader = server.events(&format!("{path}?follow=true"), None).await;
+    assert_eq!(reader.end().await, "COMPLETE");
+    assert_eq!(reader.of(0, "stdout"), [b'a'; 500]);
+    assert_eq!(files(&server.kept()), ["0.stdout"], "what is not all of it is not marked as that");
+}
+
+#[tokio::test]
 async fn a_full_disk_stops_the_logs_and_no_task() {
     let full = logs::Settings { leave_free_bytes: u64::MAX, give_up: Duration::from_millis(300), ..kept() };
     let server = Server::with(Settings::default(), full);
