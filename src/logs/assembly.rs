@@ -112,7 +112,8 @@ impl Logs {
     /// the disk now, and the bell rings when it is time to ask again. `is_whole` says that the task's history holds
     /// all of it.
     pub fn may_release(self: &Arc<Self>, task: &TaskId, job: &JobRef, is_whole: bool, bell: &Bell) -> bool {
-        if is_whole && !lock(&self.begun).contains(task) {
+        // Who collects it now is told first: it may know of the task only what was before this job's end.
+        if is_whole && !lock(&self.begun).contains(task) && !self.is_live(task) {
             return true;
         }
         let mut releases = lock(&self.releases);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tessera_contract::{Backend, BackendError, Handle, LogChunk, Stream};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::assembly::{Live, Logs, lock};
-use super::picture::{AttemptView, Kept, Picture, STREAMS, StreamView, index};
+use super::picture::{AttemptView, Kept, Picture, STREAMS, StreamView, Trouble, index};
 use super::plan::{Known, Outline, outlines};
 use super::shelf::{Shelf, Spot};
 use super::tape::Tape;
@@ -37,7 +38,7 @@ pub(super) struct Collector {
     live: Live,
     phase: Option<Phase>,
     attempts: Vec<Attempt>,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     failures: u32,
     fresh: bool,
     /// There is no such task.
@@ -48,6 +49,17 @@ struct Attempt {
     outline: Outline,
     executors: Vec<[Copy; 2]>,
     closed: bool,
+    /// Its job went before all of it was here: the files are what there is, but not known to be whole.
+    cut_off: bool,
+}
+
+/// What one look at the backend brought.
+#[derive(Default)]
+struct Pass {
+    /// Some bytes.
+    copied: bool,
+    /// Of some stream more was there than was copied.
+    behind: bool,
 }
 
 /// A stream on its way.
@@ -81,7 +93,7 @@ impl Attempt {
             }
             executors.push(pair);
         }
-        let mut attempt = Self { outline: outline.clone(), executors, closed: closed || gone };
+        let mut attempt = Self { outline: outline.clone(), executors, closed: closed || gone, cut_off: false };
         attempt.learn(outline);
         Ok(attempt)
     }
@@ -131,6 +143,7 @@ impl Collector {
     /// Copies until nobody follows, or everything is there.
     pub(super) async fn run(mut self) {
         let mut loaded: Option<Instant> = None;
+        let mut missing = false;
         loop {
             self.trouble = None;
             // Whoever asks from here on may see more.
@@ -138,35 +151,40 @@ impl Collector {
             if loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
                 // The moment before: what changes while it is read is read again.
                 loaded = Some(Instant::now());
-                if let Err(trouble) = self.load().await {
-                    self.trouble = Some(trouble);
-                }
+                self.trouble = self.load().await.err();
             }
-            let copied = match self.pass().await {
-                Ok(copied) => copied,
-                Err(trouble) => {
-                    self.trouble = Some(trouble);
-                    false
-                }
-            };
+            let mut pass = Pass::default();
+            if let Err(trouble) = self.pass(&mut pass).await {
+                self.trouble = Some(trouble);
+            }
+            let was_missing = std::mem::replace(&mut missing, self.trouble == Some(Trouble::Missing));
+            if missing && !was_missing {
+                // A job goes after its end was recorded: what is known of the task is older than that.
+                loaded = None;
+                continue;
+            }
             self.failures = if self.trouble.is_some() { self.failures + 1 } else { 0 };
             self.fresh = true;
             let picture = self.publish();
-            self.live.looked.send_replace(look);
+            // A look is over when all is here that was there when it was asked for, or cannot be had.
+            if self.trouble.is_some() || !pass.behind {
+                self.live.looked.send_replace(look);
+            }
             if self.logs.leave(&self.task, &self.live, self.unknown || picture.is_final()) {
                 return;
             }
             tokio::select! {
                 () = self.live.wake.notified() => loaded = None,
-                () = tokio::time::sleep(self.pause(copied)) => {}
+                () = tokio::time::sleep(self.pause(&pass)) => {}
             }
         }
     }
 
-    fn pause(&self, copied: bool) -> Duration {
+    fn pause(&self, pass: &Pass) -> Duration {
         let runs = self.attempts.iter().any(|attempt| !attempt.closed && attempt.outline.job.is_some());
         match self.failures {
-            0 if copied => BUSY,
+            0 if pass.behind => Duration::ZERO,
+            0 if pass.copied => BUSY,
             0 if runs => QUIET,
             0 => RELOAD,
             failures => (BUSY * 2_u32.saturating_pow(failures.min(10))).min(MOST_WAIT),
@@ -174,14 +192,15 @@ impl Collector {
     }
 
     /// Looks at the task.
-    async fn load(&mut self) -> Result<(), String> {
-        let task = self.logs.store.history(&self.task).await.map_err(|error| error.to_string())?;
+    async fn load(&mut self) -> Result<(), Trouble> {
+        // Asked before: of what is known to be over, the history tells the end.
+        let over = lock(&self.live.over).clone();
+        let task = self.logs.store.history(&self.task).await.map_err(|error| silent(&error))?;
         let Some(task) = task else {
             self.unknown = true;
             return Ok(());
         };
         self.phase = Some(task.state.phase());
-        let over = lock(&self.live.over).clone();
         for outline in outlines(&task, |job| over.contains(job)) {
             match self.attempts.iter_mut().find(|known| known.outline.number == outline.number) {
                 Some(known) => known.learn(outline),
@@ -197,9 +216,8 @@ impl Collector {
         Ok(())
     }
 
-    /// Copies what there is. Whether there was anything.
-    async fn pass(&mut self) -> Result<bool, String> {
-        let mut copied = false;
+    /// Copies what there is.
+    async fn pass(&mut self, pass: &mut Pass) -> Result<(), Trouble> {
         for number in 0..self.attempts.len() {
             let attempt = &mut self.attempts[number];
             if attempt.closed {
@@ -219,7 +237,7 @@ impl Collector {
             for executor in 0..self.attempts[number].executors.len() {
                 for stream in STREAMS {
                     let of = (number, executor, stream);
-                    copied |= self.copy(&*backend, &handle, of).await?;
+                    self.copy(&*backend, &handle, of, pass).await?;
                 }
                 let here = &self.attempts[number].executors[executor];
                 // They run one after another.
@@ -229,7 +247,7 @@ impl Collector {
             }
             self.finish(number).await?;
         }
-        Ok(copied)
+        Ok(())
     }
 
     async fn copy(
@@ -237,8 +255,9 @@ impl Collector {
         backend: &dyn Backend,
         handle: &Handle,
         of @ (number, executor, stream): (usize, usize, Stream),
-    ) -> Result<bool, String> {
-        let mut copied = false;
+        pass: &mut Pass,
+    ) -> Result<(), Trouble> {
+        let mut behind = false;
         for _ in 0..IN_A_ROW {
             let over = self.attempts[number].outline.over;
             if self.at(of).view.closed {
@@ -257,11 +276,20 @@ impl Collector {
             let asked = tokio::time::timeout(ANSWERS_WITHIN, backend.logs(handle, step, stream, from)).await;
             let chunk = match asked {
                 Ok(Ok(chunk)) => chunk,
-                // It knows nothing of the job, and never will.
-                Ok(Err(BackendError::Rejected(_))) => LogChunk { bytes: Vec::new(), next: from, ended: true },
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("the backend does not answer".to_owned()),
+                // It is gone, as it should be after its end, although not all of it is here: nothing more will come.
+                Ok(Err(BackendError::Rejected(_))) if over => {
+                    let copy = self.at(of);
+                    copy.view.closed = true;
+                    copy.view.length = tape.length();
+                    copy.tape = Some(tape);
+                    self.attempts[number].cut_off = true;
+                    return Ok(());
+                }
+                Ok(Err(BackendError::Rejected(_))) => return Err(Trouble::Missing),
+                Ok(Err(error)) => return Err(silent(&error)),
+                Err(_) => return Err(silent(&"the backend does not answer")),
             };
+            behind = chunk.more;
             if chunk.bytes.is_empty() {
                 let ended = chunk.ended || over;
                 let copy = self.at(of);
@@ -270,7 +298,7 @@ impl Collector {
                 copy.tape = Some(tape);
                 break;
             }
-            copied = true;
+            pass.copied = true;
             self.logs.begun(&self.task);
             let (tape, bytes) = self.append(tape, chunk).await?;
             let copy = self.at(of);
@@ -281,10 +309,11 @@ impl Collector {
             lock(&self.logs.held).grow(more);
             self.publish();
         }
-        Ok(copied)
+        pass.behind |= behind;
+        Ok(())
     }
 
-    async fn append(&self, mut tape: Tape, chunk: LogChunk) -> Result<(Tape, Bytes), String> {
+    async fn append(&self, mut tape: Tape, chunk: LogChunk) -> Result<(Tape, Bytes), Trouble> {
         let appended = self.logs.on_shelf(move |shelf| {
             shelf.check_space()?;
             let bytes = Bytes::from(chunk.bytes);
@@ -295,21 +324,21 @@ impl Collector {
     }
 
     /// Closes an attempt whose streams are all there and over.
-    async fn finish(&mut self, number: usize) -> Result<(), String> {
+    async fn finish(&mut self, number: usize) -> Result<(), Trouble> {
         let attempt = &mut self.attempts[number];
         if !attempt.outline.over || !attempt.executors.iter().flatten().all(|copy| copy.view.closed) {
             return Ok(());
         }
         let tapes: Vec<Tape> = attempt.executors.iter_mut().flatten().filter_map(|copy| copy.tape.take()).collect();
         let needed = !attempt.outline.executors.iter().all(Known::needs_nothing);
-        let (task, attempt) = (self.task.clone(), attempt.outline.number);
+        let (task, attempt, cut_off) = (self.task.clone(), attempt.outline.number, attempt.cut_off);
         let closed = self.logs.on_shelf(move |shelf| {
             if !needed {
                 // What followers left behind; the history holds all of it.
                 return shelf.remove_attempt(&task, attempt);
             }
             tapes.iter().try_for_each(Tape::sync)?;
-            shelf.close(&task, attempt)
+            if cut_off { Ok(()) } else { shelf.close(&task, attempt) }
         });
         closed.await.map_err(|error| self.failed(&error))?;
         self.attempts[number].closed = true;
@@ -328,7 +357,7 @@ impl Collector {
             fresh: self.fresh,
             phase: self.phase,
             attempts: self.attempts.iter().map(view).collect(),
-            trouble: self.trouble.clone(),
+            trouble: self.trouble,
         });
         let changed = *self.live.seen.borrow() != picture;
         if changed {
@@ -346,10 +375,15 @@ impl Collector {
         Spot { task: self.task.clone(), attempt: self.attempts[number].outline.number, executor, stream }
     }
 
-    fn failed(&self, error: &io::Error) -> String {
+    fn failed(&self, error: &io::Error) -> Trouble {
         self.logs.say(error);
-        error.to_string()
+        if error.kind() == io::ErrorKind::StorageFull { Trouble::Full } else { Trouble::Silent }
     }
+}
+
+fn silent(error: &dyn std::fmt::Display) -> Trouble {
+    debug!(%error, "what a task prints cannot be collected now");
+    Trouble::Silent
 }
 
 /// The end of a log that is now so long, these bytes being its last.

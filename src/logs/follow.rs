@@ -84,11 +84,21 @@ impl Follower {
         self.cursor
     }
 
-    /// Returns when the backend has been looked at since this reader began.
-    pub async fn fresh(&mut self) {
+    /// Returns when the task and its jobs have been looked at.
+    pub async fn begun(&mut self) {
+        let _ = self.seen.wait_for(|picture| picture.fresh).await;
+    }
+
+    /// True when all is here that was there when this reader began, or when it cannot be had now; false when it has
+    /// only got on.
+    pub async fn fresh(&mut self) -> bool {
         let (look, looked) = &mut self.look;
-        // An end of the collector says as much.
-        let _ = looked.wait_for(|taken| *taken >= *look).await;
+        tokio::select! {
+            biased;
+            // An end of the collector says as much.
+            _ = looked.wait_for(|taken| *taken >= *look) => true,
+            changed = self.seen.changed() => changed.is_err(),
+        }
     }
 
     /// Returns when there may be something new; false when there never will be.

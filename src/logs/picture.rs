@@ -15,7 +15,18 @@ pub struct Picture {
     /// The attempts, oldest first.
     pub attempts: Vec<AttemptView>,
     /// Why nothing is collected at the moment.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
+}
+
+/// Why nothing is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk of the logs has no room left.
+    Full,
+    /// The backend knows nothing of a job that is not known to be over.
+    Missing,
+    /// Something else does not answer: the backend, the store, the disk.
+    Silent,
 }
 
 /// An attempt's logs.

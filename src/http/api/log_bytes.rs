@@ -22,7 +22,7 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
     let stream = asked.selection.stream.unwrap_or(Stream::Stdout);
     let selection = Selection { attempt: Some(attempt), executor: Some(executor), stream: Some(stream) };
     let from = Cursor::start(selection).behind(stream, asked.offset.unwrap_or(0));
-    let follower = follower(doors, task, selection, from).await?;
+    let follower = follower(doors, task, selection, from, asked.follow).await?;
     check_place(&follower, from, "offset")?;
 
     let view = follower.picture().stream(attempt, executor, stream).cloned().unwrap_or_default();

@@ -76,7 +76,7 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
         };
         at = at.behind(stream, offset);
     }
-    let follower = follower(doors, task, selection, at).await?;
+    let follower = follower(doors, task, selection, at, follow).await?;
     check_place(&follower, at, named)?;
     let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
     let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false };

@@ -18,7 +18,7 @@ use crate::logs::picture::{Kept, STREAMS, StreamView, index};
 use crate::logs::{Cursor, Follower, Selection};
 use crate::task::{Task, TaskId};
 
-/// How long a backend may take to say what was printed until now.
+/// How long nothing may come of what was printed until now.
 const FRESH_WITHIN: Duration = Duration::from_secs(20);
 /// Where a client stood that comes again.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -176,23 +176,35 @@ fn cursor(
     if fits { Ok((cursor, name)) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
 }
 
-/// A reader that has been told what was printed until now, or why it cannot be told.
+/// A reader that has been told what was printed until now, or why it cannot be told. One who follows is told as it
+/// comes.
 pub(super) async fn follower(
     doors: &Doors,
     task: &Task,
     selection: Selection,
     from: Cursor,
+    follow: bool,
 ) -> Result<Follower, ApiError> {
+    let not_now = || ApiError::unavailable("the log cannot be read now; try again soon");
     let mut follower = doors.logs.follow(&task.id).reading(selection, from);
-    if tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.is_err() {
-        return Err(ApiError::unavailable("the log cannot be read now; try again soon"));
+    if follow {
+        tokio::time::timeout(FRESH_WITHIN, follower.begun()).await.map_err(|_| not_now())?;
+    } else {
+        // A long log takes as long as it goes on coming.
+        while !tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.map_err(|_| not_now())? {}
     }
     let picture = follower.picture();
     let selected = picture.attempts.iter().filter(|attempt| selection.attempt.is_none_or(|n| n == attempt.number));
     let executors = selected.flat_map(|attempt| (0..).zip(&attempt.executors));
     let executors = executors.filter(|(index, _)| selection.executor.is_none_or(|wanted| wanted == *index));
+    let executors: Vec<&[StreamView; 2]> = executors.map(|(_, pair)| pair).collect();
+    let is_whole = |pair: &&[StreamView; 2]| selection.streams().all(|stream| pair[index(stream)].closed);
+    if !follow && picture.trouble.is_some() && !(picture.phase.is_some() && executors.iter().all(is_whole)) {
+        // A part of it would be taken for all of it.
+        return Err(not_now());
+    }
     let is_gone = |pair: &[StreamView; 2]| selection.streams().any(|stream| pair[index(stream)].kept == Kept::Gone);
-    if executors.into_iter().any(|(_, pair)| is_gone(pair)) {
+    if executors.into_iter().any(is_gone) {
         return Err(ApiError::gone(
             "the whole log is not kept any more; the end of each stream stands in the task, in the view FULL",
         ));
