@@ -75,6 +75,24 @@ async fn of_a_cancelled_task_everything_is_kept_until_the_stop() {
 }
 
 #[tokio::test]
+async fn rule_14_7_no_state_waits_for_a_log() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let text = b"0123456789".repeat(5_000);
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, &text);
+    // It ends by itself while it is being stopped.
+    server.press.end_when_stopped(&job, Outcome::Complete);
+    server.cancel(&id).await;
+    server.until_state(&id, "CANCELED").await;
+    assert!(server.press.holds(&job), "its log is not kept yet");
+    server.press.set_broken(false);
+    server.until_released(&job).await;
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
 async fn where_bytes_are_missing_a_line_says_so() {
     let server = Server::new();
     let id = server.running(1).await;

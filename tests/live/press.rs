@@ -32,6 +32,8 @@ struct Printing {
     steps: Vec<Printed>,
     outcome: Option<Outcome>,
     stopped: bool,
+    /// How it ends when it is stopped, if otherwise than by that.
+    last: Option<Outcome>,
 }
 
 #[derive(Default, Clone)]
@@ -113,6 +115,11 @@ impl Press {
     pub fn remove(&self, job: &str) {
         self.jobs().remove(job);
         self.bell.ring();
+    }
+
+    /// A job ends so by itself at the moment in which it is to be stopped.
+    pub fn end_when_stopped(&self, job: &str, outcome: Outcome) {
+        self.change(job, |job| job.last = Some(outcome));
     }
 
     /// Logs cannot be read, or can again.
@@ -216,6 +223,7 @@ impl Backend for Press {
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
         if let Some(job) = self.jobs().get_mut(&handle.0) {
             job.stopped = true;
+            job.outcome = job.outcome.take().or_else(|| job.last.clone());
         }
         self.bell.ring();
         Ok(())
@@ -223,6 +231,10 @@ impl Backend for Press {
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
         self.jobs().remove(&handle.0);
+        Ok(())
+    }
+
+    async fn withdraw(&self, _handle: &Handle) -> Result<(), BackendError> {
         Ok(())
     }
 

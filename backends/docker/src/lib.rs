@@ -195,6 +195,10 @@ impl Backend for Docker {
         self.watch.release(handle).await
     }
 
+    async fn withdraw(&self, handle: &Handle) -> Result<(), BackendError> {
+        self.watch.withdraw(handle).await.map(|_| ())
+    }
+
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
         let Some(job) = job_of(handle) else {
             return Err(BackendError::Rejected(format!("`{}` is no job of this backend", handle.0)));
