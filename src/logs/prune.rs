@@ -1,4 +1,5 @@
-//! The end of what is old: logs go by age and when they take too much together, oldest first, a few at a time.
+//! The end of what is old: logs go by age, when they take too much together, and when the disk has no room left; oldest
+//! first, a few at a time.
 
 use std::io;
 use std::time::Duration;
@@ -46,15 +47,26 @@ impl Logs {
         }
     }
 
-    /// Removes what is too old or too much at a moment.
+    /// Removes the oldest logs until there is room on the disk again; without any that may go, there is none.
+    pub(super) async fn make_room(&self) -> io::Result<()> {
+        // Younger than any age: only the room counts.
+        self.prune_from(None).await
+    }
+
+    /// Removes what is too old or too much at a moment, or takes room that is to be left free.
     pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
         self.measure(now).await?;
         let age =
             SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        let oldest = now.checked_sub(age).map_or_else(|_| String::new(), day_of);
+        self.prune_from(now.checked_sub(age).ok().map(day_of)).await
+    }
+
+    /// Removes the logs of the days before one, and whatever is too much.
+    async fn prune_from(&self, oldest: Option<String>) -> io::Result<()> {
+        let _alone = self.pruning.lock().await;
         for day in self.on_shelf(|shelf| shelf.days()).await? {
-            let too_old = day < oldest;
-            if !too_old && !self.is_too_much() {
+            let too_old = oldest.as_ref().is_some_and(|oldest| day < *oldest);
+            if !too_old && !self.is_too_much().await? {
                 return Ok(());
             }
             let tasks = {
@@ -73,8 +85,8 @@ impl Logs {
         Ok(())
     }
 
-    fn is_too_much(&self) -> bool {
-        lock(&self.held).bytes > self.settings.keep_bytes
+    async fn is_too_much(&self) -> io::Result<bool> {
+        Ok(lock(&self.held).bytes > self.settings.keep_bytes || !self.on_shelf(|shelf| shelf.has_room()).await?)
     }
 
     async fn measure(&self, now: Timestamp) -> io::Result<()> {
@@ -101,7 +113,7 @@ impl Logs {
     async fn prune_some(&self, tasks: &[TaskId], too_old: bool) -> io::Result<()> {
         let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
         for (task, standing) in tasks.iter().zip(standing) {
-            if !too_old && !self.is_too_much() {
+            if !too_old && !self.is_too_much().await? {
                 return Ok(());
             }
             let ended = match standing {

@@ -59,6 +59,16 @@ impl Shelf {
         self.space.check()
     }
 
+    /// Whether there is room, as it is right now.
+    pub fn has_room(&self) -> io::Result<bool> {
+        self.space.look_again();
+        match self.space.check() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How many bytes of a stream are kept; 0 when there is no file.
     pub fn length(&self, spot: &Spot) -> io::Result<u64> {
         match std::fs::metadata(self.path(spot)) {
