@@ -74,7 +74,7 @@ impl Attempt {
     fn begin(shelf: &Shelf, task: &TaskId, outline: Outline) -> io::Result<Self> {
         let number = outline.number;
         let closed = outline.over && shelf.is_closed(task, number);
-        let gone = outline.over && !shelf.holds(task, number) && shelf.was_pruned(task);
+        let gone = outline.over && !shelf.holds(task, number) && shelf.was_pruned(task)?;
         let mut executors = Vec::with_capacity(outline.executors.len());
         for (executor, known) in (0..).zip(&outline.executors) {
             let mut pair = [Copy::default(), Copy::default()];

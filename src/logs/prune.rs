@@ -1,6 +1,7 @@
 //! The end of what is old: logs go by age, when they take too much together, and when the disk has no room left; oldest
 //! first, a few at a time.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::task::TaskId;
 
 /// Tasks whose logs are looked at in one go.
 const STEP: usize = 256;
+/// Jobs to be removed that are asked for.
+const LEFTOVERS: u32 = 100_000;
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -69,10 +72,12 @@ impl Logs {
             if !too_old && !self.is_too_much().await? {
                 return Ok(());
             }
-            let tasks = {
+            let waiting = self.waiting().await?;
+            let mut tasks = {
                 let day = day.clone();
                 self.on_shelf(move |shelf| shelf.tasks(&day)).await?
             };
+            tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
                 self.prune_some(some, too_old).await?;
             }
@@ -83,6 +88,14 @@ impl Logs {
             .await?;
         }
         Ok(())
+    }
+
+    /// Tasks with a job that is still to be removed, after its log is kept.
+    async fn waiting(&self) -> io::Result<HashSet<TaskId>> {
+        let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
+        // Of a backend that is not there nothing more can come.
+        let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
+        Ok(ours.map(|left| left.task).collect())
     }
 
     async fn is_too_much(&self) -> io::Result<bool> {

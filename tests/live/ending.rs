@@ -194,6 +194,24 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
 }
 
 #[tokio::test]
+async fn what_goes_takes_nothing_along_that_is_still_to_be_kept() {
+    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 100_000, ..kept() });
+    let older = server.running(1).await;
+    let job = format!("{older}-1");
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (newer, _) = long(&server).await;
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert_eq!(server.get(&format!("/api/v1/tasks/{newer}/logs")).await.status, 410);
+    // It was created before what has just been removed, and ends after.
+    server.press.print(&job, 0, Stdout, &[b'a'; 5_000]);
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    server.until_released(&job).await;
+    let answer = server.get(&format!("/api/v1/tasks/{older}/logs")).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 5_000));
+}
+
+#[tokio::test]
 async fn too_much_goes_from_the_oldest_on() {
     let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 500_000, ..kept() });
     let mut tasks = Vec::new();
