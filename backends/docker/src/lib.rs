@@ -192,7 +192,11 @@ impl Backend for Docker {
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
-        self.watch.release(handle).await
+        self.watch.release(handle).await?;
+        if let Some(job) = job_of(handle) {
+            self.printed.forget(&job);
+        }
+        Ok(())
     }
 
     async fn withdraw(&self, handle: &Handle) -> Result<(), BackendError> {
