@@ -123,6 +123,26 @@ async fn a_job_waits_for_its_log_but_not_without_end() {
 }
 
 #[tokio::test]
+async fn those_that_cannot_be_kept_hold_up_nobody() {
+    let server = Server::new();
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        let job = format!("{}-1", server.running(1).await);
+        if number < 18 {
+            server.press.jam(&job);
+        }
+        server.press.print(&job, 0, Stdout, &[b'a'; 500]);
+        server.press.end_step(&job, 0, 0);
+        server.press.end(&job, Outcome::Complete);
+        jobs.push(job);
+    }
+    for job in &jobs[18..] {
+        server.until_released(job).await;
+    }
+    assert!(jobs[..18].iter().all(|job| server.press.holds(job)));
+}
+
+#[tokio::test]
 async fn a_job_whose_log_is_not_kept_yet_is_no_orphan() {
     let server = Server::new();
     let id = server.running(1).await;

@@ -1,6 +1,6 @@
 //! A backend whose jobs print and end when a test says so. Cloning it is looking at the same jobs: it outlives servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct Press {
     bell: Bell,
     jobs: Arc<Mutex<BTreeMap<String, Printing>>>,
     broken: Arc<Mutex<bool>>,
+    jammed: Arc<Mutex<BTreeSet<String>>>,
     walks: watch::Sender<u64>,
 }
 
@@ -70,6 +71,7 @@ impl Press {
             bell: Bell::default(),
             jobs: Arc::default(),
             broken: Arc::default(),
+            jammed: Arc::default(),
             walks: watch::Sender::default(),
         }
     }
@@ -120,6 +122,11 @@ impl Press {
     /// A job ends so by itself at the moment in which it is to be stopped.
     pub fn end_when_stopped(&self, job: &str, outcome: Outcome) {
         self.change(job, |job| job.last = Some(outcome));
+    }
+
+    /// The log of one job cannot be read.
+    pub fn jam(&self, job: &str) {
+        self.jammed.lock().unwrap().insert(job.to_owned());
     }
 
     /// Logs cannot be read, or can again.
@@ -239,7 +246,7 @@ impl Backend for Press {
     }
 
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
-        if *self.broken.lock().unwrap() {
+        if *self.broken.lock().unwrap() || self.jammed.lock().unwrap().contains(&handle.0) {
             return Err(BackendError::Unavailable("the press is broken".to_owned()));
         }
         let mut jobs = self.jobs();
