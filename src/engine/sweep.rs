@@ -142,8 +142,7 @@ async fn leave_leftovers(engine: &Engine, orphans: &mut Vec<(TaskId, Handle)>) -
     let last = left.last().map(|leftover| leftover.task.clone());
     // Those of a backend that is not configured any more are removed by whoever sees their jobs.
     let ours = left.into_iter().filter(|leftover| engine.site(&leftover.job.backend).is_some());
-    let known: HashSet<(TaskId, Handle)> =
-        ours.map(|leftover| (leftover.task, Handle(leftover.job.handle))).collect();
+    let known: HashSet<(TaskId, Handle)> = ours.map(|leftover| (leftover.task, Handle(leftover.job.handle))).collect();
     // Beyond what could be read nothing is known: they wait for another walk.
     orphans.retain(|orphan| !known.contains(orphan) && (all || last.as_ref().is_some_and(|last| orphan.0 < *last)));
     Ok(())
