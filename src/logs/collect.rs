@@ -15,7 +15,8 @@ use super::picture::{AttemptView, Kept, Picture, STREAMS, StreamView, Trouble, i
 use super::plan::{Known, Outline, outlines};
 use super::shelf::{Shelf, Spot};
 use super::tape::Tape;
-use crate::task::{Phase, TaskId};
+use crate::store::Standing;
+use crate::task::{Phase, TaskId, TaskState};
 
 /// Between two looks while something is printed, and while a job runs and prints nothing.
 const BUSY: Duration = Duration::from_millis(50);
@@ -37,6 +38,8 @@ pub(super) struct Collector {
     task: TaskId,
     live: Live,
     phase: Option<Phase>,
+    /// What the task's history was read at: its state, and how many of its jobs were known to be over.
+    read_at: Option<(TaskState, usize)>,
     attempts: Vec<Attempt>,
     trouble: Option<Trouble>,
     failures: u32,
@@ -86,9 +89,8 @@ impl Attempt {
                 } else if closed {
                     copy.view = StreamView { kept: Kept::File, length: shelf.length(&spot)?, closed: true };
                 } else {
-                    let tape = shelf.tape(&spot)?;
-                    copy.view.length = tape.length();
-                    copy.tape = Some(tape);
+                    // Opened again when it is written to: of many executors one runs.
+                    copy.view.length = shelf.tape(&spot)?.length();
                 }
             }
             executors.push(pair);
@@ -132,6 +134,7 @@ impl Collector {
             task,
             live,
             phase: None,
+            read_at: None,
             attempts: Vec::new(),
             trouble: None,
             failures: 0,
@@ -195,6 +198,15 @@ impl Collector {
     async fn load(&mut self) -> Result<(), Trouble> {
         // Asked before: of what is known to be over, the history tells the end.
         let over = lock(&self.live.over).clone();
+        let standing = self.logs.store.standing(std::slice::from_ref(&self.task)).await;
+        let state = match standing.map_err(|error| silent(&error))?.pop() {
+            Some(Standing::At(active)) => Some((active.state, over.len())),
+            Some(Standing::Unknown | Standing::Unreadable) | None => None,
+        };
+        if state.is_some() && state == self.read_at {
+            // Whatever ends or gets on moves the state: the history says nothing new.
+            return Ok(());
+        }
         let task = self.logs.store.history(&self.task).await.map_err(|error| silent(&error))?;
         let Some(task) = task else {
             self.unknown = true;
@@ -203,7 +215,10 @@ impl Collector {
         self.phase = Some(task.state.phase());
         for outline in outlines(&task, |job| over.contains(job)) {
             match self.attempts.iter_mut().find(|known| known.outline.number == outline.number) {
-                Some(known) => known.learn(outline),
+                Some(known) => {
+                    let outline = outline.sharing(&known.outline);
+                    known.learn(outline);
+                }
                 None => {
                     let task = self.task.clone();
                     let begun = self.logs.on_shelf(move |shelf| Attempt::begin(shelf, &task, outline)).await;
@@ -211,6 +226,8 @@ impl Collector {
                 }
             }
         }
+        // Asked for before the history: what happened in between is read again.
+        self.read_at = state;
         // Before a file is removed that nobody is to read any more.
         self.publish();
         Ok(())
@@ -279,11 +296,10 @@ impl Collector {
                 // It is gone, as it should be after its end, although not all of it is here: nothing more will come.
                 Ok(Err(BackendError::Rejected(_))) if over => {
                     let copy = self.at(of);
-                    copy.view.closed = true;
                     copy.view.length = tape.length();
                     copy.tape = Some(tape);
                     self.attempts[number].cut_off = true;
-                    return Ok(());
+                    return self.settle(of).await;
                 }
                 Ok(Err(BackendError::Rejected(_))) => return Err(Trouble::Missing),
                 Ok(Err(error)) => return Err(silent(&error)),
@@ -293,9 +309,11 @@ impl Collector {
             if chunk.bytes.is_empty() {
                 let ended = chunk.ended || over;
                 let copy = self.at(of);
-                copy.view.closed = ended;
                 copy.view.length = tape.length();
                 copy.tape = Some(tape);
+                if ended {
+                    self.settle(of).await?;
+                }
                 break;
             }
             pass.copied = true;
@@ -310,6 +328,16 @@ impl Collector {
             self.publish();
         }
         pass.behind |= behind;
+        Ok(())
+    }
+
+    /// Nothing more of a stream comes: what is here is brought to the disk, and its file let go.
+    async fn settle(&mut self, of: (usize, usize, Stream)) -> Result<(), Trouble> {
+        if let Some(tape) = self.at(of).tape.take() {
+            // When this fails the stream is not closed, and it is opened anew.
+            self.logs.on_shelf(move |_| tape.sync()).await.map_err(|error| self.failed(&error))?;
+        }
+        self.at(of).view.closed = true;
         Ok(())
     }
 

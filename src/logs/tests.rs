@@ -111,3 +111,13 @@ fn the_day_of_a_task_is_that_of_its_creation() {
     assert_eq!(day(&TaskId::new(at)), "2026-11-22");
     assert_eq!(day(&TaskId::parse(&"z".repeat(26)).unwrap()), "1970-01-01", "no moment that can be told");
 }
+
+#[test]
+fn a_text_that_is_known_is_not_held_twice() {
+    let read = || outlines(&task(TaskState::Complete, vec![log(0, true)]), |_| false).remove(0);
+    let first = read();
+    let second = read().sharing(&first);
+    assert_eq!(first, second);
+    let at = |outline: &super::plan::Outline| outline.executors[0].whole(Stdout).unwrap().as_ptr();
+    assert_eq!(at(&first), at(&second));
+}
