@@ -42,6 +42,8 @@ pub struct Logs {
     said: Mutex<Option<Instant>>,
     /// Held by the one who removes old logs.
     pub(super) pruning: tokio::sync::Mutex<()>,
+    /// When room was made last on a full disk.
+    pub(super) room_made: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// A task that is collected now.
@@ -94,6 +96,7 @@ impl Logs {
             permits: Semaphore::new(RELEASES),
             said: Mutex::default(),
             pruning: tokio::sync::Mutex::default(),
+            room_made: tokio::sync::Mutex::default(),
         }))
     }
 

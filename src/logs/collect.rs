@@ -151,7 +151,8 @@ impl Collector {
             self.trouble = None;
             // Whoever asks from here on may see more.
             let look = self.live.looks.load(Ordering::Relaxed);
-            if loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
+            let is_asked = look > *self.live.looked.borrow();
+            if is_asked || loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
                 // The moment before: what changes while it is read is read again.
                 loaded = Some(Instant::now());
                 self.trouble = self.load().await.err();

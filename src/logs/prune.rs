@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
@@ -17,6 +17,8 @@ use crate::task::TaskId;
 const STEP: usize = 256;
 /// Jobs to be removed that are asked for.
 const LEFTOVERS: u32 = 100_000;
+/// How long it holds that there is no more room to be made.
+const MADE_ROOM: Duration = Duration::from_secs(5);
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -52,8 +54,15 @@ impl Logs {
 
     /// Removes the oldest logs until there is room on the disk again; without any that may go, there is none.
     pub(super) async fn make_room(&self) -> io::Result<()> {
+        let mut made = self.room_made.lock().await;
+        if made.is_some_and(|at| at.elapsed() < MADE_ROOM) {
+            // Many jobs may wait for the same room.
+            return Ok(());
+        }
         // Younger than any age: only the room counts.
-        self.prune_from(None).await
+        let pruned = self.prune_from(None).await;
+        *made = Some(Instant::now());
+        pruned
     }
 
     /// Removes what is too old or too much at a moment, or takes room that is to be left free.
