@@ -169,7 +169,7 @@ const SILENT: Duration = Duration::from_secs(1);
 
 /// Waits for the task's end; Ctrl-C cancels it.
 async fn follow(client: &Client, id: &str, shown: &mut Shown, printer: &mut Printer) -> Result<(), Failure> {
-    let mut printed = client.printed(id, &Wanted { follow: true, ..Wanted::default() });
+    let mut printed = client.printed(id, &Wanted { follow: true, ..Wanted::default() }).of_one_that_answers();
     let interrupted = tokio::select! {
         ended = show(client, id, &mut printed, shown, printer) => { ended?; false }
         signal = tokio::signal::ctrl_c() => { signal?; true }
@@ -240,6 +240,10 @@ async fn show(
                 printer.end_progress();
                 shown.everything = true;
                 return Ok(());
+            }
+            Said::BreaksOff => {
+                printer.say(&format!("the server breaks off what task {id} prints again and again; asking on"));
+                continue;
             }
             Said::NotTold => return watch::until_ended(client, &ids, None, printer).await.map(|_| ()),
         }

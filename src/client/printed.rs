@@ -16,6 +16,12 @@ use super::wire::State;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries to reach it again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// The same at most, when it breaks off each time before anything has come.
+const MOST_AGAIN: Duration = Duration::from_secs(15);
+/// A connection that was there for so long was worth it, also if nothing was printed meanwhile.
+const WORTH_IT: Duration = Duration::from_secs(10);
+/// Connections in a row that broke off before anything came, when that is said.
+const SAID_AFTER: u32 = 4;
 /// Connections in a row that end without a word, before the server counts as none of ours.
 const WORDLESS: u32 = 3;
 
@@ -41,6 +47,8 @@ pub enum Said {
     Err(Vec<u8>),
     /// Nothing follows. The task stands here.
     End(State),
+    /// The server breaks off each time before anything comes. It is asked again.
+    BreaksOff,
     /// This server does not tell.
     NotTold,
 }
@@ -56,9 +64,16 @@ pub struct Printed {
     heard: bool,
     /// Since when it does not answer any more.
     lost: Option<Instant>,
-    /// It has said something of this kind.
+    /// It tells things of this kind.
     known: bool,
     wordless: u32,
+    /// When this connection was made, and whether something has come on it.
+    since: Option<Instant>,
+    got_on: bool,
+    /// Connections in a row on which nothing came.
+    fruitless: u32,
+    /// Not asked again before.
+    not_before: Option<Instant>,
 }
 
 #[derive(Deserialize)]
@@ -96,18 +111,34 @@ impl Client {
             lost: None,
             known: false,
             wordless: 0,
+            since: None,
+            got_on: false,
+            fruitless: 0,
+            not_before: None,
         }
     }
 }
 
 impl Printed {
+    /// Of a server that has just answered something else: it is waited for from the start.
+    pub fn of_one_that_answers(mut self) -> Self {
+        self.heard = true;
+        self
+    }
+
     /// What comes next. Dropped before it has answered, it loses nothing.
     pub async fn next(&mut self) -> Result<Said, ClientError> {
         loop {
             if self.events.is_none() {
+                if let Some(at) = self.not_before {
+                    tokio::time::sleep_until(at).await;
+                    self.not_before = None;
+                }
                 match self.client.events(&self.what, self.url.clone(), self.last.as_deref()).await {
                     Ok(events) => {
                         (self.heard, self.lost) = (true, None);
+                        self.known |= events.is_told();
+                        (self.since, self.got_on) = (Some(Instant::now()), false);
                         self.events = Some(events);
                     }
                     // Unknown to TES too, or only to this API: whoever asks goes to TES now, and finds out.
@@ -121,27 +152,34 @@ impl Printed {
                 }
             }
             let Some(events) = &mut self.events else { continue };
-            let next = events.next().await;
-            match next {
+            match events.next().await {
                 Ok(Some(event)) => {
                     if let Some(said) = self.said(event)? {
                         return Ok(said);
                     }
                 }
-                Ok(None) => {
-                    self.events = None;
+                Ok(None) | Err(_) => {
                     self.wordless += 1;
                     if !self.known && self.wordless >= WORDLESS {
                         return Ok(Said::NotTold);
                     }
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) => {
-                    self.events = None;
-                    self.wait_after(error).await?;
+                    if self.broke_off() {
+                        return Ok(Said::BreaksOff);
+                    }
                 }
             }
         }
+    }
+
+    /// The connection ended before its time, and another one is made, each time a little later when that leads to
+    /// nothing. Whether that is to be said now.
+    fn broke_off(&mut self) -> bool {
+        self.events = None;
+        let lasted = self.since.is_some_and(|since| since.elapsed() >= WORTH_IT);
+        self.fruitless = if self.got_on || lasted { 0 } else { self.fruitless.saturating_add(1) };
+        let pause = AGAIN.saturating_mul(1 << self.fruitless.min(10)).min(MOST_AGAIN);
+        self.not_before = Some(Instant::now() + pause);
+        self.fruitless == SAID_AFTER
     }
 
     fn said(&mut self, event: Event) -> Result<Option<Said>, ClientError> {
@@ -161,7 +199,7 @@ impl Printed {
             // A word of a later server.
             _ => None,
         };
-        self.known = true;
+        (self.known, self.got_on) = (true, true);
         self.last = event.id.or_else(|| self.last.take());
         Ok(said)
     }
@@ -182,5 +220,68 @@ impl Printed {
         }
         tokio::time::sleep(AGAIN).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::{Address, Login};
+    use super::*;
+
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    const END: &str = "id: 1.0.0.0\nevent: end\ndata: {\"state\":\"COMPLETE\"}\n\n";
+
+    /// A server that gives one answer after another, the last one again and again.
+    async fn serving(answers: Vec<String>) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            for answer in 0.. {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(connection.read_u8().await.unwrap());
+                }
+                let answer = answers.get(answer).or(answers.last()).unwrap();
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Client::new(address, Login::default()).unwrap()
+    }
+
+    fn follow(client: &Client) -> Printed {
+        client.printed("x", &Wanted { follow: true, ..Wanted::default() })
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_always_breaks_off_is_asked_again_and_that_is_said() {
+        let mut answers = vec![EVENTS.to_owned(); 5];
+        answers.push(format!("{EVENTS}{END}"));
+        let client = serving(answers).await;
+        let mut printed = follow(&client);
+        assert_eq!(printed.next().await.unwrap(), Said::BreaksOff);
+        assert!(printed.not_before.is_some_and(|at| at > Instant::now() + AGAIN * 8), "it waits longer and longer");
+        printed.not_before = None;
+        assert_eq!(printed.next().await.unwrap(), Said::End(State::Complete));
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_server_tells_nothing() {
+        let page = EVENTS.replace("text/event-stream", "text/html");
+        let client = serving(vec![page]).await;
+        assert_eq!(follow(&client).next().await.unwrap(), Said::NotTold);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_answered_is_waited_for() {
+        let away = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let client = serving(vec![away.to_owned(), format!("{EVENTS}{END}")]).await;
+        assert_eq!(follow(&client).of_one_that_answers().next().await.unwrap(), Said::End(State::Complete));
+        let client = serving(vec![away.to_owned(), format!("{EVENTS}{END}")]).await;
+        assert!(follow(&client).next().await.is_err(), "of which nothing was ever heard");
     }
 }

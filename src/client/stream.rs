@@ -31,6 +31,7 @@ pub struct Event {
 /// The events of one connection.
 pub struct Events {
     server: String,
+    told: bool,
     stream: BoxStream<'static, Result<Sse, sse_stream::Error>>,
 }
 
@@ -41,12 +42,20 @@ impl Client {
         let call = after.into_iter().fold(call, |call, after| call.header("Last-Event-ID", after));
         let response = tokio::time::timeout(SILENCE, self.response(what, call));
         let response = response.await.unwrap_or_else(|_| Err(silent(self.address().to_string())))?;
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        let told = kind.eq_ignore_ascii_case("text/event-stream");
         let stream = SseStream::from_bytes_stream(response.bytes_stream()).boxed();
-        Ok(Events { server: self.address().to_string(), stream })
+        Ok(Events { server: self.address().to_string(), told, stream })
     }
 }
 
 impl Events {
+    /// Whether the server calls it a stream of events. Another server's page is none.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// The next event; `None` when the server has ended the stream.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {

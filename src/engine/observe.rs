@@ -83,14 +83,11 @@ async fn one(engine: &Engine, site: &Site, active: &Active, seen: &Observation) 
         Means::Nothing => return None,
         Means::Event(event) => event,
         Means::AfterRelease(event) => {
-            let job = active.state.job()?;
-            if !engine.may_release(site, &active.task, job, &site.bells.observe) {
-                return None;
-            }
-            let handle = Handle(job.handle.clone());
-            // Not gone yet: asked for again at the next look.
-            let call = site.backend.release(&handle);
-            if let Err(error) = site.call(&engine.clock, settings, "release", call).await {
+            let handle = Handle(active.state.job()?.handle.clone());
+            // Not gone yet: asked for again at the next look. What it printed stays where it is: no state waits for
+            // that to be kept, the sweep does.
+            let call = site.backend.withdraw(&handle);
+            if let Err(error) = site.call(&engine.clock, settings, "withdraw", call).await {
                 warn!(backend = site.name(), task = %active.task, %error, "could not remove a cancelled job");
                 return None;
             }

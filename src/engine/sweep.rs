@@ -114,12 +114,16 @@ async fn put_orphans_away(engine: &Engine, site: &Site, jobs: Vec<Inventoried>) 
     let named: Vec<(TaskId, Inventoried)> = jobs.into_iter().filter_map(named).collect();
     let ids: Vec<TaskId> = named.iter().map(|(task, _)| task.clone()).collect();
     let standing = engine.store.standing(&ids).await?;
-    let orphans: Vec<Handle> = named
+    let mut orphans: Vec<(TaskId, Handle)> = named
         .into_iter()
         .zip(&standing)
         .filter(|((_, one), standing)| !is_wanted(&one.job, &one.handle, standing))
-        .map(|((_, one), _)| one.handle)
+        .map(|((task, one), _)| (task, one.handle))
         .collect();
+    if !orphans.is_empty() {
+        leave_leftovers(engine, &mut orphans).await?;
+    }
+    let orphans: Vec<Handle> = orphans.into_iter().map(|(_, handle)| handle).collect();
     if orphans.is_empty() {
         return Ok(());
     }
@@ -127,5 +131,19 @@ async fn put_orphans_away(engine: &Engine, site: &Site, jobs: Vec<Inventoried>) 
         Ok(gone) => debug!(backend = site.name(), gone = gone.len(), of = orphans.len(), "put away unwanted jobs"),
         Err(error) => warn!(backend = site.name(), %error, "could not put unwanted jobs away"),
     }
+    Ok(())
+}
+
+/// A job that its task knows to be over is no orphan: it is removed as a leftover, once what it printed is kept.
+async fn leave_leftovers(engine: &Engine, orphans: &mut Vec<(TaskId, Handle)>) -> Result<(), StoreError> {
+    // Read after the standing: whatever is over by that is among them.
+    let left = engine.store.leftovers(READ).await?;
+    let all = left.len() < READ as usize;
+    let last = left.last().map(|leftover| leftover.task.clone());
+    // Those of a backend that is not configured any more are removed by whoever sees their jobs.
+    let ours = left.into_iter().filter(|leftover| engine.site(&leftover.job.backend).is_some());
+    let known: HashSet<(TaskId, Handle)> = ours.map(|leftover| (leftover.task, Handle(leftover.job.handle))).collect();
+    // Beyond what could be read nothing is known: they wait for another walk.
+    orphans.retain(|orphan| !known.contains(orphan) && (all || last.as_ref().is_some_and(|last| orphan.0 < *last)));
     Ok(())
 }

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::collect::Collector;
 use super::follow::Follower;
-use super::picture::Picture;
+use super::picture::{Picture, Trouble};
 use super::prune::Held;
 use super::settings::Settings;
 use super::shelf::Shelf;
@@ -24,6 +24,8 @@ use crate::task::{JobRef, TaskId};
 const RELEASES: usize = 16;
 /// How often is said that logs cannot be kept.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// Between two tries to keep what a job printed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps logs and lets them be read.
 pub struct Logs {
@@ -38,6 +40,10 @@ pub struct Logs {
     releases: Mutex<HashMap<JobRef, Release>>,
     permits: Semaphore,
     said: Mutex<Option<Instant>>,
+    /// Held by the one who removes old logs.
+    pub(super) pruning: tokio::sync::Mutex<()>,
+    /// When room was made last on a full disk.
+    pub(super) room_made: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// A task that is collected now.
@@ -89,6 +95,8 @@ impl Logs {
             releases: Mutex::default(),
             permits: Semaphore::new(RELEASES),
             said: Mutex::default(),
+            pruning: tokio::sync::Mutex::default(),
+            room_made: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -112,7 +120,8 @@ impl Logs {
     /// the disk now, and the bell rings when it is time to ask again. `is_whole` says that the task's history holds
     /// all of it.
     pub fn may_release(self: &Arc<Self>, task: &TaskId, job: &JobRef, is_whole: bool, bell: &Bell) -> bool {
-        if is_whole && !lock(&self.begun).contains(task) {
+        // Who collects it now is told first: it may know of the task only what was before this job's end.
+        if is_whole && !lock(&self.begun).contains(task) && !self.is_live(task) {
             return true;
         }
         let mut releases = lock(&self.releases);
@@ -127,9 +136,8 @@ impl Logs {
         drop(releases);
         let (logs, task, job, bell) = (Arc::clone(self), task.clone(), job.clone(), bell.clone());
         tokio::spawn(async move {
-            if tokio::time::timeout(logs.settings.give_up, logs.collected(&task, &job)).await.is_err() {
-                let waited = logs.settings.give_up;
-                warn!(%task, job = job.handle, ?waited, "the log of a job could not be kept in time; its end is lost");
+            if let Err(lost) = logs.collected(&task, &job).await {
+                warn!(%task, job = job.handle, "the log of a job could not be kept, and its end is lost: {lost}");
             }
             lock(&logs.releases).insert(job, Release::Ready);
             bell.ring();
@@ -142,17 +150,61 @@ impl Logs {
         lock(&self.releases).get(job) == Some(&Release::Waits)
     }
 
-    /// Returns when what a job printed is kept.
-    async fn collected(self: &Arc<Self>, task: &TaskId, job: &JobRef) {
-        let Ok(_permit) = self.permits.acquire().await else { return };
-        let mut seen = self.live(task, Some(job)).seen;
+    /// Returns when what a job printed is kept, or why it never will be. Only the time counts in which it was tried.
+    async fn collected(self: &Arc<Self>, task: &TaskId, job: &JobRef) -> Result<(), String> {
+        let give_up = self.settings.give_up;
+        let mut tried = Duration::ZERO;
+        let mut made_room = false;
+        while tried < give_up {
+            // Given back after each try: those that can be kept do not stand behind those that cannot.
+            let Ok(permit) = self.permits.acquire().await else { return Err("the server ends".to_owned()) };
+            let began = Instant::now();
+            let told = tokio::time::timeout(give_up - tried, self.tried(task, job)).await;
+            drop(permit);
+            match told {
+                Ok(None) => return Ok(()),
+                Ok(Some(Trouble::Full)) if made_room => return Err("the disk of the logs is full".to_owned()),
+                // A job that waits for room takes up more of it than its log would.
+                Ok(Some(Trouble::Full)) => {
+                    made_room = true;
+                    if let Err(error) = self.make_room().await {
+                        warn!(%error, "old logs of tasks cannot be removed to make room");
+                    }
+                }
+                Ok(Some(Trouble::Missing | Trouble::Silent)) => {
+                    made_room = false;
+                    tokio::time::sleep(AGAIN.min(give_up.saturating_sub(tried + began.elapsed()))).await;
+                }
+                Err(_) => break,
+            }
+            tried += began.elapsed();
+        }
+        Err(format!("tried for {give_up:?}"))
+    }
+
+    /// Tries to keep what a job printed: `None` when it is, else what is in the way.
+    async fn tried(self: &Arc<Self>, task: &TaskId, job: &JobRef) -> Option<Trouble> {
+        let Followed { mut seen, wake, looks, mut looked } = self.live(task, Some(job));
+        let look = looks.fetch_add(1, Ordering::Relaxed) + 1;
+        wake.notify_one();
         let is_kept = |picture: &Arc<Picture>| {
             let known = picture.attempts.iter().find(|attempt| attempt.job.as_ref() == Some(job));
             // A job that no attempt knows has printed nothing that anybody could ask for.
             known.map_or(picture.fresh && picture.trouble.is_none(), |attempt| attempt.closed)
         };
-        // When the collector is gone, there is nothing more to be had.
-        let _ = seen.wait_for(is_kept).await;
+        let mut told = seen.clone();
+        let in_the_way = async {
+            // What was in the way before may not be any more: only a new look tells.
+            let _ = looked.wait_for(|taken| *taken >= look).await;
+            let told = told.wait_for(|picture| is_kept(picture) || picture.trouble.is_some()).await.ok()?;
+            told.trouble.filter(|_| !is_kept(&told))
+        };
+        tokio::select! {
+            biased;
+            // When the collector is gone, there is nothing more to be had.
+            _ = seen.wait_for(is_kept) => None,
+            trouble = in_the_way => trouble,
+        }
     }
 
     /// What follows a task, which is collected as long as that is held.

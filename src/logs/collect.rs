@@ -8,13 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tessera_contract::{Backend, BackendError, Handle, LogChunk, Stream};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::assembly::{Live, Logs, lock};
-use super::picture::{AttemptView, Kept, Picture, STREAMS, StreamView, index};
+use super::picture::{AttemptView, Kept, Picture, STREAMS, StreamView, Trouble, index};
 use super::plan::{Known, Outline, outlines};
 use super::shelf::{Shelf, Spot};
 use super::tape::Tape;
-use crate::task::{Phase, TaskId};
+use crate::store::Standing;
+use crate::task::{Phase, TaskId, TaskState};
 
 /// Between two looks while something is printed, and while a job runs and prints nothing.
 const BUSY: Duration = Duration::from_millis(50);
@@ -36,8 +38,10 @@ pub(super) struct Collector {
     task: TaskId,
     live: Live,
     phase: Option<Phase>,
+    /// What the task's history was read at: its state, and how many of its jobs were known to be over.
+    read_at: Option<(TaskState, usize)>,
     attempts: Vec<Attempt>,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     failures: u32,
     fresh: bool,
     /// There is no such task.
@@ -48,6 +52,17 @@ struct Attempt {
     outline: Outline,
     executors: Vec<[Copy; 2]>,
     closed: bool,
+    /// Its job went before all of it was here: the files are what there is, but not known to be whole.
+    cut_off: bool,
+}
+
+/// What one look at the backend brought.
+#[derive(Default)]
+struct Pass {
+    /// Some bytes.
+    copied: bool,
+    /// Of some stream more was there than was copied.
+    behind: bool,
 }
 
 /// A stream on its way.
@@ -62,7 +77,7 @@ impl Attempt {
     fn begin(shelf: &Shelf, task: &TaskId, outline: Outline) -> io::Result<Self> {
         let number = outline.number;
         let closed = outline.over && shelf.is_closed(task, number);
-        let gone = outline.over && !shelf.holds(task, number) && shelf.was_pruned(task);
+        let gone = outline.over && !shelf.holds(task, number) && shelf.was_pruned(task)?;
         let mut executors = Vec::with_capacity(outline.executors.len());
         for (executor, known) in (0..).zip(&outline.executors) {
             let mut pair = [Copy::default(), Copy::default()];
@@ -74,14 +89,13 @@ impl Attempt {
                 } else if closed {
                     copy.view = StreamView { kept: Kept::File, length: shelf.length(&spot)?, closed: true };
                 } else {
-                    let tape = shelf.tape(&spot)?;
-                    copy.view.length = tape.length();
-                    copy.tape = Some(tape);
+                    // Opened again when it is written to: of many executors one runs.
+                    copy.view.length = shelf.tape(&spot)?.length();
                 }
             }
             executors.push(pair);
         }
-        let mut attempt = Self { outline: outline.clone(), executors, closed: closed || gone };
+        let mut attempt = Self { outline: outline.clone(), executors, closed: closed || gone, cut_off: false };
         attempt.learn(outline);
         Ok(attempt)
     }
@@ -120,6 +134,7 @@ impl Collector {
             task,
             live,
             phase: None,
+            read_at: None,
             attempts: Vec::new(),
             trouble: None,
             failures: 0,
@@ -131,42 +146,49 @@ impl Collector {
     /// Copies until nobody follows, or everything is there.
     pub(super) async fn run(mut self) {
         let mut loaded: Option<Instant> = None;
+        let mut missing = false;
         loop {
             self.trouble = None;
             // Whoever asks from here on may see more.
             let look = self.live.looks.load(Ordering::Relaxed);
-            if loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
+            let is_asked = look > *self.live.looked.borrow();
+            if is_asked || loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
                 // The moment before: what changes while it is read is read again.
                 loaded = Some(Instant::now());
-                if let Err(trouble) = self.load().await {
-                    self.trouble = Some(trouble);
-                }
+                self.trouble = self.load().await.err();
             }
-            let copied = match self.pass().await {
-                Ok(copied) => copied,
-                Err(trouble) => {
-                    self.trouble = Some(trouble);
-                    false
-                }
-            };
+            let mut pass = Pass::default();
+            if let Err(trouble) = self.pass(&mut pass).await {
+                self.trouble = Some(trouble);
+            }
+            let was_missing = std::mem::replace(&mut missing, self.trouble == Some(Trouble::Missing));
+            if missing && !was_missing {
+                // A job goes after its end was recorded: what is known of the task is older than that.
+                loaded = None;
+                continue;
+            }
             self.failures = if self.trouble.is_some() { self.failures + 1 } else { 0 };
             self.fresh = true;
             let picture = self.publish();
-            self.live.looked.send_replace(look);
+            // A look is over when all is here that was there when it was asked for, or cannot be had.
+            if self.trouble.is_some() || !pass.behind {
+                self.live.looked.send_replace(look);
+            }
             if self.logs.leave(&self.task, &self.live, self.unknown || picture.is_final()) {
                 return;
             }
             tokio::select! {
                 () = self.live.wake.notified() => loaded = None,
-                () = tokio::time::sleep(self.pause(copied)) => {}
+                () = tokio::time::sleep(self.pause(&pass)) => {}
             }
         }
     }
 
-    fn pause(&self, copied: bool) -> Duration {
+    fn pause(&self, pass: &Pass) -> Duration {
         let runs = self.attempts.iter().any(|attempt| !attempt.closed && attempt.outline.job.is_some());
         match self.failures {
-            0 if copied => BUSY,
+            0 if pass.behind => Duration::ZERO,
+            0 if pass.copied => BUSY,
             0 if runs => QUIET,
             0 => RELOAD,
             failures => (BUSY * 2_u32.saturating_pow(failures.min(10))).min(MOST_WAIT),
@@ -174,17 +196,30 @@ impl Collector {
     }
 
     /// Looks at the task.
-    async fn load(&mut self) -> Result<(), String> {
-        let task = self.logs.store.history(&self.task).await.map_err(|error| error.to_string())?;
+    async fn load(&mut self) -> Result<(), Trouble> {
+        // Asked before: of what is known to be over, the history tells the end.
+        let over = lock(&self.live.over).clone();
+        let standing = self.logs.store.standing(std::slice::from_ref(&self.task)).await;
+        let state = match standing.map_err(|error| silent(&error))?.pop() {
+            Some(Standing::At(active)) => Some((active.state, over.len())),
+            Some(Standing::Unknown | Standing::Unreadable) | None => None,
+        };
+        if state.is_some() && state == self.read_at {
+            // Whatever ends or gets on moves the state: the history says nothing new.
+            return Ok(());
+        }
+        let task = self.logs.store.history(&self.task).await.map_err(|error| silent(&error))?;
         let Some(task) = task else {
             self.unknown = true;
             return Ok(());
         };
         self.phase = Some(task.state.phase());
-        let over = lock(&self.live.over).clone();
         for outline in outlines(&task, |job| over.contains(job)) {
             match self.attempts.iter_mut().find(|known| known.outline.number == outline.number) {
-                Some(known) => known.learn(outline),
+                Some(known) => {
+                    let outline = outline.sharing(&known.outline);
+                    known.learn(outline);
+                }
                 None => {
                     let task = self.task.clone();
                     let begun = self.logs.on_shelf(move |shelf| Attempt::begin(shelf, &task, outline)).await;
@@ -192,14 +227,15 @@ impl Collector {
                 }
             }
         }
+        // Asked for before the history: what happened in between is read again.
+        self.read_at = state;
         // Before a file is removed that nobody is to read any more.
         self.publish();
         Ok(())
     }
 
-    /// Copies what there is. Whether there was anything.
-    async fn pass(&mut self) -> Result<bool, String> {
-        let mut copied = false;
+    /// Copies what there is.
+    async fn pass(&mut self, pass: &mut Pass) -> Result<(), Trouble> {
         for number in 0..self.attempts.len() {
             let attempt = &mut self.attempts[number];
             if attempt.closed {
@@ -219,7 +255,7 @@ impl Collector {
             for executor in 0..self.attempts[number].executors.len() {
                 for stream in STREAMS {
                     let of = (number, executor, stream);
-                    copied |= self.copy(&*backend, &handle, of).await?;
+                    self.copy(&*backend, &handle, of, pass).await?;
                 }
                 let here = &self.attempts[number].executors[executor];
                 // They run one after another.
@@ -229,7 +265,7 @@ impl Collector {
             }
             self.finish(number).await?;
         }
-        Ok(copied)
+        Ok(())
     }
 
     async fn copy(
@@ -237,8 +273,9 @@ impl Collector {
         backend: &dyn Backend,
         handle: &Handle,
         of @ (number, executor, stream): (usize, usize, Stream),
-    ) -> Result<bool, String> {
-        let mut copied = false;
+        pass: &mut Pass,
+    ) -> Result<(), Trouble> {
+        let mut behind = false;
         for _ in 0..IN_A_ROW {
             let over = self.attempts[number].outline.over;
             if self.at(of).view.closed {
@@ -257,20 +294,30 @@ impl Collector {
             let asked = tokio::time::timeout(ANSWERS_WITHIN, backend.logs(handle, step, stream, from)).await;
             let chunk = match asked {
                 Ok(Ok(chunk)) => chunk,
-                // It knows nothing of the job, and never will.
-                Ok(Err(BackendError::Rejected(_))) => LogChunk { bytes: Vec::new(), next: from, ended: true },
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("the backend does not answer".to_owned()),
+                // It is gone, as it should be after its end, although not all of it is here: nothing more will come.
+                Ok(Err(BackendError::Rejected(_))) if over => {
+                    let copy = self.at(of);
+                    copy.view.length = tape.length();
+                    copy.tape = Some(tape);
+                    self.attempts[number].cut_off = true;
+                    return self.settle(of).await;
+                }
+                Ok(Err(BackendError::Rejected(_))) => return Err(Trouble::Missing),
+                Ok(Err(error)) => return Err(silent(&error)),
+                Err(_) => return Err(silent(&"the backend does not answer")),
             };
+            behind = chunk.more;
             if chunk.bytes.is_empty() {
                 let ended = chunk.ended || over;
                 let copy = self.at(of);
-                copy.view.closed = ended;
                 copy.view.length = tape.length();
                 copy.tape = Some(tape);
+                if ended {
+                    self.settle(of).await?;
+                }
                 break;
             }
-            copied = true;
+            pass.copied = true;
             self.logs.begun(&self.task);
             let (tape, bytes) = self.append(tape, chunk).await?;
             let copy = self.at(of);
@@ -281,10 +328,21 @@ impl Collector {
             lock(&self.logs.held).grow(more);
             self.publish();
         }
-        Ok(copied)
+        pass.behind |= behind;
+        Ok(())
     }
 
-    async fn append(&self, mut tape: Tape, chunk: LogChunk) -> Result<(Tape, Bytes), String> {
+    /// Nothing more of a stream comes: what is here is brought to the disk, and its file let go.
+    async fn settle(&mut self, of: (usize, usize, Stream)) -> Result<(), Trouble> {
+        if let Some(tape) = self.at(of).tape.take() {
+            // When this fails the stream is not closed, and it is opened anew.
+            self.logs.on_shelf(move |_| tape.sync()).await.map_err(|error| self.failed(&error))?;
+        }
+        self.at(of).view.closed = true;
+        Ok(())
+    }
+
+    async fn append(&self, mut tape: Tape, chunk: LogChunk) -> Result<(Tape, Bytes), Trouble> {
         let appended = self.logs.on_shelf(move |shelf| {
             shelf.check_space()?;
             let bytes = Bytes::from(chunk.bytes);
@@ -295,21 +353,21 @@ impl Collector {
     }
 
     /// Closes an attempt whose streams are all there and over.
-    async fn finish(&mut self, number: usize) -> Result<(), String> {
+    async fn finish(&mut self, number: usize) -> Result<(), Trouble> {
         let attempt = &mut self.attempts[number];
         if !attempt.outline.over || !attempt.executors.iter().flatten().all(|copy| copy.view.closed) {
             return Ok(());
         }
         let tapes: Vec<Tape> = attempt.executors.iter_mut().flatten().filter_map(|copy| copy.tape.take()).collect();
         let needed = !attempt.outline.executors.iter().all(Known::needs_nothing);
-        let (task, attempt) = (self.task.clone(), attempt.outline.number);
+        let (task, attempt, cut_off) = (self.task.clone(), attempt.outline.number, attempt.cut_off);
         let closed = self.logs.on_shelf(move |shelf| {
             if !needed {
                 // What followers left behind; the history holds all of it.
                 return shelf.remove_attempt(&task, attempt);
             }
             tapes.iter().try_for_each(Tape::sync)?;
-            shelf.close(&task, attempt)
+            if cut_off { Ok(()) } else { shelf.close(&task, attempt) }
         });
         closed.await.map_err(|error| self.failed(&error))?;
         self.attempts[number].closed = true;
@@ -328,7 +386,7 @@ impl Collector {
             fresh: self.fresh,
             phase: self.phase,
             attempts: self.attempts.iter().map(view).collect(),
-            trouble: self.trouble.clone(),
+            trouble: self.trouble,
         });
         let changed = *self.live.seen.borrow() != picture;
         if changed {
@@ -346,10 +404,15 @@ impl Collector {
         Spot { task: self.task.clone(), attempt: self.attempts[number].outline.number, executor, stream }
     }
 
-    fn failed(&self, error: &io::Error) -> String {
+    fn failed(&self, error: &io::Error) -> Trouble {
         self.logs.say(error);
-        error.to_string()
+        if error.kind() == io::ErrorKind::StorageFull { Trouble::Full } else { Trouble::Silent }
     }
+}
+
+fn silent(error: &dyn std::fmt::Display) -> Trouble {
+    debug!(%error, "what a task prints cannot be collected now");
+    Trouble::Silent
 }
 
 /// The end of a log that is now so long, these bytes being its last.

@@ -84,11 +84,21 @@ impl Follower {
         self.cursor
     }
 
-    /// Returns when the backend has been looked at since this reader began.
-    pub async fn fresh(&mut self) {
+    /// Returns when the task and its jobs have been looked at.
+    pub async fn begun(&mut self) {
+        let _ = self.seen.wait_for(|picture| picture.fresh).await;
+    }
+
+    /// True when all is here that was there when this reader began, or when it cannot be had now; false when it has
+    /// only got on.
+    pub async fn fresh(&mut self) -> bool {
         let (look, looked) = &mut self.look;
-        // An end of the collector says as much.
-        let _ = looked.wait_for(|taken| *taken >= *look).await;
+        tokio::select! {
+            biased;
+            // An end of the collector says as much.
+            _ = looked.wait_for(|taken| *taken >= *look) => true,
+            changed = self.seen.changed() => changed.is_err(),
+        }
     }
 
     /// Returns when there may be something new; false when there never will be.
@@ -98,7 +108,12 @@ impl Follower {
 
     /// The next piece, without waiting for one. May be dropped at any time: nothing is read before it is answered.
     pub async fn next(&mut self) -> Next {
+        let mut again = false;
         loop {
+            if std::mem::replace(&mut again, true) {
+                // Whatever it is that is tried again, the others get their turn.
+                tokio::task::yield_now().await;
+            }
             let picture = self.seen.borrow_and_update().clone();
             let (stream, at, most, view) = match self.look(&picture) {
                 Look::At(stream, at, most, view) => (stream, at, most, view),
@@ -117,7 +132,7 @@ impl Follower {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Next::Gone,
                 Err(error) => return Next::Failed(format!("a log cannot be read: {error}")),
             };
-            let is_end = view.closed && at + bytes.len() as u64 >= view.length;
+            let is_end = view.closed && at.saturating_add(bytes.len() as u64) >= view.length;
             let taken = if self.characters { cut(&bytes, is_end) } else { bytes.len() };
             self.turn = 1 - super::picture::index(stream);
             if taken == 0 {
@@ -141,9 +156,8 @@ impl Follower {
         streams.any(|other| {
             let view = picture.stream(self.cursor.attempt, self.cursor.executor, other);
             // More than half a character, or the two would wait for each other without end.
-            view.is_some_and(|view| {
-                view.length > self.cursor.of(other) + 3 || view.closed && view.length > self.cursor.of(other)
-            })
+            let more = view.map_or(0, |view| view.length.saturating_sub(self.cursor.of(other)));
+            more > 3 || more > 0 && view.is_some_and(|view| view.closed)
         })
     }
 

@@ -15,7 +15,11 @@
 //! - where a file ends says where its stream goes on: a server that dies and comes again loses no byte and has none
 //!   twice;
 //! - a stream whose whole text the task's history holds is served from there and kept nowhere else;
-//! - a job is removed after what it printed is on the disk, or after it could not be brought there for long;
+//! - a job is removed after what it printed is on the disk, or could not be brought there for long, or has no room there;
+//!   no state of a task waits for that;
+//! - a job that is not there any more is no end of a stream: only its task's history says that it is over, and a file is
+//!   marked as whole only when the backend has said so;
+//! - without following, one is given all that was there when he asked, or told that it cannot be had now;
 //! - a follower holds one piece, and holds up nobody.
 //!
 //! Parts, in reading order:

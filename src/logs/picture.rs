@@ -15,7 +15,18 @@ pub struct Picture {
     /// The attempts, oldest first.
     pub attempts: Vec<AttemptView>,
     /// Why nothing is collected at the moment.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
+}
+
+/// Why nothing is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk of the logs has no room left.
+    Full,
+    /// The backend knows nothing of a job that is not known to be over.
+    Missing,
+    /// Something else does not answer: the backend, the store, the disk.
+    Silent,
 }
 
 /// An attempt's logs.
@@ -42,8 +53,8 @@ pub struct StreamView {
     pub closed: bool,
 }
 
-/// Where a log is.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Where a log is. Two are the same when the bytes lie in the same place; their text is not compared.
+#[derive(Debug, Clone, Default)]
 pub enum Kept {
     /// In its file, which is not there before the first byte.
     #[default]
@@ -54,6 +65,18 @@ pub enum Kept {
     Text(Bytes),
     /// It was kept, and its time is over.
     Gone,
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: &Bytes, b: &Bytes| a.len() == b.len() && std::ptr::eq(a.as_ptr(), b.as_ptr());
+        match (self, other) {
+            (Self::File, Self::File) | (Self::Gone, Self::Gone) => true,
+            (Self::Edge(a, ours), Self::Edge(b, theirs)) => a == b && same(ours, theirs),
+            (Self::Text(ours), Self::Text(theirs)) => same(ours, theirs),
+            (Self::File | Self::Gone | Self::Edge(..) | Self::Text(_), _) => false,
+        }
+    }
 }
 
 impl Picture {

@@ -54,7 +54,9 @@ impl Cursor {
 
     /// Behind some more bytes of a stream.
     pub fn behind(mut self, stream: Stream, bytes: u64) -> Self {
-        self.at[index(stream)] += bytes;
+        let at = &mut self.at[index(stream)];
+        // What a caller says where it stands may be anything.
+        *at = at.saturating_add(bytes);
         self
     }
 }

@@ -27,6 +27,20 @@ pub struct Known {
     pub whole: [Option<Bytes>; 2],
 }
 
+impl Outline {
+    /// The texts that were known before are taken from there: one copy of each is enough.
+    pub fn sharing(mut self, before: &Self) -> Self {
+        for (new, old) in self.executors.iter_mut().zip(&before.executors) {
+            for (new, old) in new.whole.iter_mut().zip(&old.whole) {
+                if new == old {
+                    new.clone_from(old);
+                }
+            }
+        }
+        self
+    }
+}
+
 /// The attempts of a task. Of a job that the engine knows to be over, its attempt is, whatever the history says yet.
 pub fn outlines(task: &Task, is_over: impl Fn(&JobRef) -> bool) -> Vec<Outline> {
     let phase = task.state.phase();

@@ -1,7 +1,9 @@
-//! The end of what is old: logs go by age and when they take too much together, oldest first, a few at a time.
+//! The end of what is old: logs go by age, when they take too much together, and when the disk has no room left; oldest
+//! first, a few at a time.
 
+use std::collections::HashSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
@@ -13,6 +15,10 @@ use crate::task::TaskId;
 
 /// Tasks whose logs are looked at in one go.
 const STEP: usize = 256;
+/// Jobs to be removed that are asked for.
+const LEFTOVERS: u32 = 100_000;
+/// How long it holds that there is no more room to be made.
+const MADE_ROOM: Duration = Duration::from_secs(5);
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -46,21 +52,41 @@ impl Logs {
         }
     }
 
-    /// Removes what is too old or too much at a moment.
+    /// Removes the oldest logs until there is room on the disk again; without any that may go, there is none.
+    pub(super) async fn make_room(&self) -> io::Result<()> {
+        let mut made = self.room_made.lock().await;
+        if made.is_some_and(|at| at.elapsed() < MADE_ROOM) {
+            // Many jobs may wait for the same room.
+            return Ok(());
+        }
+        // Younger than any age: only the room counts.
+        let pruned = self.prune_from(None).await;
+        *made = Some(Instant::now());
+        pruned
+    }
+
+    /// Removes what is too old or too much at a moment, or takes room that is to be left free.
     pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
         self.measure(now).await?;
         let age =
             SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        let oldest = now.checked_sub(age).map_or_else(|_| String::new(), day_of);
+        self.prune_from(now.checked_sub(age).ok().map(day_of)).await
+    }
+
+    /// Removes the logs of the days before one, and whatever is too much.
+    async fn prune_from(&self, oldest: Option<String>) -> io::Result<()> {
+        let _alone = self.pruning.lock().await;
         for day in self.on_shelf(|shelf| shelf.days()).await? {
-            let too_old = day < oldest;
-            if !too_old && !self.is_too_much() {
+            let too_old = oldest.as_ref().is_some_and(|oldest| day < *oldest);
+            if !too_old && !self.is_too_much().await? {
                 return Ok(());
             }
-            let tasks = {
+            let waiting = self.waiting().await?;
+            let mut tasks = {
                 let day = day.clone();
                 self.on_shelf(move |shelf| shelf.tasks(&day)).await?
             };
+            tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
                 self.prune_some(some, too_old).await?;
             }
@@ -73,8 +99,16 @@ impl Logs {
         Ok(())
     }
 
-    fn is_too_much(&self) -> bool {
-        lock(&self.held).bytes > self.settings.keep_bytes
+    /// Tasks with a job that is still to be removed, after its log is kept.
+    async fn waiting(&self) -> io::Result<HashSet<TaskId>> {
+        let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
+        // Of a backend that is not there nothing more can come.
+        let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
+        Ok(ours.map(|left| left.task).collect())
+    }
+
+    async fn is_too_much(&self) -> io::Result<bool> {
+        Ok(lock(&self.held).bytes > self.settings.keep_bytes || !self.on_shelf(|shelf| shelf.has_room()).await?)
     }
 
     async fn measure(&self, now: Timestamp) -> io::Result<()> {
@@ -101,7 +135,7 @@ impl Logs {
     async fn prune_some(&self, tasks: &[TaskId], too_old: bool) -> io::Result<()> {
         let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
         for (task, standing) in tasks.iter().zip(standing) {
-            if !too_old && !self.is_too_much() {
+            if !too_old && !self.is_too_much().await? {
                 return Ok(());
             }
             let ended = match standing {

@@ -1,11 +1,11 @@
 //! The files: where they lie, what is known of them, how they go.
 //!
 //! `<folder>/<day of the task>/<task>/<attempt>/<executor>.stdout`, and beside the streams of an attempt the empty file
-//! [`CLOSED`] once nothing more can come. [`PRUNED`] in the folder holds the last task whose logs were removed: of an
-//! older one whose logs are not there is known that they were.
+//! [`CLOSED`] once nothing more can come. `<folder>/removed/<day of the task>` names the tasks whose logs were removed, a
+//! line each: what is not here and not named there was never kept, and still may be.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +19,8 @@ use crate::task::TaskId;
 
 /// In an attempt's folder: its streams are whole.
 const CLOSED: &str = "closed";
-/// The last task whose logs were removed.
-const PRUNED: &str = "pruned";
+/// The tasks whose logs were removed.
+const REMOVED: &str = "removed";
 
 /// One stream of an executor of an attempt of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +59,16 @@ impl Shelf {
         self.space.check()
     }
 
+    /// Whether there is room, as it is right now.
+    pub fn has_room(&self) -> io::Result<bool> {
+        self.space.look_again();
+        match self.space.check() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How many bytes of a stream are kept; 0 when there is no file.
     pub fn length(&self, spot: &Spot) -> io::Result<u64> {
         match std::fs::metadata(self.path(spot)) {
@@ -74,7 +84,7 @@ impl Shelf {
         let mut bytes = vec![0; most];
         let mut filled = 0;
         while filled < most {
-            match file.read_at(&mut bytes[filled..], from + filled as u64) {
+            match file.read_at(&mut bytes[filled..], from.saturating_add(filled as u64)) {
                 Ok(0) => break,
                 Ok(more) => filled += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -120,21 +130,27 @@ impl Shelf {
 
     /// Removes what is kept of a task, and remembers that.
     pub fn prune(&self, task: &TaskId) -> io::Result<()> {
-        if self.pruned().is_none_or(|known| known < *task) {
-            let draft = self.folder.join(format!(".{PRUNED}"));
-            std::fs::write(&draft, task.as_str())?;
-            std::fs::rename(draft, self.folder.join(PRUNED))?;
+        if !self.was_pruned(task)? {
+            let removed = self.removed(task);
+            DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(REMOVED))?;
+            let mut list = OpenOptions::new().create(true).append(true).mode(0o600).open(removed)?;
+            // Whoever died in the middle of a line spoils no other one.
+            list.write_all(format!("\n{}\n", task.as_str()).as_bytes())?;
         }
         gone(std::fs::remove_dir_all(self.task(task)))
     }
 
     /// Whether what was kept of a task has been removed, if it is not here.
-    pub fn was_pruned(&self, task: &TaskId) -> bool {
-        self.pruned().is_some_and(|last| *task <= last)
+    pub fn was_pruned(&self, task: &TaskId) -> io::Result<bool> {
+        match std::fs::read_to_string(self.removed(task)) {
+            Ok(list) => Ok(list.lines().any(|line| line == task.as_str())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    fn pruned(&self) -> Option<TaskId> {
-        std::fs::read_to_string(self.folder.join(PRUNED)).ok().as_deref().and_then(TaskId::parse)
+    fn removed(&self, task: &TaskId) -> PathBuf {
+        self.folder.join(REMOVED).join(day(task))
     }
 
     /// The days of which something is kept, oldest first.

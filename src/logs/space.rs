@@ -22,6 +22,11 @@ impl Space {
         Self { folder, leave_free, free: Mutex::default() }
     }
 
+    /// What is known is forgotten: room was made.
+    pub fn look_again(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Fails when nothing more is to be written.
     pub fn check(&self) -> io::Result<()> {
         let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);

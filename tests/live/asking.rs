@@ -87,6 +87,34 @@ async fn what_makes_no_sense_is_named() {
 }
 
 #[tokio::test]
+async fn a_cursor_may_say_anything_and_harms_nobody() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let path = format!("/api/v1/tasks/{id}/logs?follow=true");
+    let far = |stdout: u64, stderr: u64| format!("1.0.{stdout}.{stderr}");
+    // Half a character, and nothing of the other stream for as long as anybody lives.
+    server.press.print(&job, 0, Stdout, &"\u{20ac}".as_bytes()[..2]);
+    let mut reader = server.events(&path, Some(&far(0, u64::MAX))).await;
+    let mut other = server.events(&path, Some(&far(u64::MAX - 1, u64::MAX - 2))).await;
+    server.press.print(&job, 0, Stdout, &"\u{20ac}".as_bytes()[2..]);
+    assert_eq!(reader.event().await.unwrap().data["text"], "\u{20ac}");
+    server.press.print(&job, 0, Stderr, b"oops");
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    assert_eq!((reader.end().await, other.end().await), ("COMPLETE".to_owned(), "COMPLETE".to_owned()));
+    for (cursor, status) in [(far(3, 4), 200), (far(4, 4), 400), (far(3, u64::MAX), 400)] {
+        let request = Request::get(format!("{path}&cursor={cursor}")).header("accept", "text/event-stream");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = server.send(request).await;
+        assert_eq!(answer.status.as_u16(), status, "{cursor}");
+        if status == 400 {
+            assert_eq!(answer.json()["field"], "cursor");
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_owners_task_is_unknown() {
     let token = |name: &str| Token { name: name.to_owned(), token: Secret::new(name) };
     let access = Access::Required(Credentials { tokens: vec![token("ann"), token("ben")], users: vec![] });

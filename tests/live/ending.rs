@@ -75,6 +75,25 @@ async fn of_a_cancelled_task_everything_is_kept_until_the_stop() {
 }
 
 #[tokio::test]
+async fn rule_14_7_no_state_waits_for_a_log() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let text = b"0123456789".repeat(5_000);
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, &text);
+    server.press.end_step(&job, 0, 0);
+    // It ends by itself while it is being stopped.
+    server.press.end_when_stopped(&job, Outcome::Complete);
+    server.cancel(&id).await;
+    server.until_state(&id, "CANCELED").await;
+    assert!(server.press.holds(&job), "its log is not kept yet");
+    server.press.set_broken(false);
+    server.until_released(&job).await;
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
 async fn where_bytes_are_missing_a_line_says_so() {
     let server = Server::new();
     let id = server.running(1).await;
@@ -104,8 +123,70 @@ async fn a_job_waits_for_its_log_but_not_without_end() {
 }
 
 #[tokio::test]
+async fn those_that_cannot_be_kept_hold_up_nobody() {
+    let server = Server::new();
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        let job = format!("{}-1", server.running(1).await);
+        if number < 18 {
+            server.press.jam(&job);
+        }
+        server.press.print(&job, 0, Stdout, &[b'a'; 500]);
+        server.press.end_step(&job, 0, 0);
+        server.press.end(&job, Outcome::Complete);
+        jobs.push(job);
+    }
+    for job in &jobs[18..] {
+        server.until_released(job).await;
+    }
+    assert!(jobs[..18].iter().all(|job| server.press.holds(job)));
+}
+
+#[tokio::test]
+async fn a_job_whose_log_is_not_kept_yet_is_no_orphan() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let text = b"0123456789".repeat(5_000);
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, &text);
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    server.until_state(&id, "COMPLETE").await;
+    // Also right after a start, when nothing is remembered.
+    let server = server.restarted().await;
+    server.press.walked(4).await;
+    assert!(server.press.holds(&job), "its log is not kept yet");
+    server.press.set_broken(false);
+    server.until_released(&job).await;
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_is_never_called_whole() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let path = format!("/api/v1/tasks/{id}/logs");
+    server.press.print(&job, 0, Stdout, &[b'a'; 500]);
+    assert_eq!(server.get(&path).await.body.len(), 500);
+    server.press.print(&job, 0, Stdout, &[b'b'; 500]);
+    // Somebody removes it.
+    server.press.remove(&job);
+    let second = format!("{id}-2");
+    until("the second attempt runs", async || server.press.holds(&second)).await;
+    server.press.end_step(&second, 0, 0);
+    server.press.end(&second, Outcome::Complete);
+    let mut reader = server.events(&format!("{path}?follow=true"), None).await;
+    assert_eq!(reader.end().await, "COMPLETE");
+    assert_eq!(reader.of(0, "stdout"), [b'a'; 500]);
+    assert_eq!(files(&server.kept()), ["0.stdout"], "what is not all of it is not marked as that");
+}
+
+#[tokio::test]
 async fn a_full_disk_stops_the_logs_and_no_task() {
-    let full = logs::Settings { leave_free_bytes: u64::MAX, give_up: Duration::from_millis(300), ..kept() };
+    // Without waiting: what the job holds takes more room than its log would.
+    let full = logs::Settings { leave_free_bytes: u64::MAX, ..kept() };
     let server = Server::with(Settings::default(), full);
     let (id, _) = long(&server).await;
     server.until_state(&id, "COMPLETE").await;
@@ -130,6 +211,24 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
     // What the history holds is there as long as the task.
     assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs?stream=stderr")).await.body, b"short");
     assert_eq!(server.get(&path).await.body, b"still here", "a task that runs keeps its log");
+}
+
+#[tokio::test]
+async fn what_goes_takes_nothing_along_that_is_still_to_be_kept() {
+    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 100_000, ..kept() });
+    let older = server.running(1).await;
+    let job = format!("{older}-1");
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (newer, _) = long(&server).await;
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert_eq!(server.get(&format!("/api/v1/tasks/{newer}/logs")).await.status, 410);
+    // It was created before what has just been removed, and ends after.
+    server.press.print(&job, 0, Stdout, &[b'a'; 5_000]);
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    server.until_released(&job).await;
+    let answer = server.get(&format!("/api/v1/tasks/{older}/logs")).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 5_000));
 }
 
 #[tokio::test]

@@ -151,3 +151,59 @@ async fn a_server_that_stops_ends_every_stream_and_says_no_end() {
     assert!(events.event().await.is_none());
     assert!(bytes.frame().await.unwrap().is_err(), "a good end would be taken for the log's");
 }
+
+#[tokio::test]
+async fn who_does_not_follow_is_given_all_that_was_there() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let path = format!("/api/v1/tasks/{id}/logs");
+    let text = b"0123456789abcde\n".repeat(600_000);
+    server.press.print(&job, 0, Stdout, &text);
+    server.press.print(&job, 0, Stderr, b"oops");
+    let answer = server.get(&path).await;
+    assert!(answer.body == text, "{} of {} bytes", answer.body.len(), text.len());
+    assert_eq!(answer.header("tessera-next-offset"), text.len().to_string());
+    server.press.print(&job, 0, Stdout, &text);
+    let mut reader = server.events(&path, None).await;
+    assert_eq!(reader.end().await, "RUNNING");
+    assert!(reader.of(0, "stdout").len() == 2 * text.len() && reader.of(0, "stderr") == b"oops");
+}
+
+#[tokio::test]
+async fn a_part_is_not_given_for_all_of_it() {
+    let server = Server::new();
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    let path = format!("/api/v1/tasks/{id}/logs");
+    server.press.print(&job, 0, Stdout, b"first ");
+    assert_eq!(server.get(&path).await.body, b"first ");
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, b"second");
+    assert_eq!(server.get(&path).await.status, 503);
+    server.press.set_broken(false);
+    assert_eq!(server.get(&path).await.body, b"first second");
+}
+
+#[tokio::test]
+async fn a_job_that_ends_just_as_one_comes_has_told_all() {
+    let server = Server::new();
+    for round in 0..20 {
+        let id = server.running(1).await;
+        let job = format!("{id}-1");
+        let path = format!("/api/v1/tasks/{id}/logs?follow=true");
+        let (press, text) = (server.press.clone(), format!("round {round}"));
+        let ends = std::thread::spawn({
+            let text = text.clone();
+            move || {
+                press.print(&job, 0, Stdout, text.as_bytes());
+                press.end_step(&job, 0, 0);
+                press.end(&job, Outcome::Complete);
+            }
+        });
+        let mut reader = server.events(&path, None).await;
+        assert_eq!(reader.end().await, "COMPLETE");
+        assert_eq!(reader.of(0, "stdout"), text.as_bytes());
+        ends.join().unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! A backend whose jobs print and end when a test says so. Cloning it is looking at the same jobs: it outlives servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tessera_contract::{
     Observation, Profile, Stream,
 };
 use tessera_runtime::report::{Fault, FaultClass, Outcome, Progress, REPORT_VERSION, Report, StepReport};
+use tokio::sync::watch;
 
 /// Bytes of one answer: small, so that there are many.
 const CHUNK: usize = 64 * 1024;
@@ -23,6 +24,8 @@ pub struct Press {
     bell: Bell,
     jobs: Arc<Mutex<BTreeMap<String, Printing>>>,
     broken: Arc<Mutex<bool>>,
+    jammed: Arc<Mutex<BTreeSet<String>>>,
+    walks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -30,6 +33,8 @@ struct Printing {
     steps: Vec<Printed>,
     outcome: Option<Outcome>,
     stopped: bool,
+    /// How it ends when it is stopped, if otherwise than by that.
+    last: Option<Outcome>,
 }
 
 #[derive(Default, Clone)]
@@ -61,7 +66,14 @@ impl Press {
             parameters: Vec::new(),
             stops_within: Duration::from_secs(1),
         };
-        Self { profile: Arc::new(profile), bell: Bell::default(), jobs: Arc::default(), broken: Arc::default() }
+        Self {
+            profile: Arc::new(profile),
+            bell: Bell::default(),
+            jobs: Arc::default(),
+            broken: Arc::default(),
+            jammed: Arc::default(),
+            walks: watch::Sender::default(),
+        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Printing>> {
@@ -101,9 +113,32 @@ impl Press {
         self.change(job, |job| job.outcome = Some(outcome));
     }
 
+    /// Somebody else removes a job with all that it printed.
+    pub fn remove(&self, job: &str) {
+        self.jobs().remove(job);
+        self.bell.ring();
+    }
+
+    /// A job ends so by itself at the moment in which it is to be stopped.
+    pub fn end_when_stopped(&self, job: &str, outcome: Outcome) {
+        self.change(job, |job| job.last = Some(outcome));
+    }
+
+    /// The log of one job cannot be read.
+    pub fn jam(&self, job: &str) {
+        self.jammed.lock().unwrap().insert(job.to_owned());
+    }
+
     /// Logs cannot be read, or can again.
     pub fn set_broken(&self, broken: bool) {
         *self.broken.lock().unwrap() = broken;
+    }
+
+    /// Returns when somebody has gone through all jobs, from the first to the last, so many times more.
+    pub async fn walked(&self, times: u64) {
+        let mut walks = self.walks.subscribe();
+        let wanted = *walks.borrow() + times;
+        walks.wait_for(|walks| *walks >= wanted).await.unwrap();
     }
 
     /// Whether a job is held.
@@ -195,6 +230,7 @@ impl Backend for Press {
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
         if let Some(job) = self.jobs().get_mut(&handle.0) {
             job.stopped = true;
+            job.outcome = job.outcome.take().or_else(|| job.last.clone());
         }
         self.bell.ring();
         Ok(())
@@ -205,13 +241,18 @@ impl Backend for Press {
         Ok(())
     }
 
+    async fn withdraw(&self, _handle: &Handle) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
-        if *self.broken.lock().unwrap() {
+        if *self.broken.lock().unwrap() || self.jammed.lock().unwrap().contains(&handle.0) {
             return Err(BackendError::Unavailable("the press is broken".to_owned()));
         }
         let mut jobs = self.jobs();
-        let nothing = |ended| LogChunk { bytes: Vec::new(), next: from, ended };
-        let Some(job) = jobs.get_mut(&handle.0) else { return Ok(nothing(true)) };
+        let nothing = |ended| LogChunk { bytes: Vec::new(), next: from, more: false, ended };
+        let there_is_none = || BackendError::Rejected("there is no such job".to_owned());
+        let job = jobs.get_mut(&handle.0).ok_or_else(there_is_none)?;
         let over = job.outcome.is_some() || job.stopped;
         let Some(step) = job.steps.get_mut(step as usize) else { return Ok(nothing(over)) };
         let ended = over || step.exit_code.is_some();
@@ -221,10 +262,13 @@ impl Backend for Press {
         };
         let begin = from.max(*at);
         let bytes: Vec<u8> = bytes.iter().skip((begin - at) as usize).take(CHUNK).copied().collect();
-        Ok(LogChunk { next: begin + bytes.len() as u64, bytes, ended: false })
+        let next = begin + bytes.len() as u64;
+        let more = pieces.iter().any(|(at, bytes)| at + bytes.len() as u64 > next);
+        Ok(LogChunk { next, bytes, more, ended: false })
     }
 
     async fn inventory(&self, _after: Option<&str>) -> Result<InventoryPage, BackendError> {
+        self.walks.send_modify(|walks| *walks += 1);
         let named = |id: &String| Some(Inventoried { job: JobId::parse(id)?, handle: Handle(id.clone()) });
         Ok(InventoryPage { jobs: self.jobs().keys().filter_map(named).collect(), next: None })
     }

@@ -80,6 +80,7 @@ impl Server {
         let logs = Logs::open(store.clone(), &backends, &folder.path().join("logs"), kept).unwrap();
         let how = engine::Settings {
             poll_period_ms: 50,
+            sweep_period_ms: 50,
             backoff_first_ms: 10,
             retry_after_start: true,
             ..engine::Settings::default()

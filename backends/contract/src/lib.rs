@@ -58,7 +58,15 @@ pub trait Backend: Send + Sync {
     /// Removes what a job left behind. Called once a job has ended; a job already removed is no error.
     async fn release(&self, handle: &Handle) -> Result<(), BackendError>;
 
-    /// What a step has printed so far, from a byte offset; also while it runs.
+    /// Removes what of an ended job is left with the engine that runs it, so that its task may be told that nothing is
+    /// left; what it printed is to stay until [`Backend::release`]. By default a release: whatever cannot tell the two
+    /// apart loses what was not read yet.
+    async fn withdraw(&self, handle: &Handle) -> Result<(), BackendError> {
+        self.release(handle).await
+    }
+
+    /// What a step has printed so far, from a byte offset; also while it runs. Of a job that is not there (any more)
+    /// [`BackendError::Rejected`]: that is not the end of a log, and nobody may take it for one.
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError>;
 
     /// A page of every job of this installation that the backend still holds, in a stable order; `after` is the

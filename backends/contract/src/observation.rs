@@ -56,7 +56,10 @@ pub struct LogChunk {
     pub bytes: Vec<u8>,
     /// The offset to ask for next.
     pub next: u64,
-    /// No more will come: the step has ended, though its job may go on, and this is the last of it.
+    /// More was there already when this was read. Otherwise this is all that the stream held at that moment.
+    pub more: bool,
+    /// No more will come: the step has ended, though its job may go on, and this is the last of it. Never said of a
+    /// job that is not there.
     pub ended: bool,
 }
 

@@ -192,18 +192,28 @@ impl Backend for Docker {
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
-        self.watch.release(handle).await
+        self.watch.release(handle).await?;
+        if let Some(job) = job_of(handle) {
+            self.printed.forget(&job);
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self, handle: &Handle) -> Result<(), BackendError> {
+        self.watch.withdraw(handle).await.map(|_| ())
     }
 
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
         let Some(job) = job_of(handle) else {
-            return Ok(LogChunk { bytes: Vec::new(), next: from, ended: true });
+            return Err(BackendError::Rejected(format!("`{}` is no job of this backend", handle.0)));
         };
         let printed = Arc::clone(&self.printed);
         self.watch
             .blocking(move |watch| {
                 let attempt = watch.folder.attempt(&job);
-                printed.read(&attempt, (job, step, stream), from).map_err(|e| disk("reading the log of", &attempt, &e))
+                let there_is_none = || BackendError::Rejected(format!("there is no job {job}"));
+                let read = printed.read(&attempt, (job.clone(), step, stream), from);
+                read.map_err(|e| disk("reading the log of", &attempt, &e))?.ok_or_else(there_is_none)
             })
             .await?
     }

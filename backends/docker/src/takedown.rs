@@ -29,21 +29,29 @@ impl Watch {
     /// Removes all that is left of an ended job, and returns when no container of it is left. One that has not ended
     /// is stopped first. May be dropped and asked for again.
     pub(crate) async fn release(self: &Arc<Self>, handle: &Handle) -> Result<(), BackendError> {
-        let Some(job) = job_of(handle) else {
-            return Ok(());
-        };
-        let asked = handle.clone();
-        let Some(attempt) = self.blocking(move |watch| watch.ended(&asked)).await?? else {
-            // Known by its containers only, if at all.
-            return self.remove_containers(&job).await;
-        };
-        self.clear(&job, &attempt).await?;
+        let Some((job, attempt)) = self.withdraw(handle).await? else { return Ok(()) };
         let id = job.clone();
         let away = self.blocking(move |watch| watch.folder.put_away(&id)).await?;
         if let Some(away) = away.map_err(|e| disk("releasing", &attempt, &e))? {
             self.clone().take_down_later(job, away);
         }
         Ok(())
+    }
+
+    /// Returns when no container of an ended job is left; its files stay, and are answered. One that has not ended is
+    /// stopped first.
+    pub(crate) async fn withdraw(self: &Arc<Self>, handle: &Handle) -> Result<Option<(JobId, Attempt)>, BackendError> {
+        let Some(job) = job_of(handle) else {
+            return Ok(None);
+        };
+        let asked = handle.clone();
+        let Some(attempt) = self.blocking(move |watch| watch.ended(&asked)).await?? else {
+            // Known by its containers only, if at all.
+            self.remove_containers(&job).await?;
+            return Ok(None);
+        };
+        self.clear(&job, &attempt).await?;
+        Ok(Some((job, attempt)))
     }
 
     /// The attempt of a job that has ended; `None` when there is none. One that has not ended is told to stop.

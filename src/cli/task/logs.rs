@@ -73,6 +73,9 @@ async fn everything(client: &Client, id: &str, wanted: &Wanted, printer: &mut Pr
             Said::Out(bytes) => printer.write(&bytes)?,
             Said::Err(bytes) => printer.write_error(&bytes)?,
             Said::End(_) => break,
+            Said::BreaksOff => {
+                printer.say(&format!("the server breaks off what task {id} prints again and again; asking on"));
+            }
             Said::NotTold => return ends(client, id, wanted, printer).await,
         }
     }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream;
 use tessera_contract::Stream;
 
-use super::logs::{Asked, check_offset, follower};
+use super::logs::{Asked, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::logs::{Cursor, Follower, Next, Selection};
@@ -22,8 +22,8 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
     let stream = asked.selection.stream.unwrap_or(Stream::Stdout);
     let selection = Selection { attempt: Some(attempt), executor: Some(executor), stream: Some(stream) };
     let from = Cursor::start(selection).behind(stream, asked.offset.unwrap_or(0));
-    let follower = follower(doors, task, selection, from).await?;
-    check_offset(&follower, from, stream)?;
+    let follower = follower(doors, task, selection, from, asked.follow).await?;
+    check_place(&follower, from, "offset")?;
 
     let view = follower.picture().stream(attempt, executor, stream).cloned().unwrap_or_default();
     let end = view.length.max(from.of(stream));

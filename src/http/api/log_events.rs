@@ -11,8 +11,9 @@ use futures::future::BoxFuture;
 use futures::stream;
 use serde::Serialize;
 use tessera_contract::Stream;
+use tokio::time::Instant;
 
-use super::logs::{Asked, check_offset, follower};
+use super::logs::{Asked, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::tes::to_wire;
@@ -69,19 +70,17 @@ pub enum LogData<'a> {
 /// All that is selected, one event after another.
 pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<Response, ApiError> {
     let Asked { selection, from, offset, follow } = asked;
-    let mut at = from.unwrap_or_else(|| Cursor::start(selection));
+    let (mut at, named) = from.unwrap_or_else(|| (Cursor::start(selection), "offset"));
     if let Some(offset) = offset.filter(|_| from.is_none()) {
         let (Some(stream), Some(_)) = (selection.stream, selection.executor) else {
             return Err(ApiError::field("offset", "counts bytes of one stream; name executor and stream too"));
         };
         at = at.behind(stream, offset);
     }
-    let follower = follower(doors, task, selection, at).await?;
-    if let Some(stream) = selection.stream.filter(|_| offset.is_some()) {
-        check_offset(&follower, at, stream)?;
-    }
+    let follower = follower(doors, task, selection, at, follow).await?;
+    check_place(&follower, at, named)?;
     let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
-    let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false };
+    let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false, sent: Instant::now() };
     // A client that is cut off comes again soon.
     let hello = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"))]);
     let events = futures::StreamExt::chain(hello, stream::unfold(Some(reader), next));
@@ -102,15 +101,24 @@ struct Reader {
     follow: bool,
     stopped: BoxFuture<'static, ()>,
     orphaned: bool,
+    /// When something was sent last.
+    sent: Instant,
 }
 
 /// The next event. A stream that breaks off without the event `end` is to be asked for again.
 async fn next(reader: Option<Reader>) -> Option<(Result<Bytes, Infallible>, Option<Reader>)> {
     let mut reader = reader?;
+    let (bytes, goes_on) = said(&mut reader).await?;
+    reader.sent = Instant::now();
+    Some((Ok(bytes), goes_on.then_some(reader)))
+}
+
+/// What is said next, and whether anything follows it.
+async fn said(reader: &mut Reader) -> Option<(Bytes, bool)> {
     loop {
         match reader.follower.next().await {
-            Next::Piece(piece) => return Some((Ok(of_piece(&piece)), Some(reader))),
-            Next::Ended(phase) => return Some((Ok(of_end(phase, reader.follower.cursor())), None)),
+            Next::Piece(piece) => return Some((of_piece(&piece), true)),
+            Next::Ended(phase) => return Some((of_end(phase, reader.follower.cursor()), false)),
             Next::Gone => return None,
             Next::Failed(reason) => {
                 tracing::warn!(reason, "a follower of a log is cut off");
@@ -118,7 +126,7 @@ async fn next(reader: Option<Reader>) -> Option<(Result<Bytes, Infallible>, Opti
             }
             Next::Caught if !reader.follow => {
                 let phase = reader.follower.picture().phase?;
-                return Some((Ok(of_end(phase, reader.follower.cursor())), None));
+                return Some((of_end(phase, reader.follower.cursor()), false));
             }
             Next::Caught if reader.orphaned => return None,
             Next::Caught => {}
@@ -126,7 +134,8 @@ async fn next(reader: Option<Reader>) -> Option<(Result<Bytes, Infallible>, Opti
         tokio::select! {
             changed = reader.follower.changed() => reader.orphaned = !changed,
             () = &mut reader.stopped => return None,
-            () = tokio::time::sleep(ALIVE) => return Some((Ok(Bytes::from_static(b":\n\n")), Some(reader))),
+            // Counted from what was sent, not from what was looked at: others may print what is not selected.
+            () = tokio::time::sleep_until(reader.sent + ALIVE) => return Some((Bytes::from_static(b":\n\n"), true)),
         }
     }
 }

@@ -14,11 +14,11 @@ use super::log_events::{self, LogData};
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::query::Query;
-use crate::logs::picture::{Kept, StreamView, index};
+use crate::logs::picture::{Kept, STREAMS, StreamView, index};
 use crate::logs::{Cursor, Follower, Selection};
 use crate::task::{Task, TaskId};
 
-/// How long a backend may take to say what was printed until now.
+/// How long nothing may come of what was printed until now.
 const FRESH_WITHIN: Duration = Duration::from_secs(20);
 /// Where a client stood that comes again.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -26,8 +26,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// What is asked for.
 pub(super) struct Asked {
     pub(super) selection: Selection,
-    /// Where it is read from; `None` is from the start.
-    pub(super) from: Option<Cursor>,
+    /// Where it is read from, and the name of what says so; `None` is from the start.
+    pub(super) from: Option<(Cursor, &'static str)>,
     pub(super) offset: Option<u64>,
     pub(super) follow: bool,
 }
@@ -161,32 +161,50 @@ fn number<T: FromStr>(query: &Query, name: &'static str, wrong: &str) -> Result<
     number.map(Some).ok_or_else(|| ApiError::field(name, format!("`{text}` {wrong}")))
 }
 
-fn cursor(name: &str, text: &str, of: Selection, attempts: u32, executors: u32) -> Result<Cursor, ApiError> {
+fn cursor(
+    name: &'static str,
+    text: &str,
+    of: Selection,
+    attempts: u32,
+    executors: u32,
+) -> Result<(Cursor, &'static str), ApiError> {
     let cursor: Cursor = text.parse().map_err(|()| ApiError::field(name, "is no id of an event of a log"))?;
     let fits = cursor.attempt <= attempts
         && cursor.executor <= executors
         && of.attempt.is_none_or(|attempt| attempt == cursor.attempt)
         && of.executor.is_none_or(|executor| executor == cursor.executor);
-    if fits { Ok(cursor) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
+    if fits { Ok((cursor, name)) } else { Err(ApiError::field(name, "is no id of an event of this log")) }
 }
 
-/// A reader that has been told what was printed until now, or why it cannot be told.
+/// A reader that has been told what was printed until now, or why it cannot be told. One who follows is told as it
+/// comes.
 pub(super) async fn follower(
     doors: &Doors,
     task: &Task,
     selection: Selection,
     from: Cursor,
+    follow: bool,
 ) -> Result<Follower, ApiError> {
+    let not_now = || ApiError::unavailable("the log cannot be read now; try again soon");
     let mut follower = doors.logs.follow(&task.id).reading(selection, from);
-    if tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.is_err() {
-        return Err(ApiError::unavailable("the log cannot be read now; try again soon"));
+    if follow {
+        tokio::time::timeout(FRESH_WITHIN, follower.begun()).await.map_err(|_| not_now())?;
+    } else {
+        // A long log takes as long as it goes on coming.
+        while !tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.map_err(|_| not_now())? {}
     }
     let picture = follower.picture();
     let selected = picture.attempts.iter().filter(|attempt| selection.attempt.is_none_or(|n| n == attempt.number));
     let executors = selected.flat_map(|attempt| (0..).zip(&attempt.executors));
     let executors = executors.filter(|(index, _)| selection.executor.is_none_or(|wanted| wanted == *index));
+    let executors: Vec<&[StreamView; 2]> = executors.map(|(_, pair)| pair).collect();
+    let is_whole = |pair: &&[StreamView; 2]| selection.streams().all(|stream| pair[index(stream)].closed);
+    if !follow && picture.trouble.is_some() && !(picture.phase.is_some() && executors.iter().all(is_whole)) {
+        // A part of it would be taken for all of it.
+        return Err(not_now());
+    }
     let is_gone = |pair: &[StreamView; 2]| selection.streams().any(|stream| pair[index(stream)].kept == Kept::Gone);
-    if executors.into_iter().any(|(_, pair)| is_gone(pair)) {
+    if executors.into_iter().any(is_gone) {
         return Err(ApiError::gone(
             "the whole log is not kept any more; the end of each stream stands in the task, in the view FULL",
         ));
@@ -194,12 +212,14 @@ pub(super) async fn follower(
     Ok(follower)
 }
 
-/// Refuses an offset behind the end of a stream that has ended.
-pub(super) fn check_offset(follower: &Follower, at: Cursor, stream: Stream) -> Result<(), ApiError> {
+/// Refuses a place, which a field has named, behind the end of a stream that has ended.
+pub(super) fn check_place(follower: &Follower, at: Cursor, name: &str) -> Result<(), ApiError> {
     let picture = follower.picture();
-    let Some(view) = picture.stream(at.attempt, at.executor, stream) else { return Ok(()) };
-    if view.closed && at.of(stream) > view.length {
-        return Err(ApiError::field("offset", format!("the log has ended, and has {} bytes", view.length)));
+    for stream in STREAMS {
+        let Some(view) = picture.stream(at.attempt, at.executor, stream) else { continue };
+        if view.closed && at.of(stream) > view.length {
+            return Err(ApiError::field(name, format!("the log has ended, and has {} bytes", view.length)));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::watch::{look_until_ended, look_until_started, look_until_stopped, put_away, read_until, submit};
 use super::{Script, Subject, Wish};
-use crate::Stream;
+use crate::{BackendError, Stream};
 
 /// Both streams can be read while the job runs, from any offset, and after it has ended.
 pub async fn read_while_running_and_after(subject: &dyn Subject) -> Result<()> {
@@ -60,6 +60,41 @@ pub async fn a_short_text_is_told_whole_by_the_report(subject: &dyn Subject) -> 
     ensure!(step.stdout_whole && step.stderr_whole, "a short text is not told whole: {step:?}");
     let log = subject.backend().logs(&handle, 0, Stream::Stdout, 0).await.context("logs failed")?;
     ensure!(log.bytes == step.stdout_tail.as_bytes(), "the log differs from the report: {log:?}, {step:?}");
+    put_away(subject, &handle).await
+}
+
+/// The log of a job that is not there is refused: nobody is to take that for the end of one. A step that has ended
+/// behind all that it printed has no more of it.
+pub async fn the_log_of_a_job_that_is_gone_is_no_end(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::one([Wish::Print(Stream::Stdout, "here".to_owned())]));
+    let handle = submit(subject, &job).await?;
+    look_until_ended(subject, &handle).await?;
+    let backend = subject.backend();
+    let here = backend.logs(&handle, 0, Stream::Stdout, 0).await.context("logs failed")?;
+    ensure!(here.bytes.starts_with(b"here") && !here.more, "all of it is there, and no more: {here:?}");
+    put_away(subject, &handle).await?;
+    for from in [0, here.next] {
+        let gone = backend.logs(&handle, 0, Stream::Stdout, from).await;
+        ensure!(matches!(gone, Err(BackendError::Rejected(_))), "of a job that is gone, from {from}: {gone:?}");
+    }
+    Ok(())
+}
+
+/// A job that is withdrawn tells what it printed until it is released, or is gone with it; never a part of it.
+pub async fn a_job_that_is_withdrawn_tells_all_or_is_gone(subject: &dyn Subject) -> Result<()> {
+    let job = subject.job(&Script::one([Wish::Print(Stream::Stdout, "here".to_owned())]));
+    let handle = submit(subject, &job).await?;
+    look_until_ended(subject, &handle).await?;
+    let backend = subject.backend();
+    let before = backend.logs(&handle, 0, Stream::Stdout, 0).await.context("logs failed")?;
+    for time in ["first", "second"] {
+        backend.withdraw(&handle).await.with_context(|| format!("the {time} withdrawal failed"))?;
+    }
+    match backend.logs(&handle, 0, Stream::Stdout, 0).await {
+        Ok(after) => ensure!(after == before, "withdrawn, it tells something else: {after:?}, {before:?}"),
+        Err(BackendError::Rejected(_)) => {}
+        Err(error) => return Err(error).context("logs of a withdrawn job failed"),
+    }
     put_away(subject, &handle).await
 }
 

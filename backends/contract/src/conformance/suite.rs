@@ -37,6 +37,8 @@ pub async fn all(subject: &dyn Subject) -> Result<()> {
         logging::the_log_of_a_step_that_ended_ends,
         logging::a_short_text_is_told_whole_by_the_report,
         logging::a_step_that_never_started_has_an_empty_log,
+        logging::the_log_of_a_job_that_is_gone_is_no_end,
+        logging::a_job_that_is_withdrawn_tells_all_or_is_gone,
         releasing::release_leaves_nothing_and_may_be_repeated,
         releasing::a_neighbour_is_left_alone,
         inventory::orphans_are_found_page_by_page,

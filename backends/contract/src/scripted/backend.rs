@@ -198,7 +198,7 @@ impl Scripted {
     fn read(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
         let job = self.job_of(Verb::Logs, handle)?;
         let played = self.outside.play(self.key(&job)).map_err(broken("play a job"))?;
-        let Some((_, played)) = played else { return Ok(LogChunk { bytes: Vec::new(), next: from, ended: true }) };
+        let Some((_, played)) = played else { return Err(BackendError::Rejected(format!("there is no job `{job}`"))) };
         let (out, err) = played.printed.get(step as usize).cloned().unwrap_or_default();
         let text = match stream {
             Stream::Stdout => out,
@@ -206,7 +206,8 @@ impl Scripted {
         };
         let start = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());
         let bytes = text.as_bytes().get(start..).unwrap_or_default().to_vec();
-        Ok(LogChunk { next: from + bytes.len() as u64, bytes, ended: played.has_ended(step) })
+        let next = from.saturating_add(bytes.len() as u64);
+        Ok(LogChunk { next, bytes, more: false, ended: played.has_ended(step) })
     }
 
     fn page(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {
