@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod changes;
 mod faults;
 mod opening;
 mod pages;
 mod plans;
+mod unreadable;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
