@@ -55,6 +55,12 @@ impl Auth {
         !self.tokens.is_empty() || !self.users.is_empty()
     }
 
+    /// Whether somebody can log in under this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let tokens = self.tokens.iter().map(|token| &token.name);
+        tokens.chain(self.users.iter().map(|user| &user.name)).any(|known| known == name)
+    }
+
     pub(super) fn check(&self, server: &Server, problems: &mut Problems) {
         if !server.listen.ip().is_loopback() && !self.is_required() && !self.allow_anonymous {
             problems.add(

@@ -1,14 +1,16 @@
 //! `[events]`: what is kept for those who follow their tasks, and who is told by webhook.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tessera_runtime::storage::guard::Guard;
 use url::Url;
 
+use super::auth::Auth;
 use super::problem::Problems;
 use super::secret::Secret;
 
@@ -28,7 +30,7 @@ pub struct Events {
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// Where it is: http or https, without a login.
-    pub url: String,
+    pub url: Address,
     /// What signs the messages: `whsec_` and Base64, or any other text.
     #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub secret: Secret,
@@ -50,6 +52,32 @@ pub struct Webhook {
     /// How long one try may take, milliseconds. Default 10000.
     #[serde(default = "ten_seconds")]
     pub timeout_ms: u64,
+}
+
+/// A URL whose path and query may be a secret. Read like any text; written, debugged and logged without them.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Url::parse(&self.0) {
+            Ok(url) if url.has_host() => write!(f, "{}/…", url.origin().ascii_serialization()),
+            Ok(_) | Err(_) => f.write_str("…"),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A state, in the words that callers see.
@@ -88,18 +116,21 @@ impl Default for Events {
 }
 
 impl Events {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, auth: &Auth, problems: &mut Problems) {
         if self.keep == 0 {
             problems.add("events.keep", "must be at least 1; who comes back would hear nothing");
         }
         let mut urls = BTreeSet::new();
         for (index, webhook) in self.webhooks.iter().enumerate() {
             let at = |key: &str| format!("events.webhooks[{index}].{key}");
-            if let Err(reason) = webhook.place() {
-                problems.add(&at("url"), reason);
+            // As parsed, for so the store knows how far each was told.
+            match webhook.place().map(|url| urls.insert(url)) {
+                Ok(true) => {}
+                Ok(false) => problems.add(&at("url"), "is there twice; name all states in one entry"),
+                Err(reason) => problems.add(&at("url"), reason),
             }
-            if !urls.insert(&webhook.url) {
-                problems.add(&at("url"), "is there twice; name all states in one entry");
+            if let Some(nobody) = webhook.owners.iter().find(|name| auth.is_required() && !auth.knows(name)) {
+                problems.add(&at("owners"), format!("`{nobody}` is no name of [[auth.tokens]] or [[auth.users]]"));
             }
             match Secret::resolve(&webhook.secret, webhook.secret_file.as_deref()) {
                 Ok(secret) if !is_key(&secret) => problems.add(&at("secret"), "what follows `whsec_` is not Base64"),
@@ -125,7 +156,7 @@ fn is_key(secret: &Secret) -> bool {
 impl Webhook {
     /// The address, as far as it can be judged without asking anybody; the error is a sentence.
     pub fn place(&self) -> Result<Url, String> {
-        let url = Url::parse(&self.url).map_err(|error| format!("is no URL: {error}"))?;
+        let url = Url::parse(&self.url.0).map_err(|error| format!("is no URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err("must be http://HOST/… or https://HOST/…".to_owned());
         }

@@ -185,6 +185,6 @@ impl Config {
         self.policy.check(problems);
         self.service_info.check(problems);
         self.telemetry.check(problems);
-        self.events.check(problems);
+        self.events.check(&self.auth, problems);
     }
 }

@@ -211,10 +211,17 @@ fn webhooks_are_checked_and_their_secrets_are_not_shown() {
     assert_names(&hook("url = 'https://u:p@x.org/'\nsecret = 's'"), &[], &["2|events.webhooks[0].url|holds a login"]);
     assert_names(&hook("url = 'ftp://x.org/'\nsecret = 's'"), &[], &["2|events.webhooks[0].url|must be http"]);
     assert_names(&hook("url = 'http://x.org/'\nsecret = 31337"), &[], &["3|events.webhooks[0].secret|must be a text"]);
-    let own = parsed(&hook("url = 'http://127.0.0.1/x'\nsecret = 'hunter2'\ninternal = true")).unwrap();
+    let twice = "url = 'https://X.org:443/a'\nsecret = 's'\n[[events.webhooks]]\nurl = 'https://x.org/a'\nsecret = 's'";
+    assert_names(&hook(twice), &[], &["5|events.webhooks[1].url|is there twice"]);
+    let logins = "\n[[auth.tokens]]\nname = 'ada'\ntoken = 't'\n[[auth.users]]\nname = 'eve'\npassword = 'p'";
+    let owned = |owners: &str| hook(&format!("url = 'https://x.org/'\nsecret = 's'\nowners = [{owners}]{logins}"));
+    assert_names(&owned("'ada', 'bob'"), &[], &["4|events.webhooks[0].owners|`bob` is no name"]);
+    assert!(parsed(&owned("'ada', 'eve'")).is_ok());
+    let own =
+        parsed(&hook("url = 'http://127.0.0.1:81/hunter2?k=hunter2'\nsecret = 'hunter2'\ninternal = true")).unwrap();
     assert_eq!(own.events.webhooks[0].states.len(), 4);
     for printed in [format!("{own:?}"), toml::to_string(&own).unwrap()] {
-        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(!printed.contains("hunter2") && printed.contains("http://127.0.0.1:81/…"), "{printed}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{OnceCell, Semaphore, broadcast};
 
 use super::listener::Listener;
 use crate::store::{Change, ChangeId, Store, StoreError};
@@ -17,6 +17,10 @@ const PAGE: u32 = 512;
 /// Batches in the ring.
 const RING: usize = 64;
 
+/// Listeners that read from the store at once. Thousands that come back together take turns, page by page, so that
+/// requests find the store free.
+const READ_AT_ONCE: usize = 8;
+
 /// How long is waited after the store could not be read.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
@@ -25,23 +29,34 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 pub struct Feed {
     store: Arc<dyn Store>,
     ring: broadcast::Sender<Batch>,
+    /// The ring holds what happens after this change. Settled before the first listener reads, for what it finds in
+    /// the store must reach to where the ring begins, also when the pump starts late.
+    start: Arc<OnceCell<ChangeId>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Feed {
     /// The feed of a store; it tells nothing new until [`Feed::run`].
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, ring: broadcast::Sender::new(RING) }
+        let turns = Arc::new(Semaphore::new(READ_AT_ONCE));
+        Self { store, ring: broadcast::Sender::new(RING), start: Arc::default(), turns }
     }
 
     /// Listens to what happens after a change; `None` is now.
     pub async fn listen(&self, after: Option<ChangeId>) -> Result<Listener, StoreError> {
         // Subscribe before looking, or a change between the two is missed.
         let ring = self.ring.subscribe();
+        self.start().await?;
         let after = match after {
             Some(after) => after,
             None => self.store.kept().await?.newest,
         };
-        Ok(Listener::new(Arc::clone(&self.store), ring, after))
+        Ok(Listener::new(Arc::clone(&self.store), ring, Arc::clone(&self.turns), after))
+    }
+
+    async fn start(&self) -> Result<ChangeId, StoreError> {
+        let now = async || Ok(self.store.kept().await?.newest);
+        self.start.get_or_try_init(now).await.copied()
     }
 
     /// Shares what happens, until it is told to stop.
@@ -73,7 +88,7 @@ impl Feed {
         let mut last = match *at {
             Some(at) => at,
             // What happened before is read by each listener that asks for it.
-            None => *at.insert(self.store.kept().await?.newest),
+            None => *at.insert(self.start().await?),
         };
         loop {
             let items = self.store.changes(last, PAGE).await?.items;

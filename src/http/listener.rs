@@ -8,11 +8,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long what was sent may go unacknowledged, or a client may leave no room for more, before its connection ends:
+/// a stream has no other end when its client has fallen silent.
+const UNTAKEN: Duration = Duration::from_secs(120);
 /// How long is waited when the system has no more descriptors to give: others may be closed meanwhile.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
@@ -48,10 +52,11 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     }
 }
 
-/// Answers are small and shall leave at once.
+/// Answers are small and shall leave at once, and nobody waits for ever for a client that is gone.
 fn prompt(stream: TcpStream) -> TcpStream {
     // A connection that is gone already cannot be made prompt, and shows it at its first read.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNTAKEN));
     stream
 }
 

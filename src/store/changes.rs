@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::task::{Owner, Phase, TaskId};
 
-/// A change's number. Higher is later; there may be holes.
+/// A change's number. Higher is later; a hole is a change that is not kept any more or cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeId(pub u64);
 

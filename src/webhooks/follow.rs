@@ -1,25 +1,24 @@
 //! A target's way through all that happens.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::future::join_all;
-use futures::stream;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 
 use super::deliver::deliver;
 use super::send::{Message, Sender};
 use super::target::Target;
+use super::window::Window;
 use crate::clock::Clock;
-use crate::store::{Change, ChangeId, Store, StoreError};
+use crate::store::{Change, ChangeId, Changes, Store, StoreError};
 use crate::task::TaskId;
 
 /// Changes read at once.
 const PAGE: u32 = 256;
-/// Changes that no target wanted and that are looked at again after a restart, at most.
-const UNWANTED: u64 = 1_000;
-/// Tasks that a target is told of side by side.
+/// Messages that a target gets side by side; what waits for its next try does not count.
 const SIDE_BY_SIDE: usize = 8;
 /// How long is waited after the store did not answer.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
@@ -55,120 +54,132 @@ async fn follow(post: &Post, target: &Target) {
             return;
         }
     };
-    // Subscribe before looking, or a change between the two waits for the next one.
-    let mut bell = post.store.bell();
-    let mut way = Way { name: target.name(), at: None, told: ChangeId(0) };
+    let name = target.name();
+    let turns = Semaphore::new(SIDE_BY_SIDE);
+    let way = Way { post, target, name: &name, sender: &sender, turns: &turns };
+    let mut window = Window::after(way.begin().await);
+    let mut under_way = FuturesUnordered::new();
+    let (mut reading, mut telling) = (false, false);
     loop {
-        bell.mark_unchanged();
-        match way.step(post, target, &sender).await {
-            Ok(true) => {}
-            Ok(false) if bell.changed().await.is_err() => return,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(to = target.shown(), %error, "webhooks wait for the store");
-                post.clock.sleep(AFTER_TROUBLE).await;
-            }
+        if !reading && let Some(after) = window.wants_more() {
+            reading = true;
+            under_way.push(way.read(after));
         }
+        if !telling && let Some(told) = window.to_tell() {
+            telling = true;
+            under_way.push(way.tell(told));
+        }
+        let next = match under_way.next().await {
+            Some(Done::Read(page)) => {
+                reading = false;
+                if page.missed {
+                    tracing::warn!(to = target.shown(), "some webhooks are lost: their events are not kept any more");
+                }
+                // Oldest first: a target that takes little hears of what happened first.
+                for change in page.items {
+                    if !target.wants(&change) {
+                        window.pass(change.id);
+                    } else if let Some(first) = window.open(change) {
+                        under_way.push(way.deliver(first));
+                    }
+                }
+                None
+            }
+            Some(Done::Closed(task, id)) => window.close(&task, id),
+            Some(Done::Told(told)) => {
+                telling = false;
+                told.into_iter().for_each(|told| window.told(told));
+                None
+            }
+            // The store is gone: nothing will ever happen again.
+            Some(Done::Over) | None => return,
+        };
+        under_way.extend(next.map(|change| way.deliver(change)));
     }
 }
 
-/// How far a target has come.
-struct Way {
-    name: String,
-    at: Option<ChangeId>,
-    /// As far as the store knows.
-    told: ChangeId,
+/// What came of something under way.
+enum Done {
+    Read(Changes),
+    /// It was taken or given up.
+    Closed(TaskId, ChangeId),
+    /// `None`: the store could not be written.
+    Told(Option<ChangeId>),
+    Over,
 }
 
-impl Way {
+/// What is done on a target's way, each for itself: none of it waits for another, and no trouble of the store ends it.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    post: &'a Post,
+    target: &'a Target,
+    name: &'a str,
+    sender: &'a Sender,
+    turns: &'a Semaphore,
+}
+
+impl<'a> Way<'a> {
     /// Where it goes on; a new target begins now.
-    async fn begin(&mut self, store: &dyn Store) -> Result<ChangeId, StoreError> {
-        if let Some(at) = self.at {
+    async fn begin(self) -> ChangeId {
+        loop {
+            match self.place().await {
+                Ok(at) => return at,
+                Err(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    async fn place(self) -> Result<ChangeId, StoreError> {
+        let store = &self.post.store;
+        if let Some(at) = store.told(self.name).await? {
             return Ok(at);
         }
-        let at = match store.told(&self.name).await? {
-            Some(at) => at,
-            None => {
-                let now = store.kept().await?.newest;
-                store.tell(&self.name, now).await?;
-                now
+        let now = store.kept().await?.newest;
+        store.tell(self.name, now).await?;
+        Ok(now)
+    }
+
+    /// Waits until something has happened.
+    fn read(self, after: ChangeId) -> BoxFuture<'a, Done> {
+        // Subscribe before looking, or a change between the two waits for the next one.
+        let mut bell = self.post.store.bell();
+        Box::pin(async move {
+            loop {
+                bell.mark_unchanged();
+                match self.post.store.changes(after, PAGE).await {
+                    Ok(page) if !page.items.is_empty() => return Done::Read(page),
+                    Ok(_) if bell.changed().await.is_err() => return Done::Over,
+                    Ok(_) => {}
+                    Err(error) => self.rest(&error).await,
+                }
             }
-        };
-        self.told = at;
-        Ok(*self.at.insert(at))
+        })
     }
 
-    /// Delivers a page; answers whether there was one.
-    async fn step(&mut self, post: &Post, target: &Target, sender: &Sender) -> Result<bool, StoreError> {
-        let at = self.begin(&*post.store).await?;
-        let page = post.store.changes(at, PAGE).await?;
-        if page.missed {
-            tracing::warn!(to = target.shown(), "some webhooks are lost: their events are not kept any more");
-        }
-        let Some(last) = page.items.last().map(|change| change.id) else { return Ok(false) };
-        let mut by_task: BTreeMap<TaskId, Vec<Change>> = BTreeMap::new();
-        for change in page.items.into_iter().filter(|change| target.wants(change)) {
-            by_task.entry(change.task.clone()).or_default().push(change);
-        }
-        let open = by_task.values().flatten().map(|change| change.id).collect();
-        let open = Open { ids: Mutex::new(open), told: tokio::sync::Mutex::new(at), last };
-        // Oldest first: a target that takes little hears of what happened first.
-        let mut tasks: Vec<_> = by_task.into_values().collect();
-        tasks.sort_by_key(|changes| changes.first().map(|change| change.id));
-        let told: Vec<Result<(), StoreError>> = stream::iter(tasks)
-            .map(|changes| tell_of_a_task(post, target, sender, &self.name, changes, &open))
-            .buffer_unordered(SIDE_BY_SIDE)
-            .collect()
-            .await;
-        // All were taken or given up: should the store have been away, it is told now. What no target wanted is worth
-        // a write only now and then.
-        if !told.is_empty() || last.0.saturating_sub(self.told.0) >= UNWANTED {
-            post.store.tell(&self.name, last).await?;
-            self.told = last;
-        }
-        self.at = Some(last);
-        if let Some(error) = told.into_iter().find_map(Result::err) {
-            tracing::debug!(%error, "how far a target was told was written late");
-        }
-        Ok(true)
+    fn deliver(self, change: Change) -> BoxFuture<'a, Done> {
+        Box::pin(async move {
+            let id = format!("{}-{}", self.post.store.installation().0, change.id.0);
+            let message = Message { id, body: (self.post.words)(&change) };
+            deliver(self.sender, self.target, &message, change.at, &self.post.clock, self.turns).await;
+            Done::Closed(change.task, change.id)
+        })
     }
-}
 
-/// What of a page was not taken yet.
-struct Open {
-    ids: Mutex<BTreeSet<ChangeId>>,
-    /// Written so far; held while writing, so that it never goes back.
-    told: tokio::sync::Mutex<ChangeId>,
-    last: ChangeId,
-}
-
-impl Open {
-    /// Takes one out, and answers up to where all is taken.
-    fn close(&self, id: ChangeId) -> ChangeId {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.remove(&id);
-        ids.first().map_or(self.last, |first| ChangeId(first.0.saturating_sub(1)))
+    /// Tries once, for more may be told the next time.
+    fn tell(self, told: ChangeId) -> BoxFuture<'a, Done> {
+        Box::pin(async move {
+            match self.post.store.tell(self.name, told).await {
+                Ok(()) => Done::Told(Some(told)),
+                Err(error) => {
+                    self.rest(&error).await;
+                    Done::Told(None)
+                }
+            }
+        })
     }
-}
 
-async fn tell_of_a_task(
-    post: &Post,
-    target: &Target,
-    sender: &Sender,
-    name: &str,
-    changes: Vec<Change>,
-    open: &Open,
-) -> Result<(), StoreError> {
-    for change in changes {
-        let id = format!("{}-{}", post.store.installation().0, change.id.0);
-        let message = Message { id, body: (post.words)(&change) };
-        deliver(sender, target, &message, change.at, &post.clock).await;
-        let taken = open.close(change.id);
-        let mut told = open.told.lock().await;
-        if taken > *told {
-            post.store.tell(name, taken).await?;
-            *told = taken;
-        }
+    async fn rest(self, error: &StoreError) {
+        tracing::warn!(to = self.target.shown(), %error, "webhooks wait for the store");
+        self.post.clock.sleep(AFTER_TROUBLE).await;
     }
-    Ok(())
 }

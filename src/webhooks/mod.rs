@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! - at least once: how far a target was told is durable, and is never ahead of what it has taken;
-//! - in order for each task, and nearly so for all: a few tasks are told of side by side;
+//! - in order for each task; tasks are told of side by side, and one message that is never taken holds up no other task;
 //! - a target that is slow or dead holds up no other target, and no task;
 //! - redirects are never followed, and an address of this machine is asked only where the operator says so;
 //! - what cannot be delivered is given up after a time, and the log says so.
@@ -14,6 +14,7 @@
 //! - [`sign`]: how the target knows that it was us;
 //! - [`send`]: one try;
 //! - [`deliver`]: tries until there is an end;
+//! - `window`: what was not told yet;
 //! - [`follow`]: a target's way through all that happens.
 
 pub mod deliver;
@@ -21,6 +22,7 @@ pub mod follow;
 pub mod send;
 pub mod sign;
 pub mod target;
+mod window;
 
 pub use follow::{Post, run};
 pub use sign::SigningKey;

@@ -1,7 +1,9 @@
 //! One try.
 
 use std::error::Error as _;
+use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, StatusCode, header};
 use tessera_runtime::storage::guard::Guard;
@@ -16,9 +18,14 @@ const READ_OF_AN_ANSWER: usize = 16 * 1024;
 pub enum Outcome {
     /// The target has it.
     Taken,
-    /// It may take it later; why not now.
-    Later(String),
-    /// It does not want it; why.
+    /// It may take it later.
+    Later {
+        /// Why not now.
+        reason: String,
+        /// How long it asks to be left alone.
+        rest: Option<Duration>,
+    },
+    /// It never wants it; why.
     Refused(String),
 }
 
@@ -60,7 +67,7 @@ impl Sender {
     /// Sends a message, signed at this second.
     pub async fn send(&self, target: &Target, message: &Message, timestamp: i64) -> Outcome {
         if self.guard.allows(&target.url).is_err() {
-            return Outcome::Later("its address is one of this machine or of its network's own services".to_owned());
+            return later("its address is one of this machine or of its network's own services");
         }
         let signature = target.key.sign(&message.id, timestamp, &message.body);
         let call = self
@@ -73,16 +80,16 @@ impl Sender {
             .body(message.body.clone());
         match call.send().await {
             Ok(mut answer) => {
-                let status = answer.status();
+                let outcome = of_answer(answer.status(), answer.headers());
                 let mut read = 0;
                 while read < READ_OF_AN_ANSWER
                     && let Ok(Some(chunk)) = answer.chunk().await
                 {
                     read += chunk.len();
                 }
-                of_status(status)
+                outcome
             }
-            Err(error) => Outcome::Later(plain(&error)),
+            Err(error) => later(plain(&error)),
         }
     }
 }
@@ -95,19 +102,27 @@ fn guard(target: &Target) -> Guard {
     }
 }
 
-fn of_status(status: StatusCode) -> Outcome {
+/// Only a target that says it is gone is believed: any other word may be that of a fault between it and us.
+fn of_answer(status: StatusCode, headers: &HeaderMap) -> Outcome {
     if status.is_success() {
         return Outcome::Taken;
     }
     let said = format!("it answered {status}");
-    let passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    if status.is_redirection() {
-        Outcome::Later(format!("{said}, and redirects are not followed"))
-    } else if status.is_client_error() && !passing {
-        Outcome::Refused(said)
-    } else {
-        Outcome::Later(said)
+    if status == StatusCode::GONE {
+        return Outcome::Refused(said);
     }
+    if status.is_redirection() {
+        return later(format!("{said}, and redirects are not followed"));
+    }
+    let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let rest = headers.get(header::RETRY_AFTER).filter(|_| asks);
+    // A date is passed over: the clocks of two machines are seldom the same.
+    let rest = rest.and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+    Outcome::Later { reason: said, rest }
+}
+
+fn later(reason: impl Into<String>) -> Outcome {
+    Outcome::Later { reason: reason.into(), rest: None }
 }
 
 /// The last cause, without the address, which may hold a secret.
@@ -123,6 +138,7 @@ fn plain(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -133,17 +149,36 @@ mod tests {
             (204, true, false),
             (301, false, true),
             (308, false, true),
-            (400, false, false),
-            (404, false, false),
+            (400, false, true),
+            (401, false, true),
+            (404, false, true),
             (408, false, true),
             (410, false, false),
             (429, false, true),
             (500, false, true),
             (503, false, true),
         ] {
-            let outcome = of_status(StatusCode::from_u16(status).unwrap_or_default());
+            let outcome = of_answer(StatusCode::from_u16(status).unwrap_or_default(), &HeaderMap::new());
             assert_eq!(outcome == Outcome::Taken, taken, "{status}");
-            assert_eq!(matches!(outcome, Outcome::Later(_)), later, "{status}");
+            assert_eq!(matches!(outcome, Outcome::Later { .. }), later, "{status}");
         }
+    }
+
+    #[test]
+    fn a_target_may_ask_for_a_rest() {
+        let rest = |status, asked: &'static str| {
+            let headers = [(header::RETRY_AFTER, asked.parse().unwrap())].into_iter().collect();
+            match of_answer(status, &headers) {
+                Outcome::Later { rest, .. } => rest,
+                Outcome::Taken | Outcome::Refused(_) => panic!("{status} is not later"),
+            }
+        };
+        for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+            assert_eq!(rest(status, "120"), Some(Duration::from_secs(120)));
+            for unread in ["Sun, 22 Nov 2026 08:00:00 GMT", "-1", "soon", ""] {
+                assert_eq!(rest(status, unread), None, "{unread}");
+            }
+        }
+        assert_eq!(rest(StatusCode::INTERNAL_SERVER_ERROR, "120"), None);
     }
 }

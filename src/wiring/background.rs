@@ -13,11 +13,14 @@ use crate::engine::Engine;
 use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
 
 /// How often is looked for runtimes of former builds that no attempt uses any more.
 const RUNTIME_SWEEP: Duration = Duration::from_secs(3_600);
+
+/// How long is waited after the store did not answer.
+const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
 /// What requests, ticks and the rest share.
 #[derive(Clone)]
@@ -57,19 +60,26 @@ fn until(stopped: impl Future<Output = ()> + Send + 'static, work: impl Future<O
 
 /// Whoever follows a log hears what becomes of its task, whoever changed it.
 async fn wake_followers(feed: Feed, logs: Arc<Logs>) {
-    let Ok(mut changes) = feed.listen(None).await else { return };
+    let mut changes = loop {
+        match feed.listen(None).await {
+            Ok(changes) => break changes,
+            Err(error) => rest(&error).await,
+        }
+    };
     loop {
         match changes.next().await {
             Ok(Heard::Changes(changes)) => changes.iter().for_each(|change| logs.changed(&change.task)),
             // They also look by themselves, only later.
             Ok(Heard::Missed(_)) => {}
             Ok(Heard::End) => return,
-            Err(error) => {
-                tracing::debug!(%error, "cannot hear of changes");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            Err(error) => rest(&error).await,
         }
     }
+}
+
+async fn rest(error: &StoreError) {
+    tracing::debug!(%error, "cannot hear of changes");
+    tokio::time::sleep(AFTER_TROUBLE).await;
 }
 
 async fn sweep_runtimes(data: PathBuf) {

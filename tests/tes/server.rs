@@ -34,7 +34,7 @@ pub(crate) struct Server {
     router: Router,
     /// Dropped, it ends what goes on for long.
     running: watch::Sender<bool>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What came back.
@@ -92,7 +92,12 @@ impl Server {
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });
-        Self { store, engine, outside, dispatches, cancels, router, running, _folder: folder }
+        Self { store, engine, outside, dispatches, cancels, router, running, folder }
+    }
+
+    /// A hand of its own on the store's file.
+    pub(crate) fn beside_the_store(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("tessera.db")).unwrap()
     }
 
     /// Tells what goes on for long that the server stops.

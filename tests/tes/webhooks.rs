@@ -58,7 +58,12 @@ struct Listening {
 
 impl Listening {
     async fn with(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let answers = Arc::new(Mutex::new(answers.into_iter().collect::<VecDeque<_>>()));
+        let mut answers = answers.into_iter().collect::<VecDeque<_>>();
+        Self::answering(move |_| answers.pop_front().unwrap_or(Answer::Status(204))).await
+    }
+
+    async fn answering(answer: impl FnMut(&Received) -> Answer + Send + 'static) -> Self {
+        let answer = Arc::new(Mutex::new(answer));
         let (sender, received) = watch::channel(Vec::new());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -71,9 +76,9 @@ impl Listening {
                 signature: text("webhook-signature"),
                 body: body.to_vec(),
             };
+            let next = (answer.lock().unwrap())(&message);
             sender.send_modify(|all| all.push(message));
-            let next = answers.lock().unwrap().pop_front();
-            answered(next.unwrap_or(Answer::Status(204))).await
+            answered(next).await
         };
         let router = Router::new().fallback(taking);
         let serving = tokio::spawn(async move { axum_serve(listener, router).await }).abort_handle();
@@ -196,14 +201,81 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_offered_a_few_times_and_given_up() {
+async fn what_is_refused_is_offered_again_unless_the_target_is_gone() {
     let server = Server::new();
-    let mut target = Listening::with([Answer::Status(400); 3]).await;
+    let refusals = [400, 401, 404, 422, 404].map(Answer::Status);
+    let mut target = Listening::with(refusals).await;
     let sending = Sending::to(&server, vec![target.target()]).await;
     let refused = canceled(&server).await;
-    assert!(target.took(3).await.iter().all(|one| one.state().0 == refused));
+    assert!(target.took(6).await.iter().all(|one| one.state().0 == refused));
+    sending.end().await;
+
+    let server = Server::new();
+    let mut gone = Listening::with([Answer::Status(410)]).await;
+    let sending = Sending::to(&server, vec![gone.target()]).await;
+    canceled(&server).await;
+    let name = gone.target().name();
+    until(async || server.store.told(&name).await.unwrap() == Some(ChangeId(2))).await;
     let next = canceled(&server).await;
-    assert_eq!(target.took(4).await[3].state().0, next);
+    assert_eq!(gone.took(2).await[1].state().0, next);
+    sending.end().await;
+}
+
+#[tokio::test]
+async fn what_is_never_taken_holds_up_no_other_task_and_is_tried_again_after_a_restart() {
+    let server = Server::new();
+    // More than are told of side by side.
+    let never = |id: &str| id.rsplit_once('-').is_some_and(|(_, n)| n.parse::<u64>().unwrap() <= 20);
+    let mut target = Listening::answering(move |one| Answer::Status(if never(&one.id) { 500 } else { 204 })).await;
+    let hook = Target { pace: Pace { first_ms: 20, most_ms: 1_000 }, ..target.target() };
+    let sending = Sending::to(&server, vec![hook.clone()]).await;
+    let mut tasks = Vec::new();
+    for _ in 0..20 {
+        tasks.push(canceled(&server).await);
+    }
+    for task in &tasks[10..] {
+        let arrived = target.received.wait_for(|all| all.iter().any(|one| one.state().0 == *task));
+        tokio::time::timeout(PATIENCE, arrived).await.unwrap().unwrap();
+    }
+    let name = hook.name();
+    // The first that is open is change 2.
+    until(async || server.store.told(&name).await.unwrap() == Some(ChangeId(1))).await;
+    sending.end().await;
+
+    let mut target = Listening::with([]).await;
+    // The same target to the store, which knows it by its URL.
+    server.store.tell(&target.target().name(), ChangeId(1)).await.unwrap();
+    let sending = Sending::to(&server, vec![target.target()]).await;
+    let again = target.took(20).await;
+    let mut told: Vec<String> = again.iter().map(|one| one.state().0).collect();
+    told.sort();
+    tasks.sort();
+    assert_eq!(told, tasks);
+    let name = target.target().name();
+    until(async || server.store.told(&name).await.unwrap() == Some(ChangeId(40))).await;
+    assert_eq!(target.received.borrow().len(), 20);
+    sending.end().await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_ends_no_telling_and_repeats_none() {
+    let server = Server::new();
+    let mut target = Listening::with([]).await;
+    let hook = target.target();
+    let name = hook.name();
+    let sending = Sending::to(&server, vec![hook]).await;
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON told BEGIN SELECT RAISE(FAIL, 'refused'); END";
+    server.beside_the_store().execute_batch(refuse).unwrap();
+    let mut tasks = Vec::new();
+    for count in 1..=12 {
+        tasks.push(canceled(&server).await);
+        target.took(count).await;
+    }
+    assert_eq!(server.store.told(&name).await.unwrap(), Some(ChangeId(0)));
+    server.beside_the_store().execute_batch("DROP TRIGGER refuse").unwrap();
+    until(async || server.store.told(&name).await.unwrap() == Some(ChangeId(24))).await;
+    let told: Vec<String> = target.received.borrow().iter().map(|one| one.state().0).collect();
+    assert_eq!(told, tasks);
     sending.end().await;
 }
 
@@ -268,7 +340,10 @@ async fn an_address_of_this_machine_is_refused_unless_it_is_meant() {
         let hook = Target { url, internal: false, ..target.target() };
         let message = Message { id: "x-1".to_owned(), body: b"{}".to_vec() };
         let outcome = Sender::new(&hook).unwrap().send(&hook, &message, 1).await;
-        assert!(matches!(&outcome, Outcome::Later(why) if why.contains("of this machine")), "{host}: {outcome:?}");
+        assert!(
+            matches!(&outcome, Outcome::Later { reason, .. } if reason.contains("of this machine")),
+            "{host}: {outcome:?}"
+        );
     }
     assert!(target.received.borrow().is_empty());
     let hook = target.target();

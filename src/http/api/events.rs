@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -15,6 +16,7 @@ use futures::stream;
 use jiff::Timestamp;
 use serde::Serialize;
 use tessera_contract::InstallationId;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::place::{self, Begin};
@@ -30,8 +32,9 @@ use crate::task::{Owner, Phase, TaskId};
 
 /// How often a sign of life is sent while nothing happens: proxies cut connections that are silent for a minute.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
-/// How long a client that was cut off shall wait before it comes back.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// How long a client that was cut off shall wait before it comes back, milliseconds: each another while, or all come
+/// at once after a restart.
+const COME_BACK_MS: (u64, u64) = (500, 3_000);
 /// How many tasks may be named.
 const MOST_TASKS: usize = 1_000;
 
@@ -128,9 +131,11 @@ pub async fn events(State(doors): State<Doors>, uri: Uri, headers: HeaderMap) ->
     });
     let listener = listener.await?;
     let stopped = Box::pin(doors.stopping.clone().stopped());
-    let mut told = Told { listener, wanted, installation, first: None, batch: Arc::default(), seen: 0, stopped };
+    let (place, silent_until) = (listener.at(), Instant::now() + SIGN_OF_LIFE);
+    let batch = Arc::default();
+    let mut told = Told { listener, wanted, installation, first: None, batch, seen: 0, place, silent_until, stopped };
     told.begin(begin);
-    let answer = Sse::new(told.into_stream()).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE));
+    let answer = Sse::new(told.into_stream());
     // A proxy that collects an answer before it passes it on would tell nothing for hours.
     Ok(([("x-accel-buffering", "no")], answer).into_response())
 }
@@ -183,22 +188,37 @@ struct Told {
     batch: Arc<[Change]>,
     /// How many of the batch were looked at.
     seen: usize,
+    /// The last one that the client was given.
+    place: ChangeId,
+    /// When a sign of life is due.
+    silent_until: Instant,
     stopped: BoxFuture<'static, ()>,
 }
 
 impl Told {
     /// The first frame gives a place to come back to, also when nothing has happened yet.
     fn begin(&mut self, begin: Begin) {
-        let here = self.place(self.listener.at());
+        let here = self.written(self.place);
         let frame = match begin {
             Begin::Now | Begin::After(_) => Event::default().id(here),
             Begin::Lost => frame("gap", here, &GAP),
         };
-        self.first = Some(frame.retry(COME_BACK));
+        self.first = Some(frame.retry(come_back()));
     }
 
-    fn place(&self, change: ChangeId) -> String {
+    fn written(&self, change: ChangeId) -> String {
         place::written(&self.installation, change)
+    }
+
+    /// A place that a client hears as no event and comes back to, for what it does not want goes by meanwhile; or a
+    /// comment.
+    fn sign_of_life(&mut self) -> Event {
+        let here = self.listener.at();
+        if here == self.place {
+            return Event::default().comment("");
+        }
+        self.place = here;
+        Event::default().id(self.written(here))
     }
 
     /// The next frame of what was heard already.
@@ -215,7 +235,8 @@ impl Told {
         };
         self.seen = at + 1;
         let change = self.batch.get(at)?;
-        Some(frame("state", self.place(change.id), &StateEvent::of(change)))
+        self.place = change.id;
+        Some(frame("state", self.written(change.id), &StateEvent::of(change)))
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -225,11 +246,15 @@ impl Told {
             }
             let heard = tokio::select! {
                 () = &mut self.stopped => return None,
+                () = tokio::time::sleep_until(self.silent_until) => return Some(self.sign_of_life()),
                 heard = self.listener.next() => heard,
             };
             match heard {
                 Ok(Heard::Changes(changes)) => (self.batch, self.seen) = (changes, 0),
-                Ok(Heard::Missed(at)) => return Some(frame("gap", self.place(at), &GAP)),
+                Ok(Heard::Missed(at)) => {
+                    self.place = at;
+                    return Some(frame("gap", self.written(at), &GAP));
+                }
                 Ok(Heard::End) => return None,
                 // The client comes back with its last id.
                 Err(error) => {
@@ -241,8 +266,18 @@ impl Told {
     }
 
     fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        stream::unfold(self, |mut told| async move { told.next().await.map(|frame| (Ok(frame), told)) })
+        stream::unfold(self, |mut told| async move {
+            let frame = told.next().await?;
+            told.silent_until = Instant::now() + SIGN_OF_LIFE;
+            Some((Ok(frame), told))
+        })
     }
+}
+
+fn come_back() -> Duration {
+    let (least, most) = COME_BACK_MS;
+    let random = RandomState::new().hash_one(());
+    Duration::from_millis(least + random % (most - least + 1))
 }
 
 fn frame(name: &'static str, id: String, data: &impl Serialize) -> Event {

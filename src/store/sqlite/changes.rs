@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use tracing::error;
 
 use super::columns;
 use super::fault::Fault;
@@ -38,17 +39,44 @@ pub(super) fn kept(connection: &Connection) -> Result<Kept, Fault> {
     Ok(Kept { oldest: end("SELECT min(n) FROM changes")?, newest: end("SELECT max(n) FROM changes")? })
 }
 
-/// Changes after one, oldest first.
+/// Changes after one, oldest first. What cannot be read is passed over, so that a page that is not full is the last.
 pub(super) fn after(connection: &Connection, after: ChangeId, limit: u32) -> Result<Changes, Fault> {
     let missed = kept(connection)?.oldest.0 > after.0.saturating_add(1);
-    let mut statement = connection
-        .prepare_cached("SELECT n, owner, task, phase, previous, at FROM changes WHERE n > ?1 ORDER BY n LIMIT ?2")?;
-    let mut rows = statement.query(params![columns::from_amount(after.0), limit])?;
+    let mut statement =
+        connection.prepare_cached("SELECT n, owner, task, phase, previous, at FROM changes WHERE n > ?1 ORDER BY n")?;
+    let mut rows = statement.query([columns::from_amount(after.0)])?;
     let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(change(row)?);
+    let mut unreadable = Unreadable::default();
+    while items.len() < limit as usize
+        && let Some(row) = rows.next()?
+    {
+        match change(row) {
+            Ok(change) => items.push(change),
+            Err(fault) if fault.is_of_one_row() => unreadable.add(row.get(0)?, fault),
+            Err(fault) => return Err(fault),
+        }
     }
+    unreadable.say();
     Ok(Changes { missed, items })
+}
+
+/// Changes that were passed over: one line of the log for all of a page.
+#[derive(Default)]
+struct Unreadable {
+    count: u64,
+    first: Option<(i64, Fault)>,
+}
+
+impl Unreadable {
+    fn add(&mut self, number: i64, fault: Fault) {
+        self.count += 1;
+        self.first.get_or_insert((number, fault));
+    }
+
+    fn say(self) {
+        let Some((number, fault)) = self.first else { return };
+        error!(number, count = self.count, "changes of state cannot be read and are passed over: {fault}");
+    }
 }
 
 fn change(row: &Row<'_>) -> Result<Change, Fault> {

@@ -6,6 +6,7 @@ mod faults;
 mod opening;
 mod pages;
 mod plans;
+mod unreadable;
 mod upgrading;
 
 use std::path::PathBuf;
