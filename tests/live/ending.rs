@@ -75,7 +75,7 @@ async fn of_a_cancelled_task_everything_is_kept_until_the_stop() {
 }
 
 #[tokio::test]
-async fn rule_14_7_no_state_waits_for_a_log() {
+async fn no_state_waits_for_a_log() {
     let server = Server::new();
     let id = server.running(1).await;
     let job = format!("{id}-1");

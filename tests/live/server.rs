@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     pub press: Press,
     pub logs: Arc<Logs>,
+    store: Arc<dyn Store>,
     router: Router,
     stop: watch::Sender<bool>,
     /// Its own, so that it dies with everything it does.
@@ -90,7 +91,7 @@ impl Server {
         let (dispatch, cancel) = (engine.clone(), engine.clone());
         let router = tessera::http::router(Doors {
             feed: Feed::new(store.clone()),
-            store,
+            store: store.clone(),
             engine: engine.clone(),
             logs: logs.clone(),
             wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
@@ -102,7 +103,7 @@ impl Server {
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(async move { engine.run(std::future::pending()).await });
-        Self { press, logs, router, stop, runtime: Some(runtime), folder }
+        Self { press, logs, store, router, stop, runtime: Some(runtime), folder }
     }
 
     /// Tells what goes on for long that it is to end.
@@ -171,8 +172,13 @@ impl Server {
         .await;
     }
 
+    /// Until a job is removed, and that is remembered.
     pub async fn until_released(&self, job: &str) {
-        until(&format!("{job} is released"), async || !self.press.holds(job)).await;
+        until(&format!("{job} is released"), async || {
+            let left = self.store.leftovers(u32::MAX).await.unwrap();
+            !self.press.holds(job) && left.iter().all(|left| left.job.handle != job)
+        })
+        .await;
     }
 }
 
