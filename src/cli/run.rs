@@ -210,7 +210,7 @@ async fn show(
         return watch::until_ended(client, &ids, None, printer).await.map(|_| ());
     }
     let began = Instant::now();
-    let (mut silent, mut state) = (true, None);
+    let (mut silent, mut told, mut state) = (true, false, None);
     loop {
         let said = {
             let mut said = std::pin::pin!(printed.next());
@@ -242,7 +242,14 @@ async fn show(
                 return Ok(());
             }
             Said::BreaksOff => {
-                printer.say(&format!("the server breaks off what task {id} prints again and again; asking on"));
+                if !std::mem::replace(&mut told, true) {
+                    printer.say(&format!("the server breaks off what task {id} prints again and again; asking on"));
+                }
+                // How it ended counts for more than what it printed; of that the ends are shown.
+                let seen = client.get(id, "MINIMAL").await;
+                if seen.is_ok_and(|task| task.state.is_some_and(|state| state.is_final())) {
+                    return Ok(());
+                }
                 continue;
             }
             Said::NotTold => return watch::until_ended(client, &ids, None, printer).await.map(|_| ()),

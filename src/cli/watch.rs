@@ -13,6 +13,8 @@ use crate::client::{Client, ClientError};
 
 /// How long a server that has answered before may be away: it may be restarting.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How soon is looked again after a look that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits until all of these tasks have ended, and answers how each did, in the order given.
 pub async fn until_ended(
@@ -27,6 +29,7 @@ pub async fn until_ended(
     let mut news = News::about(client, ids, rest()).await;
     let (mut answered, mut away) = (false, None);
     loop {
+        let mut failed = false;
         for (id, state) in ids.iter().zip(&mut states) {
             if state.as_ref().is_some_and(State::is_final) {
                 continue;
@@ -38,12 +41,16 @@ pub async fn until_ended(
                         return Err(error.into());
                     }
                     printer.progress(&format!("{error}; asking again"), false);
-                    // The others would be told the same.
-                    break;
+                    failed = true;
+                    if matches!(error, ClientError::Unreachable { .. }) {
+                        // The others would be told the same.
+                        break;
+                    }
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            (answered, away) = (true, None);
+            answered = true;
             let Some(now) = now else {
                 return Err(ClientError::NotTes {
                     server: client.address().to_string(),
@@ -56,6 +63,9 @@ pub async fn until_ended(
             let seconds = began.elapsed().as_secs_f32();
             printer.progress(&format!("{id} {} {seconds:.1}s", now.word()), changed);
             *state = Some(now);
+        }
+        if !failed {
+            away = None;
         }
         let ended: Vec<State> = states.iter().flatten().filter(|state| state.is_final()).cloned().collect();
         if ended.len() == ids.len() {
@@ -73,8 +83,9 @@ pub async fn until_ended(
             ));
         }
         // Until there is a reason to look: what the events say is known without.
-        while let Word::State(id, now) = news.next(rest()).await {
-            away = None;
+        let soon = |rest: Option<Duration>| rest.unwrap_or(Duration::MAX).min(LOOK_AGAIN);
+        let most = || if failed { Some(soon(rest())) } else { rest() };
+        while let Word::State(id, now) = news.next(most()).await {
             let mut changed = false;
             // The same task may have been named twice.
             for (_, state) in ids.iter().zip(&mut states).filter(|(known, _)| **known == id) {

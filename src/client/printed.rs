@@ -179,7 +179,7 @@ impl Printed {
         self.fruitless = if self.got_on || lasted { 0 } else { self.fruitless.saturating_add(1) };
         let pause = AGAIN.saturating_mul(1 << self.fruitless.min(10)).min(MOST_AGAIN);
         self.not_before = Some(Instant::now() + pause);
-        self.fruitless == SAID_AFTER
+        self.fruitless >= SAID_AFTER
     }
 
     fn said(&mut self, event: Event) -> Result<Option<Said>, ClientError> {

@@ -10,6 +10,8 @@ use tessera_runtime::storage::guard::Guard;
 
 use super::target::Target;
 
+/// How long is waited for the end of an answer that says all by its head.
+const WAITS_FOR_AN_END: Duration = Duration::from_millis(100);
 /// How much of an answer is read, so that its connection can be used again; nothing in it counts.
 const READ_OF_AN_ANSWER: usize = 16 * 1024;
 
@@ -81,12 +83,16 @@ impl Sender {
         match call.send().await {
             Ok(mut answer) => {
                 let outcome = of_answer(answer.status(), answer.headers());
-                let mut read = 0;
-                while read < READ_OF_AN_ANSWER
-                    && let Ok(Some(chunk)) = answer.chunk().await
-                {
-                    read += chunk.len();
-                }
+                // Read to its end, the connection serves again; one that is slow to end is not worth waiting for.
+                let rest = async {
+                    let mut read = 0;
+                    while read < READ_OF_AN_ANSWER
+                        && let Ok(Some(chunk)) = answer.chunk().await
+                    {
+                        read += chunk.len();
+                    }
+                };
+                let _ = tokio::time::timeout(WAITS_FOR_AN_END, rest).await;
                 outcome
             }
             Err(error) => later(plain(&error)),

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
-use crate::cli::watch;
+use crate::cli::{exit, watch};
 use crate::client::wire::TaskLog;
 use crate::client::{Client, Said, Wanted};
 
@@ -68,13 +68,22 @@ impl Logs {
 /// All of it, as it comes.
 async fn everything(client: &Client, id: &str, wanted: &Wanted, printer: &mut Printer) -> Result<(), Failure> {
     let mut printed = client.printed(id, wanted);
+    let mut told = false;
     while !printer.is_closed() {
         match printed.next().await? {
             Said::Out(bytes) => printer.write(&bytes)?,
             Said::Err(bytes) => printer.write_error(&bytes)?,
             Said::End(_) => break,
             Said::BreaksOff => {
-                printer.say(&format!("the server breaks off what task {id} prints again and again; asking on"));
+                let says = format!("the server breaks off what task {id} prints again and again");
+                let seen = client.get(id, "MINIMAL").await;
+                if seen.is_ok_and(|task| task.state.is_some_and(|state| state.is_final())) {
+                    let advice = "its end is in `tessera task logs` without options";
+                    return Err(Failure::new(exit::FAILURE, format!("{says}; {advice}")));
+                }
+                if !std::mem::replace(&mut told, true) {
+                    printer.say(&format!("{says}; asking on"));
+                }
             }
             Said::NotTold => return ends(client, id, wanted, printer).await,
         }
