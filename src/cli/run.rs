@@ -221,9 +221,13 @@ async fn show(
                 }
                 // Not worth more than a look: whether it can be reached is found out by the other question.
                 let Ok(task) = client.get(id, "MINIMAL").await else { continue };
+                let waits = matches!(task.state, Some(State::Queued | State::Initializing));
+                let reason = if waits { client.waiting(id).await.ok().flatten() } else { None };
+                let reason = reason.map(|waiting| format!(": {}", waiting.message)).unwrap_or_default();
                 let now = task.state.map(|state| state.word().to_owned());
                 let seconds = began.elapsed().as_secs_f32();
-                printer.progress(&format!("{id} {} {seconds:.1}s", now.as_deref().unwrap_or("?")), now != state);
+                let word = now.as_deref().unwrap_or("?");
+                printer.progress(&format!("{id} {word} {seconds:.1}s{reason}"), now != state);
                 state = now;
             }
         };

@@ -6,7 +6,7 @@ use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::{exit, watch};
-use crate::client::wire::TaskLog;
+use crate::client::wire::{State, TaskLog};
 use crate::client::{Client, Said, Wanted};
 
 /// Show what a task's server and executors said, attempt by attempt
@@ -73,7 +73,14 @@ async fn everything(client: &Client, id: &str, wanted: &Wanted, printer: &mut Pr
         match printed.next().await? {
             Said::Out(bytes) => printer.write(&bytes)?,
             Said::Err(bytes) => printer.write_error(&bytes)?,
-            Said::End(_) => break,
+            Said::End(State::Complete) => break,
+            Said::End(state) => {
+                // Nothing printed and nothing run look the same otherwise.
+                if wanted.follow {
+                    printer.say(&format!("task {id} ended {}", state.word()));
+                }
+                break;
+            }
             Said::BreaksOff => {
                 let says = format!("the server breaks off what task {id} prints again and again");
                 let seen = client.get(id, "MINIMAL").await;

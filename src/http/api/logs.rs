@@ -40,8 +40,8 @@ pub(super) struct Asked {
 /// an event `end` behind the last. Who comes again with the id in `Last-Event-ID` (as browsers do) or in `cursor` goes
 /// on right there: nothing is sent twice, nothing is left out, also when the server was restarted meanwhile.
 ///
-/// Offsets count bytes of the log. Beyond a bound (the server's `policy.log_cap_bytes`) only the end of a stream is
-/// kept; a line `[N bytes not kept]` stands in the gap.
+/// Offsets count bytes of the log. Of a stream longer than a bound (the server's `policy.log_cap_bytes`) its beginning
+/// and its end are kept; a line `[N bytes not kept]` stands in the gap.
 #[utoipa::path(
     get,
     path = "/tasks/{id}/logs",
@@ -129,7 +129,10 @@ fn asked(query: &Query, task: &Task, headers: &HeaderMap) -> Result<Asked, ApiEr
     }
     let executor = number(query, "executor", "is no index of an executor; the first is 0")?;
     if executor.is_some_and(|executor| executor >= executors) {
-        return Err(ApiError::field("executor", format!("the task has {executors} executors, the first is 0")));
+        return Err(ApiError::field(
+            "executor",
+            format!("the last executor of the task is {}, and the first is 0", executors.saturating_sub(1)),
+        ));
     }
     let stream = match query.one("stream")? {
         None => None,

@@ -87,7 +87,10 @@ impl Tes {
     async fn answer(&self, request: Request, may_preflight: bool) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
         let Some(target) = Target::find(parts.uri.path()) else {
-            return Err(ApiError::not_found("there is nothing under this path; the API has /service-info and /tasks"));
+            return Err(ApiError::not_found(
+                "there is nothing under this path; TES has /service-info and /tasks, our own API begins at /api/v1, and \
+                 /docs shows both",
+            ));
         };
         if may_preflight && Cors::is_preflight(&parts) {
             return Ok(Cors::preflight());
