@@ -19,6 +19,9 @@ const STEP: usize = 256;
 const LEFTOVERS: u32 = 100_000;
 /// How long it holds that there is no more room to be made.
 const MADE_ROOM: Duration = Duration::from_secs(5);
+/// Freed beyond what lacks, or the next byte would lack again; of little that is held, no more than a part.
+const MARGIN: u64 = 64 << 20;
+const MARGIN_PART: u64 = 8;
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -39,6 +42,30 @@ impl Held {
     fn shrink(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
+}
+
+/// What is to go.
+struct Goal {
+    /// The first day that is not too old.
+    oldest: Option<String>,
+    /// Bytes to be freed because the disk lacks them.
+    for_room: u64,
+    /// How many are to be free then, beyond those that are to be left so.
+    margin: u64,
+    /// Bytes that went.
+    freed: u64,
+}
+
+/// How much more is freed than lacks, when so much is held.
+fn margin(held: u64) -> u64 {
+    MARGIN.min(held / MARGIN_PART)
+}
+
+/// How much is to be freed when so many bytes lack on the disk. Nothing when all that is held would not do: it was not
+/// the logs that filled it, and without them it would be as full.
+fn to_free(lacking: u64, held: u64) -> u64 {
+    let wanted = lacking.saturating_add(margin(held));
+    if lacking == 0 || wanted > held { 0 } else { wanted }
 }
 
 impl Logs {
@@ -76,9 +103,9 @@ impl Logs {
     /// Removes the logs of the days before one, and whatever is too much.
     async fn prune_from(&self, oldest: Option<String>) -> io::Result<()> {
         let _alone = self.pruning.lock().await;
+        let mut goal = self.goal(oldest).await?;
         for day in self.on_shelf(|shelf| shelf.days()).await? {
-            let too_old = oldest.as_ref().is_some_and(|oldest| day < *oldest);
-            if !too_old && !self.is_too_much().await? {
+            if self.is_reached(&goal, &day).await? {
                 return Ok(());
             }
             let waiting = self.waiting().await?;
@@ -88,7 +115,7 @@ impl Logs {
             };
             tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
-                self.prune_some(some, too_old).await?;
+                self.prune_some(some, &day, &mut goal).await?;
             }
             self.on_shelf(move |shelf| {
                 shelf.remove_day(&day);
@@ -99,16 +126,31 @@ impl Logs {
         Ok(())
     }
 
+    async fn goal(&self, oldest: Option<String>) -> io::Result<Goal> {
+        let held = lock(&self.held).bytes;
+        let margin = margin(held);
+        let lacking = self.on_shelf(|shelf| shelf.lacking(0)).await?;
+        Ok(Goal { oldest, for_room: to_free(lacking, held), margin, freed: 0 })
+    }
+
+    /// Whether the logs of a day may stay.
+    async fn is_reached(&self, goal: &Goal, day: &str) -> io::Result<bool> {
+        if goal.oldest.as_deref().is_some_and(|oldest| day < oldest)
+            || lock(&self.held).bytes > self.settings.keep_bytes
+        {
+            return Ok(false);
+        }
+        let margin = goal.margin;
+        // Others may fill the disk meanwhile: for them no more goes than lacked at first.
+        Ok(goal.freed >= goal.for_room || self.on_shelf(move |shelf| shelf.lacking(margin)).await? == 0)
+    }
+
     /// Tasks with a job that is still to be removed, after its log is kept.
     async fn waiting(&self) -> io::Result<HashSet<TaskId>> {
         let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
         // Of a backend that is not there nothing more can come.
         let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
         Ok(ours.map(|left| left.task).collect())
-    }
-
-    async fn is_too_much(&self) -> io::Result<bool> {
-        Ok(lock(&self.held).bytes > self.settings.keep_bytes || !self.on_shelf(|shelf| shelf.has_room()).await?)
     }
 
     async fn measure(&self, now: Timestamp) -> io::Result<()> {
@@ -132,10 +174,10 @@ impl Logs {
     }
 
     /// Removes the logs of tasks that have ended and that nobody reads now.
-    async fn prune_some(&self, tasks: &[TaskId], too_old: bool) -> io::Result<()> {
+    async fn prune_some(&self, tasks: &[TaskId], day: &str, goal: &mut Goal) -> io::Result<()> {
         let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
         for (task, standing) in tasks.iter().zip(standing) {
-            if !too_old && !self.is_too_much().await? {
+            if self.is_reached(goal, day).await? {
                 return Ok(());
             }
             let ended = match standing {
@@ -156,8 +198,25 @@ impl Logs {
             };
             let bytes = gone.await?;
             lock(&self.held).shrink(bytes);
+            goal.freed += bytes;
             debug!(%task, bytes, "removed an old log");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_room_goes_what_lacks_and_a_margin_if_that_can_be_had() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(to_free(0, 1 << 40), 0, "nothing lacks");
+        assert_eq!(to_free(MIB, 10 << 30), 65 * MIB);
+        assert_eq!(to_free(MIB, 80 * MIB), 11 * MIB, "of little, a part");
+        assert_eq!(to_free(MIB, MIB), 0, "all of it would not do");
+        assert_eq!(to_free(u64::MAX, u64::MAX), 0);
+        assert_eq!(to_free(1, 0), 0);
     }
 }

@@ -59,14 +59,9 @@ impl Shelf {
         self.space.check()
     }
 
-    /// Whether there is room, as it is right now.
-    pub fn has_room(&self) -> io::Result<bool> {
-        self.space.look_again();
-        match self.space.check() {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// How many bytes lack on the disk, as it is right now, until there are so many more free than are to be left so.
+    pub fn lacking(&self, more: u64) -> io::Result<u64> {
+        self.space.lacking(more)
     }
 
     /// How many bytes of a stream are kept; 0 when there is no file.

@@ -194,6 +194,16 @@ async fn a_full_disk_stops_the_logs_and_no_task() {
 }
 
 #[tokio::test]
+async fn no_log_goes_for_room_that_it_cannot_make() {
+    let server = Server::new();
+    let (id, text) = long(&server).await;
+    // Something else fills the disk.
+    let server = server.restarted_with(logs::Settings { leave_free_bytes: u64::MAX, ..kept() }).await;
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
 async fn what_is_old_goes_and_is_known_to_be_gone() {
     let server = Server::with(Settings::default(), logs::Settings { keep_days: 30, ..kept() });
     let (id, _) = long(&server).await;
