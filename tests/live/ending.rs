@@ -224,6 +224,19 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_removed_keeps_no_other() {
+    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 100_000, ..kept() });
+    // No log, and older than every one of that day.
+    let older = tessera::task::TaskId::new(Timestamp::now());
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (id, _) = long(&server).await;
+    let day = std::fs::read_dir(server.kept()).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(day.join(older.as_str()), b"in the way").unwrap();
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.status, 410);
+}
+
+#[tokio::test]
 async fn what_goes_takes_nothing_along_that_is_still_to_be_kept() {
     let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 100_000, ..kept() });
     let older = server.running(1).await;
