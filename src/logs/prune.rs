@@ -17,8 +17,6 @@ use crate::task::TaskId;
 const STEP: usize = 256;
 /// Jobs to be removed that are asked for.
 const LEFTOVERS: u32 = 100_000;
-/// How long it holds that there is no more room to be made.
-const MADE_ROOM: Duration = Duration::from_secs(5);
 /// Freed beyond what lacks, or the next byte would lack again; of little that is held, no more than a part.
 const MARGIN: u64 = 64 << 20;
 const MARGIN_PART: u64 = 8;
@@ -44,6 +42,25 @@ impl Held {
     }
 }
 
+/// What became of it when room was needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Some was made.
+    Made,
+    /// There is some, which nobody had to make.
+    There,
+    /// There is none, and none can be made.
+    No,
+}
+
+/// The last time that old logs were removed, or should have been.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pruned {
+    began: Instant,
+    ended: Instant,
+    room: Room,
+}
+
 /// What is to go.
 struct Goal {
     /// The first day that is not too old.
@@ -64,8 +81,11 @@ fn margin(held: u64) -> u64 {
 /// How much is to be freed when so many bytes lack on the disk. Nothing when all that is held would not do: it was not
 /// the logs that filled it, and without them it would be as full.
 fn to_free(lacking: u64, held: u64) -> u64 {
-    let wanted = lacking.saturating_add(margin(held));
-    if lacking == 0 || wanted > held { 0 } else { wanted }
+    if lacking == 0 { 0 } else { at_most(lacking.saturating_add(margin(held)), held) }
+}
+
+fn at_most(wanted: u64, held: u64) -> u64 {
+    if wanted > held { 0 } else { wanted }
 }
 
 impl Logs {
@@ -79,33 +99,53 @@ impl Logs {
         }
     }
 
-    /// Removes the oldest logs until there is room on the disk again; without any that may go, there is none.
-    pub(super) async fn make_room(&self) -> io::Result<()> {
-        let mut made = self.room_made.lock().await;
-        if made.is_some_and(|at| at.elapsed() < MADE_ROOM) {
-            // Many jobs may wait for the same room.
-            return Ok(());
+    /// Removes the oldest logs until there is room on the disk again, for one that has found it full since a moment.
+    pub(super) async fn make_room(&self, since: Instant) -> io::Result<Room> {
+        let asked = Instant::now();
+        let mut last = self.pruning.lock().await;
+        // Many jobs may wait for the same room: what was found for one holds for all that had asked by then.
+        match *last {
+            Some(Pruned { room: Room::Made, ended, .. }) if ended >= since => return Ok(Room::Made),
+            Some(Pruned { room: Room::No, began, .. }) if began >= asked => return Ok(Room::No),
+            Some(_) | None => {}
+        }
+        let began = Instant::now();
+        if lock(&self.held).measured.is_none() {
+            self.measure(Timestamp::now()).await?;
         }
         // Younger than any age: only the room counts.
-        let pruned = self.prune_from(None).await;
-        *made = Some(Instant::now());
-        pruned
+        let mut goal = self.goal(None, true).await?;
+        let walked = self.walk(&mut goal).await;
+        // Also for those who write next: what is known of the disk is from before.
+        let lacking = self.on_shelf(|shelf| shelf.lacking(0)).await?;
+        let room = match (goal.freed, lacking) {
+            (1.., _) => Room::Made,
+            (0, 0) => Room::There,
+            (0, _) => walked.map(|()| Room::No)?,
+        };
+        *last = Some(Pruned { began, ended: Instant::now(), room });
+        Ok(room)
     }
 
     /// Removes what is too old or too much at a moment, or takes room that is to be left free.
     pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
+        let mut last = self.pruning.lock().await;
+        let began = Instant::now();
         self.measure(now).await?;
         let age =
             SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        self.prune_from(now.checked_sub(age).ok().map(day_of)).await
+        let mut goal = self.goal(now.checked_sub(age).ok().map(day_of), false).await?;
+        let walked = self.walk(&mut goal).await;
+        if goal.freed > 0 {
+            *last = Some(Pruned { began, ended: Instant::now(), room: Room::Made });
+        }
+        walked
     }
 
     /// Removes the logs of the days before one, and whatever is too much.
-    async fn prune_from(&self, oldest: Option<String>) -> io::Result<()> {
-        let _alone = self.pruning.lock().await;
-        let mut goal = self.goal(oldest).await?;
+    async fn walk(&self, goal: &mut Goal) -> io::Result<()> {
         for day in self.on_shelf(|shelf| shelf.days()).await? {
-            if self.is_reached(&goal, &day).await? {
+            if self.is_reached(goal, &day).await? {
                 return Ok(());
             }
             let waiting = self.waiting().await?;
@@ -115,7 +155,7 @@ impl Logs {
             };
             tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
-                self.prune_some(some, &day, &mut goal).await?;
+                self.prune_some(some, &day, goal).await?;
             }
             self.on_shelf(move |shelf| {
                 shelf.remove_day(&day);
@@ -126,11 +166,13 @@ impl Logs {
         Ok(())
     }
 
-    async fn goal(&self, oldest: Option<String>) -> io::Result<Goal> {
+    /// What is to go now; `in_need` is somebody who has found no room, whatever the disk says.
+    async fn goal(&self, oldest: Option<String>, in_need: bool) -> io::Result<Goal> {
         let held = lock(&self.held).bytes;
         let margin = margin(held);
-        let lacking = self.on_shelf(|shelf| shelf.lacking(0)).await?;
-        Ok(Goal { oldest, for_room: to_free(lacking, held), margin, freed: 0 })
+        let lacking = self.on_shelf(move |shelf| shelf.lacking(if in_need { margin } else { 0 })).await?;
+        let for_room = if in_need { at_most(lacking, held) } else { to_free(lacking, held) };
+        Ok(Goal { oldest, for_room, margin, freed: 0 })
     }
 
     /// Whether the logs of a day may stay.
