@@ -148,12 +148,10 @@ impl Logs {
             if self.is_reached(goal, &day).await? {
                 return Ok(());
             }
-            let waiting = self.waiting().await?;
-            let mut tasks = {
+            let tasks = {
                 let day = day.clone();
                 self.on_shelf(move |shelf| shelf.tasks(&day)).await?
             };
-            tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
                 self.prune_some(some, &day, goal).await?;
             }
@@ -187,12 +185,17 @@ impl Logs {
         Ok(goal.freed >= goal.for_room || self.on_shelf(move |shelf| shelf.lacking(margin)).await? == 0)
     }
 
-    /// Tasks with a job that is still to be removed, after its log is kept.
-    async fn waiting(&self) -> io::Result<HashSet<TaskId>> {
+    /// Those of some tasks of which no job is to be removed any more: that comes after its log is kept.
+    async fn without_jobs(&self, mut tasks: Vec<TaskId>) -> io::Result<Vec<TaskId>> {
         let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
+        let all = left.len() < LEFTOVERS as usize;
+        let last = left.last().map(|left| left.task.clone());
         // Of a backend that is not there nothing more can come.
         let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
-        Ok(ours.map(|left| left.task).collect())
+        let waiting: HashSet<TaskId> = ours.map(|left| left.task).collect();
+        // Beyond what could be read nothing is known.
+        tasks.retain(|task| !waiting.contains(task) && (all || last.as_ref().is_some_and(|last| task < last)));
+        Ok(tasks)
     }
 
     async fn measure(&self, now: Timestamp) -> io::Result<()> {
@@ -219,16 +222,18 @@ impl Logs {
     /// Removes the logs of tasks that have ended and that nobody reads now.
     async fn prune_some(&self, tasks: &[TaskId], day: &str, goal: &mut Goal) -> io::Result<()> {
         let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
-        for (task, standing) in tasks.iter().zip(standing) {
+        let is_over = |standing: &Standing| match standing {
+            Standing::Unknown => true,
+            Standing::Unreadable => false,
+            Standing::At(active) => active.state.is_terminal(),
+        };
+        let over = tasks.iter().zip(&standing).filter(|(_, standing)| is_over(standing));
+        // Read after the standing: whatever is over by that, and whose job is not removed, is among them.
+        for task in self.without_jobs(over.map(|(task, _)| task.clone()).collect()).await? {
             if self.is_reached(goal, day).await? {
                 return Ok(());
             }
-            let ended = match standing {
-                Standing::Unknown => true,
-                Standing::Unreadable => false,
-                Standing::At(active) => active.state.is_terminal(),
-            };
-            if !ended || self.is_live(task) {
+            if self.is_live(&task) {
                 continue;
             }
             let (bytes, removed) = {
