@@ -14,7 +14,7 @@ use tracing::warn;
 use super::collect::Collector;
 use super::follow::Follower;
 use super::picture::{Picture, Trouble};
-use super::prune::Held;
+use super::prune::{Held, Pruned, Room};
 use super::settings::Settings;
 use super::shelf::Shelf;
 use crate::store::Store;
@@ -41,9 +41,7 @@ pub struct Logs {
     permits: Semaphore,
     said: Mutex<Option<Instant>>,
     /// Held by the one who removes old logs.
-    pub(super) pruning: tokio::sync::Mutex<()>,
-    /// When room was made last on a full disk.
-    pub(super) room_made: tokio::sync::Mutex<Option<Instant>>,
+    pub(super) pruning: tokio::sync::Mutex<Option<Pruned>>,
 }
 
 /// A task that is collected now.
@@ -96,7 +94,6 @@ impl Logs {
             permits: Semaphore::new(RELEASES),
             said: Mutex::default(),
             pruning: tokio::sync::Mutex::default(),
-            room_made: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -154,7 +151,8 @@ impl Logs {
     async fn collected(self: &Arc<Self>, task: &TaskId, job: &JobRef) -> Result<(), String> {
         let give_up = self.settings.give_up;
         let mut tried = Duration::ZERO;
-        let mut made_room = false;
+        // How much of it was kept when there was room that nobody had made.
+        let mut found_at = None;
         while tried < give_up {
             // Given back after each try: those that can be kept do not stand behind those that cannot.
             let Ok(permit) = self.permits.acquire().await else { return Err("the server ends".to_owned()) };
@@ -162,17 +160,20 @@ impl Logs {
             let told = tokio::time::timeout(give_up - tried, self.tried(task, job)).await;
             drop(permit);
             match told {
-                Ok(None) => return Ok(()),
-                Ok(Some(Trouble::Full)) if made_room => return Err("the disk of the logs is full".to_owned()),
+                Ok((None, _)) => return Ok(()),
                 // A job that waits for room takes up more of it than its log would.
-                Ok(Some(Trouble::Full)) => {
-                    made_room = true;
-                    if let Err(error) = self.make_room().await {
+                Ok((Some(Trouble::Full), kept)) => match self.make_room(began).await {
+                    Ok(Room::Made) => found_at = None,
+                    // As long as it gets on.
+                    Ok(Room::There) if found_at.replace(kept) != Some(kept) => {}
+                    Ok(Room::There | Room::No) => return Err("the disk of the logs is full".to_owned()),
+                    Err(error) => {
                         warn!(%error, "old logs of tasks cannot be removed to make room");
+                        tokio::time::sleep(AGAIN.min(give_up.saturating_sub(tried + began.elapsed()))).await;
                     }
-                }
-                Ok(Some(Trouble::Missing | Trouble::Silent)) => {
-                    made_room = false;
+                },
+                Ok((Some(Trouble::Missing | Trouble::Silent), _)) => {
+                    found_at = None;
                     tokio::time::sleep(AGAIN.min(give_up.saturating_sub(tried + began.elapsed()))).await;
                 }
                 Err(_) => break,
@@ -182,15 +183,14 @@ impl Logs {
         Err(format!("tried for {give_up:?}"))
     }
 
-    /// Tries to keep what a job printed: `None` when it is, else what is in the way.
-    async fn tried(self: &Arc<Self>, task: &TaskId, job: &JobRef) -> Option<Trouble> {
+    /// Tries to keep what a job printed: `None` when it is, else what is in the way; and how many bytes are kept.
+    async fn tried(self: &Arc<Self>, task: &TaskId, job: &JobRef) -> (Option<Trouble>, u64) {
         let Followed { mut seen, wake, looks, mut looked } = self.live(task, Some(job));
         let look = looks.fetch_add(1, Ordering::Relaxed) + 1;
         wake.notify_one();
         let is_kept = |picture: &Arc<Picture>| {
-            let known = picture.attempts.iter().find(|attempt| attempt.job.as_ref() == Some(job));
             // A job that no attempt knows has printed nothing that anybody could ask for.
-            known.map_or(picture.fresh && picture.trouble.is_none(), |attempt| attempt.closed)
+            picture.of_job(job).map_or(picture.fresh && picture.trouble.is_none(), |attempt| attempt.closed)
         };
         let mut told = seen.clone();
         let in_the_way = async {
@@ -199,12 +199,15 @@ impl Logs {
             let told = told.wait_for(|picture| is_kept(picture) || picture.trouble.is_some()).await.ok()?;
             told.trouble.filter(|_| !is_kept(&told))
         };
-        tokio::select! {
+        let trouble = tokio::select! {
             biased;
             // When the collector is gone, there is nothing more to be had.
             _ = seen.wait_for(is_kept) => None,
             trouble = in_the_way => trouble,
-        }
+        };
+        let picture = seen.borrow();
+        let streams = picture.of_job(job).into_iter().flat_map(|attempt| attempt.executors.iter().flatten());
+        (trouble, streams.map(|stream| stream.length).sum())
     }
 
     /// What follows a task, which is collected as long as that is held.

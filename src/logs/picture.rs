@@ -90,6 +90,11 @@ impl Picture {
         self.attempts.iter().find(|attempt| attempt.number == number)
     }
 
+    /// The attempt that a job makes.
+    pub fn of_job(&self, job: &JobRef) -> Option<&AttemptView> {
+        self.attempts.iter().find(|attempt| attempt.job.as_ref() == Some(job))
+    }
+
     /// A stream.
     pub fn stream(&self, attempt: u32, executor: u32, stream: Stream) -> Option<&StreamView> {
         let executor = usize::try_from(executor).ok()?;

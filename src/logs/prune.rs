@@ -17,8 +17,9 @@ use crate::task::TaskId;
 const STEP: usize = 256;
 /// Jobs to be removed that are asked for.
 const LEFTOVERS: u32 = 100_000;
-/// How long it holds that there is no more room to be made.
-const MADE_ROOM: Duration = Duration::from_secs(5);
+/// Freed beyond what lacks, or the next byte would lack again; of little that is held, no more than a part.
+const MARGIN: u64 = 64 << 20;
+const MARGIN_PART: u64 = 8;
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -41,6 +42,52 @@ impl Held {
     }
 }
 
+/// What became of it when room was needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Some was made.
+    Made,
+    /// There is some, which nobody had to make.
+    There,
+    /// There is none, and none can be made.
+    No,
+}
+
+/// The last time that old logs were removed, or should have been.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pruned {
+    began: Instant,
+    ended: Instant,
+    room: Room,
+}
+
+/// What is to go.
+struct Goal {
+    /// The first day that is not too old.
+    oldest: Option<String>,
+    /// Bytes to be freed because the disk lacks them.
+    for_room: u64,
+    /// How many are to be free then, beyond those that are to be left so.
+    margin: u64,
+    /// Bytes that went.
+    freed: u64,
+}
+
+/// How much more is freed than lacks, when so much is held.
+fn margin(held: u64) -> u64 {
+    MARGIN.min(held / MARGIN_PART)
+}
+
+/// How much is to be freed when so many bytes lack on the disk. Nothing when all that is held would not do: it was not
+/// the logs that filled it, and without them it would be as full.
+fn to_free(lacking: u64, held: u64) -> u64 {
+    if lacking == 0 { 0 } else { at_most(lacking.saturating_add(margin(held)), held) }
+}
+
+fn at_most(wanted: u64, held: u64) -> u64 {
+    if wanted > held { 0 } else { wanted }
+}
+
 impl Logs {
     /// Removes old logs for as long as it is polled.
     pub async fn prune(&self, now: impl Fn() -> Timestamp) {
@@ -52,43 +99,61 @@ impl Logs {
         }
     }
 
-    /// Removes the oldest logs until there is room on the disk again; without any that may go, there is none.
-    pub(super) async fn make_room(&self) -> io::Result<()> {
-        let mut made = self.room_made.lock().await;
-        if made.is_some_and(|at| at.elapsed() < MADE_ROOM) {
-            // Many jobs may wait for the same room.
-            return Ok(());
+    /// Removes the oldest logs until there is room on the disk again, for one that has found it full since a moment.
+    pub(super) async fn make_room(&self, since: Instant) -> io::Result<Room> {
+        let asked = Instant::now();
+        let mut last = self.pruning.lock().await;
+        // Many jobs may wait for the same room: what was found for one holds for all that had asked by then.
+        match *last {
+            Some(Pruned { room: Room::Made, ended, .. }) if ended >= since => return Ok(Room::Made),
+            Some(Pruned { room: Room::No, began, .. }) if began >= asked => return Ok(Room::No),
+            Some(_) | None => {}
+        }
+        let began = Instant::now();
+        if lock(&self.held).measured.is_none() {
+            self.measure(Timestamp::now()).await?;
         }
         // Younger than any age: only the room counts.
-        let pruned = self.prune_from(None).await;
-        *made = Some(Instant::now());
-        pruned
+        let mut goal = self.goal(None, true).await?;
+        let walked = self.walk(&mut goal).await;
+        // Also for those who write next: what is known of the disk is from before.
+        let lacking = self.on_shelf(|shelf| shelf.lacking(0)).await?;
+        let room = match (goal.freed, lacking) {
+            (1.., _) => Room::Made,
+            (0, 0) => Room::There,
+            (0, _) => walked.map(|()| Room::No)?,
+        };
+        *last = Some(Pruned { began, ended: Instant::now(), room });
+        Ok(room)
     }
 
     /// Removes what is too old or too much at a moment, or takes room that is to be left free.
     pub async fn prune_once(&self, now: Timestamp) -> io::Result<()> {
+        let mut last = self.pruning.lock().await;
+        let began = Instant::now();
         self.measure(now).await?;
         let age =
             SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        self.prune_from(now.checked_sub(age).ok().map(day_of)).await
+        let mut goal = self.goal(now.checked_sub(age).ok().map(day_of), false).await?;
+        let walked = self.walk(&mut goal).await;
+        if goal.freed > 0 {
+            *last = Some(Pruned { began, ended: Instant::now(), room: Room::Made });
+        }
+        walked
     }
 
     /// Removes the logs of the days before one, and whatever is too much.
-    async fn prune_from(&self, oldest: Option<String>) -> io::Result<()> {
-        let _alone = self.pruning.lock().await;
+    async fn walk(&self, goal: &mut Goal) -> io::Result<()> {
         for day in self.on_shelf(|shelf| shelf.days()).await? {
-            let too_old = oldest.as_ref().is_some_and(|oldest| day < *oldest);
-            if !too_old && !self.is_too_much().await? {
+            if self.is_reached(goal, &day).await? {
                 return Ok(());
             }
-            let waiting = self.waiting().await?;
-            let mut tasks = {
+            let tasks = {
                 let day = day.clone();
                 self.on_shelf(move |shelf| shelf.tasks(&day)).await?
             };
-            tasks.retain(|task| !waiting.contains(task));
             for some in tasks.chunks(STEP) {
-                self.prune_some(some, too_old).await?;
+                self.prune_some(some, &day, goal).await?;
             }
             self.on_shelf(move |shelf| {
                 shelf.remove_day(&day);
@@ -99,16 +164,38 @@ impl Logs {
         Ok(())
     }
 
-    /// Tasks with a job that is still to be removed, after its log is kept.
-    async fn waiting(&self) -> io::Result<HashSet<TaskId>> {
-        let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
-        // Of a backend that is not there nothing more can come.
-        let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
-        Ok(ours.map(|left| left.task).collect())
+    /// What is to go now; `in_need` is somebody who has found no room, whatever the disk says.
+    async fn goal(&self, oldest: Option<String>, in_need: bool) -> io::Result<Goal> {
+        let held = lock(&self.held).bytes;
+        let margin = margin(held);
+        let lacking = self.on_shelf(move |shelf| shelf.lacking(if in_need { margin } else { 0 })).await?;
+        let for_room = if in_need { at_most(lacking, held) } else { to_free(lacking, held) };
+        Ok(Goal { oldest, for_room, margin, freed: 0 })
     }
 
-    async fn is_too_much(&self) -> io::Result<bool> {
-        Ok(lock(&self.held).bytes > self.settings.keep_bytes || !self.on_shelf(|shelf| shelf.has_room()).await?)
+    /// Whether the logs of a day may stay.
+    async fn is_reached(&self, goal: &Goal, day: &str) -> io::Result<bool> {
+        if goal.oldest.as_deref().is_some_and(|oldest| day < oldest)
+            || lock(&self.held).bytes > self.settings.keep_bytes
+        {
+            return Ok(false);
+        }
+        let margin = goal.margin;
+        // Others may fill the disk meanwhile: for them no more goes than lacked at first.
+        Ok(goal.freed >= goal.for_room || self.on_shelf(move |shelf| shelf.lacking(margin)).await? == 0)
+    }
+
+    /// Those of some tasks of which no job is to be removed any more: that comes after its log is kept.
+    async fn without_jobs(&self, mut tasks: Vec<TaskId>) -> io::Result<Vec<TaskId>> {
+        let left = self.store.leftovers(LEFTOVERS).await.map_err(io::Error::other)?;
+        let all = left.len() < LEFTOVERS as usize;
+        let last = left.last().map(|left| left.task.clone());
+        // Of a backend that is not there nothing more can come.
+        let ours = left.into_iter().filter(|left| self.backends.contains_key(&left.job.backend));
+        let waiting: HashSet<TaskId> = ours.map(|left| left.task).collect();
+        // Beyond what could be read nothing is known.
+        tasks.retain(|task| !waiting.contains(task) && (all || last.as_ref().is_some_and(|last| task < last)));
+        Ok(tasks)
     }
 
     async fn measure(&self, now: Timestamp) -> io::Result<()> {
@@ -121,7 +208,8 @@ impl Logs {
                 let mut sum = 0;
                 for day in shelf.days()? {
                     for task in shelf.tasks(&day)? {
-                        sum += shelf.bytes(&task)?;
+                        // What cannot be looked at is not counted, and is met again when it is to go.
+                        sum += shelf.bytes(&task).unwrap_or(0);
                     }
                 }
                 Ok(sum)
@@ -132,32 +220,57 @@ impl Logs {
     }
 
     /// Removes the logs of tasks that have ended and that nobody reads now.
-    async fn prune_some(&self, tasks: &[TaskId], too_old: bool) -> io::Result<()> {
+    async fn prune_some(&self, tasks: &[TaskId], day: &str, goal: &mut Goal) -> io::Result<()> {
         let standing = self.store.standing(tasks).await.map_err(io::Error::other)?;
-        for (task, standing) in tasks.iter().zip(standing) {
-            if !too_old && !self.is_too_much().await? {
+        let is_over = |standing: &Standing| match standing {
+            Standing::Unknown => true,
+            Standing::Unreadable => false,
+            Standing::At(active) => active.state.is_terminal(),
+        };
+        let over = tasks.iter().zip(&standing).filter(|(_, standing)| is_over(standing));
+        // Read after the standing: whatever is over by that, and whose job is not removed, is among them.
+        for task in self.without_jobs(over.map(|(task, _)| task.clone()).collect()).await? {
+            if self.is_reached(goal, day).await? {
                 return Ok(());
             }
-            let ended = match standing {
-                Standing::Unknown => true,
-                Standing::Unreadable => false,
-                Standing::At(active) => active.state.is_terminal(),
-            };
-            if !ended || self.is_live(task) {
+            if self.is_live(&task) {
                 continue;
             }
-            let gone = {
+            let (bytes, removed) = {
                 let task = task.clone();
-                self.on_shelf(move |shelf| {
+                let gone = self.on_shelf(move |shelf| {
                     let bytes = shelf.bytes(&task)?;
-                    shelf.prune(&task)?;
-                    Ok(bytes)
-                })
+                    let removed = shelf.prune(&task);
+                    // Also of what could not be finished some may have gone.
+                    Ok((bytes.saturating_sub(shelf.bytes(&task).unwrap_or(bytes)), removed))
+                });
+                gone.await.unwrap_or_else(|error| (0, Err(error)))
             };
-            let bytes = gone.await?;
             lock(&self.held).shrink(bytes);
+            goal.freed += bytes;
+            if let Err(error) = removed {
+                // One that stays keeps no other one here.
+                warn!(%task, %error, "an old log cannot be removed, or that it was cannot be remembered");
+                continue;
+            }
             debug!(%task, bytes, "removed an old log");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_room_goes_what_lacks_and_a_margin_if_that_can_be_had() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(to_free(0, 1 << 40), 0, "nothing lacks");
+        assert_eq!(to_free(MIB, 10 << 30), 65 * MIB);
+        assert_eq!(to_free(MIB, 80 * MIB), 11 * MIB, "of little, a part");
+        assert_eq!(to_free(MIB, MIB), 0, "all of it would not do");
+        assert_eq!(to_free(u64::MAX, 10 << 30), 0);
+        assert_eq!(to_free(1, 0), 0);
     }
 }

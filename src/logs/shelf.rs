@@ -59,14 +59,9 @@ impl Shelf {
         self.space.check()
     }
 
-    /// Whether there is room, as it is right now.
-    pub fn has_room(&self) -> io::Result<bool> {
-        self.space.look_again();
-        match self.space.check() {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// How many bytes lack on the disk, as it is right now, until there are so many more free than are to be left so.
+    pub fn lacking(&self, more: u64) -> io::Result<u64> {
+        self.space.lacking(more)
     }
 
     /// How many bytes of a stream are kept; 0 when there is no file.
@@ -130,14 +125,24 @@ impl Shelf {
 
     /// Removes what is kept of a task, and remembers that.
     pub fn prune(&self, task: &TaskId) -> io::Result<()> {
-        if !self.was_pruned(task)? {
-            let removed = self.removed(task);
-            DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(REMOVED))?;
-            let mut list = OpenOptions::new().create(true).append(true).mode(0o600).open(removed)?;
-            // Whoever died in the middle of a line spoils no other one.
-            list.write_all(format!("\n{}\n", task.as_str()).as_bytes())?;
+        let first = match self.remember(task) {
+            // What it needs is what this is to make.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => false,
+            remembered => remembered.map(|()| true)?,
+        };
+        gone(std::fs::remove_dir_all(self.task(task)))?;
+        if first { Ok(()) } else { self.remember(task) }
+    }
+
+    fn remember(&self, task: &TaskId) -> io::Result<()> {
+        if self.was_pruned(task)? {
+            return Ok(());
         }
-        gone(std::fs::remove_dir_all(self.task(task)))
+        let removed = self.removed(task);
+        DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(REMOVED))?;
+        let mut list = OpenOptions::new().create(true).append(true).mode(0o600).open(removed)?;
+        // Whoever died in the middle of a line spoils no other one.
+        list.write_all(format!("\n{}\n", task.as_str()).as_bytes())
     }
 
     /// Whether what was kept of a task has been removed, if it is not here.

@@ -22,9 +22,17 @@ impl Space {
         Self { folder, leave_free, free: Mutex::default() }
     }
 
-    /// What is known is forgotten: room was made.
-    pub fn look_again(&self) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// How many bytes lack, as it is right now, until there are so many more free than are to be left so.
+    pub fn lacking(&self, more: u64) -> io::Result<u64> {
+        let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.measured()?;
+        *known = Some((Instant::now(), free));
+        Ok(self.leave_free.saturating_add(more).saturating_sub(free))
+    }
+
+    fn measured(&self) -> io::Result<u64> {
+        let about = rustix::fs::statvfs(&self.folder)?;
+        Ok(about.f_bavail.saturating_mul(about.f_frsize))
     }
 
     /// Fails when nothing more is to be written.
@@ -33,8 +41,7 @@ impl Space {
         let free = match *known {
             Some((at, free)) if at.elapsed() < HOLDS => free,
             Some(_) | None => {
-                let about = rustix::fs::statvfs(&self.folder)?;
-                let free = about.f_bavail.saturating_mul(about.f_frsize);
+                let free = self.measured()?;
                 *known = Some((Instant::now(), free));
                 free
             }
@@ -58,5 +65,8 @@ mod tests {
         Space::new(folder.path().to_owned(), 0).check().unwrap();
         let refused = Space::new(folder.path().to_owned(), u64::MAX).check().unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        let lacking = |leave, more| Space::new(folder.path().to_owned(), leave).lacking(more).unwrap();
+        assert_eq!(lacking(0, 0), 0);
+        assert!(lacking(0, u64::MAX) > 0 && lacking(u64::MAX, 1) > 0);
     }
 }

@@ -194,6 +194,16 @@ async fn a_full_disk_stops_the_logs_and_no_task() {
 }
 
 #[tokio::test]
+async fn no_log_goes_for_room_that_it_cannot_make() {
+    let server = Server::new();
+    let (id, text) = long(&server).await;
+    // Something else fills the disk.
+    let server = server.restarted_with(logs::Settings { leave_free_bytes: u64::MAX, ..kept() }).await;
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.body == text);
+}
+
+#[tokio::test]
 async fn what_is_old_goes_and_is_known_to_be_gone() {
     let server = Server::with(Settings::default(), logs::Settings { keep_days: 30, ..kept() });
     let (id, _) = long(&server).await;
@@ -211,6 +221,19 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
     // What the history holds is there as long as the task.
     assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs?stream=stderr")).await.body, b"short");
     assert_eq!(server.get(&path).await.body, b"still here", "a task that runs keeps its log");
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_removed_keeps_no_other() {
+    let server = Server::with(Settings::default(), logs::Settings { keep_bytes: 100_000, ..kept() });
+    // No log, and older than every one of that day.
+    let older = tessera::task::TaskId::new(Timestamp::now());
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (id, _) = long(&server).await;
+    let day = std::fs::read_dir(server.kept()).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(day.join(older.as_str()), b"in the way").unwrap();
+    server.logs.prune_once(Timestamp::now()).await.unwrap();
+    assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.status, 410);
 }
 
 #[tokio::test]

@@ -67,11 +67,15 @@ impl Server {
     }
 
     /// The server dies, and the next one begins with what it left.
-    pub async fn restarted(mut self) -> Self {
+    pub async fn restarted(self) -> Self {
+        self.restarted_with(logs::Settings { leave_free_bytes: 0, ..logs::Settings::default() }).await
+    }
+
+    /// The same, and the next one keeps logs otherwise.
+    pub async fn restarted_with(mut self, kept: logs::Settings) -> Self {
         let (folder, press, runtime) = (self.folder.clone(), self.press.clone(), self.runtime.take());
         drop(self);
         tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
-        let kept = logs::Settings { leave_free_bytes: 0, ..logs::Settings::default() };
         Self::start(folder, press, Settings::default(), kept)
     }
 

@@ -8,6 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use tessera_contract::Stream;
+use tokio::time::error::Elapsed;
 
 use super::log_bytes;
 use super::log_events::{self, LogData};
@@ -193,8 +194,13 @@ pub(super) async fn follower(
     if follow {
         tokio::time::timeout(FRESH_WITHIN, follower.begun()).await.map_err(|_| not_now())?;
     } else {
-        // A long log takes as long as it goes on coming.
-        while !tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await.map_err(|_| not_now())? {}
+        // A long log takes as long as it goes on coming, but no longer than any request: what is printed faster than it
+        // is read would go on for ever. What came until then is kept, and another try goes on there.
+        let told = async {
+            while !tokio::time::timeout(FRESH_WITHIN, follower.fresh()).await? {}
+            Ok::<_, Elapsed>(())
+        };
+        tokio::time::timeout(doors.settings.bounds.time, told).await.and_then(|told| told).map_err(|_| not_now())?;
     }
     let picture = follower.picture();
     let selected = picture.attempts.iter().filter(|attempt| selection.attempt.is_none_or(|n| n == attempt.number));
