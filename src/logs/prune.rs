@@ -17,6 +17,8 @@ use crate::task::TaskId;
 const STEP: usize = 256;
 /// Jobs to be removed that are asked for.
 const LEFTOVERS: u32 = 100_000;
+/// How much longer than a log is kept it is remembered that it was removed.
+const REMEMBERED_DAYS: u32 = 30;
 /// Freed beyond what lacks, or the next byte would lack again; of little that is held, no more than a part.
 const MARGIN: u64 = 64 << 20;
 const MARGIN_PART: u64 = 8;
@@ -132,9 +134,17 @@ impl Logs {
         let mut last = self.pruning.lock().await;
         let began = Instant::now();
         self.measure(now).await?;
-        let age =
-            SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        let mut goal = self.goal(now.checked_sub(age).ok().map(day_of), false).await?;
+        let day_before = |days: u32| {
+            let age = SignedDuration::from_hours(24).saturating_mul(i32::try_from(days).unwrap_or(i32::MAX));
+            now.checked_sub(age).ok().map(day_of)
+        };
+        let keep_days = self.settings.keep_days;
+        if let Some(day) = day_before(keep_days.saturating_add(REMEMBERED_DAYS)) {
+            if let Err(error) = self.on_shelf(move |shelf| shelf.forget(&day)).await {
+                warn!(%error, "what is remembered of old logs cannot be removed; it is tried again");
+            }
+        }
+        let mut goal = self.goal(day_before(keep_days), false).await?;
         let walked = self.walk(&mut goal).await;
         if goal.freed > 0 {
             *last = Some(Pruned { began, ended: Instant::now(), room: Room::Made });
