@@ -296,8 +296,13 @@ impl Collector {
                 Ok(Ok(chunk)) => chunk,
                 // It is gone, as it should be after its end, although not all of it is here: nothing more will come.
                 Ok(Err(BackendError::Rejected(_))) if over => {
+                    let gone = tape.length() == 0 && self.logs.shelf.is_forgotten(&self.task);
                     let copy = self.at(of);
                     copy.view.length = tape.length();
+                    if gone {
+                        // So old that nobody knows whether it was kept: nothing would be a wrong answer.
+                        copy.view.kept = Kept::Gone;
+                    }
                     copy.tape = Some(tape);
                     self.attempts[number].cut_off = true;
                     return self.settle(of).await;

@@ -29,11 +29,12 @@
 //! - [`plan`]: what of a task is still to be collected, pure;
 //! - [`collect`]: the one that copies; [`assembly`]: all of them, and the engine's question whether a job may go;
 //! - [`follow`], [`pieces`]: readers;
-//! - [`prune`]: the end of what is old.
+//! - [`prune`]: the end of what is old; [`goal`]: how much of it.
 
 pub mod assembly;
 pub mod collect;
 pub mod follow;
+pub mod goal;
 pub mod picture;
 pub mod pieces;
 pub mod plan;

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
 
 use super::assembly::{Logs, lock};
+use super::goal::{Goal, at_most, margin, to_free};
 use super::shelf::day_of;
 use crate::store::Standing;
 use crate::task::TaskId;
@@ -17,9 +18,8 @@ use crate::task::TaskId;
 const STEP: usize = 256;
 /// Jobs to be removed that are asked for.
 const LEFTOVERS: u32 = 100_000;
-/// Freed beyond what lacks, or the next byte would lack again; of little that is held, no more than a part.
-const MARGIN: u64 = 64 << 20;
-const MARGIN_PART: u64 = 8;
+/// How much longer than a log is kept it is remembered that it was removed.
+const REMEMBERED_DAYS: u32 = 30;
 /// How often is looked.
 const PERIOD: Duration = Duration::from_secs(60);
 /// How often everything is measured again: what is counted meanwhile may be wrong by what others did there.
@@ -59,33 +59,6 @@ pub(super) struct Pruned {
     began: Instant,
     ended: Instant,
     room: Room,
-}
-
-/// What is to go.
-struct Goal {
-    /// The first day that is not too old.
-    oldest: Option<String>,
-    /// Bytes to be freed because the disk lacks them.
-    for_room: u64,
-    /// How many are to be free then, beyond those that are to be left so.
-    margin: u64,
-    /// Bytes that went.
-    freed: u64,
-}
-
-/// How much more is freed than lacks, when so much is held.
-fn margin(held: u64) -> u64 {
-    MARGIN.min(held / MARGIN_PART)
-}
-
-/// How much is to be freed when so many bytes lack on the disk. Nothing when all that is held would not do: it was not
-/// the logs that filled it, and without them it would be as full.
-fn to_free(lacking: u64, held: u64) -> u64 {
-    if lacking == 0 { 0 } else { at_most(lacking.saturating_add(margin(held)), held) }
-}
-
-fn at_most(wanted: u64, held: u64) -> u64 {
-    if wanted > held { 0 } else { wanted }
 }
 
 impl Logs {
@@ -132,9 +105,17 @@ impl Logs {
         let mut last = self.pruning.lock().await;
         let began = Instant::now();
         self.measure(now).await?;
-        let age =
-            SignedDuration::from_hours(24).saturating_mul(i32::try_from(self.settings.keep_days).unwrap_or(i32::MAX));
-        let mut goal = self.goal(now.checked_sub(age).ok().map(day_of), false).await?;
+        let day_before = |days: u32| {
+            let age = SignedDuration::from_hours(24).saturating_mul(i32::try_from(days).unwrap_or(i32::MAX));
+            now.checked_sub(age).ok().map(day_of)
+        };
+        let keep_days = self.settings.keep_days;
+        if let Some(day) = day_before(keep_days.saturating_add(REMEMBERED_DAYS))
+            && let Err(error) = self.on_shelf(move |shelf| shelf.forget(&day)).await
+        {
+            warn!(%error, "what is remembered of old logs cannot be removed; it is tried again");
+        }
+        let mut goal = self.goal(day_before(keep_days), false).await?;
         let walked = self.walk(&mut goal).await;
         if goal.freed > 0 {
             *last = Some(Pruned { began, ended: Instant::now(), room: Room::Made });
@@ -256,21 +237,5 @@ impl Logs {
             debug!(%task, bytes, "removed an old log");
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn for_room_goes_what_lacks_and_a_margin_if_that_can_be_had() {
-        const MIB: u64 = 1 << 20;
-        assert_eq!(to_free(0, 1 << 40), 0, "nothing lacks");
-        assert_eq!(to_free(MIB, 10 << 30), 65 * MIB);
-        assert_eq!(to_free(MIB, 80 * MIB), 11 * MIB, "of little, a part");
-        assert_eq!(to_free(MIB, MIB), 0, "all of it would not do");
-        assert_eq!(to_free(u64::MAX, 10 << 30), 0);
-        assert_eq!(to_free(1, 0), 0);
     }
 }

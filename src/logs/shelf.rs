@@ -1,13 +1,15 @@
 //! The files: where they lie, what is known of them, how they go.
 //!
 //! `<folder>/<day of the task>/<task>/<attempt>/<executor>.stdout`, and beside the streams of an attempt the empty file
-//! [`CLOSED`] once nothing more can come. `<folder>/removed/<day of the task>` names the tasks whose logs were removed, a
-//! line each: what is not here and not named there was never kept, and still may be.
+//! [`CLOSED`] once nothing more can come. `<folder>/removed/<day of the task>/<task>` is an empty file for each task whose
+//! log was removed: what is not here and not named there was never kept, and still may be. Of days that are long over
+//! these go too: what is not here then, and no backend has, is taken for removed.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,7 +21,7 @@ use crate::task::TaskId;
 
 /// In an attempt's folder: its streams are whole.
 const CLOSED: &str = "closed";
-/// The tasks whose logs were removed.
+/// Names the tasks whose logs were removed.
 const REMOVED: &str = "removed";
 
 /// One stream of an executor of an attempt of a task.
@@ -40,13 +42,16 @@ pub struct Spot {
 pub struct Shelf {
     folder: PathBuf,
     space: Space,
+    /// Of the days before it nothing is remembered that was removed.
+    forgotten: Mutex<String>,
 }
 
 impl Shelf {
     /// Opens the folder; made if it is not there, for nobody but us.
     pub fn open(folder: &Path, leave_free_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        Ok(Self { folder: folder.to_owned(), space: Space::new(folder.to_owned(), leave_free_bytes) })
+        let space = Space::new(folder.to_owned(), leave_free_bytes);
+        Ok(Self { folder: folder.to_owned(), space, forgotten: Mutex::default() })
     }
 
     /// A stream's file, to be appended to.
@@ -138,24 +143,31 @@ impl Shelf {
         if self.was_pruned(task)? {
             return Ok(());
         }
-        let removed = self.removed(task);
-        DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(REMOVED))?;
-        let mut list = OpenOptions::new().create(true).append(true).mode(0o600).open(removed)?;
-        // Whoever died in the middle of a line spoils no other one.
-        list.write_all(format!("\n{}\n", task.as_str()).as_bytes())
+        DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(REMOVED).join(day(task)))?;
+        OpenOptions::new().create(true).append(true).mode(0o600).open(self.removed(task)).map(drop)
     }
 
     /// Whether what was kept of a task has been removed, if it is not here.
     pub fn was_pruned(&self, task: &TaskId) -> io::Result<bool> {
-        match std::fs::read_to_string(self.removed(task)) {
-            Ok(list) => Ok(list.lines().any(|line| line == task.as_str())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        self.removed(task).try_exists()
+    }
+
+    /// What was removed of the days before one is remembered no longer.
+    pub fn forget(&self, before: &str) -> io::Result<()> {
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = before.to_owned();
+        for day in names(&self.folder.join(REMOVED))?.iter().filter(|day| day.as_str() < before) {
+            gone(std::fs::remove_dir_all(self.folder.join(REMOVED).join(day)))?;
         }
+        Ok(())
+    }
+
+    /// Whether it would not be remembered any more that what was kept of a task has been removed.
+    pub fn is_forgotten(&self, task: &TaskId) -> bool {
+        day(task) < *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn removed(&self, task: &TaskId) -> PathBuf {
-        self.folder.join(REMOVED).join(day(task))
+        self.folder.join(REMOVED).join(day(task)).join(task.as_str())
     }
 
     /// The days of which something is kept, oldest first.

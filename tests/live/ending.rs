@@ -218,6 +218,11 @@ async fn what_is_old_goes_and_is_known_to_be_gone() {
     server.logs.prune_once(later(32)).await.unwrap();
     let answer = server.get(&format!("/api/v1/tasks/{id}/logs")).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (410, &"gone".into()));
+    // As long as the task is known, also when nobody remembers what was removed.
+    assert_eq!(files(&server.kept().join("removed")), [id.as_str()]);
+    server.logs.prune_once(later(62)).await.unwrap();
+    assert!(files(&server.kept().join("removed")).is_empty());
+    assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs")).await.status, 410);
     // What the history holds is there as long as the task.
     assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs?stream=stderr")).await.body, b"short");
     assert_eq!(server.get(&path).await.body, b"still here", "a task that runs keeps its log");
