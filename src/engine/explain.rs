@@ -79,8 +79,7 @@ impl Engine {
                 Ok(self.explain_outside(&job.backend, &Handle(job.handle.clone())).await)
             }
             TaskState::Canceling { job, .. } => {
-                let since = task.attempts.iter().flat_map(|attempt| &attempt.log);
-                let since = since.rev().find(|line| line.text == "cancel requested").map(|line| line.at);
+                let since = task.attempts.last().and_then(|attempt| attempt.cancel_requested);
                 Ok(Explained {
                     backend: job.as_ref().map(|job| job.backend.clone()),
                     waiting: Some(Waiting::Canceling { since: since.unwrap_or(task.created) }),

@@ -13,6 +13,10 @@ pub struct Attempt {
     pub number: u32,
     /// The job that a backend took it as, if one did.
     pub job: Option<JobRef>,
+    /// When it was handed over, if it was.
+    pub handed_over: Option<Timestamp>,
+    /// When its cancel was requested, if it was.
+    pub cancel_requested: Option<Timestamp>,
     /// When the backend took it or the runtime began, whichever is known.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -79,6 +83,7 @@ fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
             last.metadata.insert("backend".to_owned(), job.backend.clone());
             last.metadata.insert("job_id".to_owned(), job.handle.clone());
             last.job = Some(job.clone());
+            last.handed_over = Some(at);
         }
         Event::Advanced { started, executors, notes, .. } => {
             last.started = last.started.or(*started);
@@ -100,7 +105,10 @@ fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
                 last.say(at, "complete");
             }
         }
-        Event::CancelRequested { .. } => last.say(at, "cancel requested"),
+        Event::CancelRequested { .. } => {
+            last.cancel_requested = Some(at);
+            last.say(at, "cancel requested");
+        }
         Event::Stopped { result, .. } => {
             if let Some(result) = result {
                 last.keep(result);
@@ -179,6 +187,7 @@ mod tests {
             assert_eq!(told.len(), 1);
             let texts: Vec<&str> = told[0].log.iter().map(|line| line.text.as_str()).collect();
             assert_eq!(texts, ["cancel requested", "the node was lost"]);
+            assert_eq!(told[0].cancel_requested, Some(at(5)));
         }
     }
 

@@ -157,9 +157,9 @@ fn since(task: &Task, runs: Option<Timestamp>) -> Option<Timestamp> {
             None => Some(task.created),
             Some(former) => task.attempts.get(former).and_then(|former| former.ended),
         },
-        Phase::Initializing => last.log.iter().find(|line| line.text.starts_with("handed to")).map(|line| line.at),
+        Phase::Initializing => last.handed_over,
         Phase::Running => last.executors.is_empty().then_some(runs).flatten().or(last.started),
-        Phase::Canceling => last.log.iter().rfind(|line| line.text == "cancel requested").map(|line| line.at),
+        Phase::Canceling => last.cancel_requested,
         Phase::Paused | Phase::Preempted => last.log.last().map(|line| line.at),
         Phase::Complete | Phase::ExecutorError | Phase::SystemError | Phase::Canceled => last.ended,
     }

@@ -76,7 +76,6 @@ fn whole() -> task::Task {
         ..Attempt::default()
     };
     let done = Attempt {
-        job: None,
         number: 2,
         started: Some(at(1)),
         ended: Some(at(3)),
@@ -89,6 +88,7 @@ fn whole() -> task::Task {
         }],
         log: vec![LogLine { at: at(3), text: "complete".to_owned() }],
         metadata: map("backend", "local"),
+        ..Attempt::default()
     };
     task::Task {
         id: TaskId::parse("01hf7yat00000000000000000z").unwrap(),
