@@ -58,6 +58,19 @@ async fn what_the_history_holds_is_kept_nowhere_else() {
     assert_eq!(server.get(&format!("/api/v1/tasks/{id}/logs?offset=6")).await.body, b"world");
 }
 
+/// A task that has printed and is over while nothing it printed can be read; its job.
+async fn over_and_unread(server: &Server, text: &[u8]) -> (String, String) {
+    let id = server.running(1).await;
+    let job = format!("{id}-1");
+    server.press.set_broken(true);
+    server.press.print(&job, 0, Stdout, text);
+    server.press.end_step(&job, 0, 0);
+    server.press.end(&job, Outcome::Complete);
+    // The task does not wait.
+    server.until_state(&id, "COMPLETE").await;
+    (id, job)
+}
+
 #[tokio::test]
 async fn of_a_cancelled_task_everything_is_kept_until_the_stop() {
     let server = Server::new();
@@ -110,14 +123,7 @@ async fn where_bytes_are_missing_a_line_says_so() {
 #[tokio::test]
 async fn a_job_waits_for_its_log_but_not_without_end() {
     let server = Server::with(Settings::default(), logs::Settings { give_up: Duration::from_millis(300), ..kept() });
-    let id = server.running(1).await;
-    let job = format!("{id}-1");
-    server.press.set_broken(true);
-    server.press.print(&job, 0, Stdout, &[b'a'; 200]);
-    server.press.end_step(&job, 0, 0);
-    server.press.end(&job, Outcome::Complete);
-    // The task does not wait.
-    server.until_state(&id, "COMPLETE").await;
+    let (_, job) = over_and_unread(&server, &[b'a'; 200]).await;
     assert!(server.press.holds(&job), "its log is not kept yet");
     server.until_released(&job).await;
 }
@@ -145,14 +151,8 @@ async fn those_that_cannot_be_kept_hold_up_nobody() {
 #[tokio::test]
 async fn a_job_whose_log_is_not_kept_yet_is_no_orphan() {
     let server = Server::new();
-    let id = server.running(1).await;
-    let job = format!("{id}-1");
     let text = b"0123456789".repeat(5_000);
-    server.press.set_broken(true);
-    server.press.print(&job, 0, Stdout, &text);
-    server.press.end_step(&job, 0, 0);
-    server.press.end(&job, Outcome::Complete);
-    server.until_state(&id, "COMPLETE").await;
+    let (id, job) = over_and_unread(&server, &text).await;
     // Also right after a start, when nothing is remembered.
     let server = server.restarted().await;
     server.press.walked(4).await;
