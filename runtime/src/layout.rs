@@ -104,6 +104,7 @@ impl Layout {
             stderr,
             log_cap_bytes: plan.policy.log_cap_bytes,
             stop_grace_ms: plan.policy.stop_grace_ms,
+            in_turn: false,
         }
     }
 }

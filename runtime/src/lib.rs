@@ -14,7 +14,8 @@
 //! - [`exec`]: the wrapper of one executor, inside its container;
 //! - [`storage`]: where inputs come from and outputs go to, beyond the disks of this host;
 //! - [`stage`]: inputs in, outputs out;
-//! - [`node`]: a whole attempt on one host.
+//! - [`node`]: a whole attempt on one host;
+//! - [`pod`]: a whole attempt in one pod.
 
 mod copy;
 pub mod doing;
@@ -29,6 +30,7 @@ mod part;
 mod pattern;
 mod places;
 pub mod plan;
+pub mod pod;
 pub mod remove;
 pub mod report;
 pub mod stage;

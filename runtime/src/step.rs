@@ -34,6 +34,16 @@ pub const FRAMES: &str = "frames";
 pub const RECORD: &str = "record.json";
 /// Name of the FIFO.
 pub const BELL: &str = "bell";
+/// In a pod: locked by the wrapper while it lives.
+pub const ALIVE: &str = "alive";
+/// In a pod: made by the wrapper once it holds that lock.
+pub const HERE: &str = "here";
+/// In a pod: the FIFO that the one who gives turns holds open while it lives.
+pub const TURN: &str = "turn";
+/// What is written into it: the step's turn has come.
+pub const GO: u8 = b'g';
+/// What is written into it: the step is to stop, or never to start.
+pub const STOP: u8 = b's';
 
 /// The version this build writes, and the highest one it reads.
 pub const STEP_VERSION: u32 = 1;
@@ -44,6 +54,8 @@ pub mod exit {
     pub const MARKED: i32 = 93;
     /// The wrapper could not do its own work; standard error says why.
     pub const WRAPPER: i32 = 94;
+    /// In a pod: its turn never came.
+    pub const NO_TURN: i32 = 95;
 }
 
 /// What one step does.
@@ -87,6 +99,9 @@ pub struct StepFile {
     pub log_cap_bytes: u64,
     /// Milliseconds between SIGTERM and SIGKILL, when the wrapper is asked to stop.
     pub stop_grace_ms: u64,
+    /// In a pod: the wrapper waits for its turn, and prints the frames on its own standard output as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_turn: bool,
 }
 
 impl StepFile {

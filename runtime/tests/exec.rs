@@ -79,6 +79,7 @@ fn step(command: &[&str]) -> StepFile {
         harvest: vec![],
         log_cap_bytes: 1 << 20,
         stop_grace_ms: 60_000,
+        in_turn: false,
     }
 }
 

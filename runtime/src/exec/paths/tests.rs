@@ -41,6 +41,7 @@ fn house() -> House {
             harvest: vec![],
             log_cap_bytes: 0,
             stop_grace_ms: 0,
+            in_turn: false,
         },
         notes: Notes::default(),
     }

@@ -1,0 +1,6 @@
+//! Runs jobs on a Kubernetes cluster: one Job, one Pod and one small Secret an attempt.
+
+#![allow(dead_code)] // Until the parts are in.
+
+mod names;
+mod view;
