@@ -4,5 +4,8 @@
 
 pub mod config;
 
+mod job;
 mod names;
+mod plan;
+pub mod shelf;
 mod view;
