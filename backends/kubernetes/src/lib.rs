@@ -2,5 +2,8 @@
 
 #![allow(dead_code)] // Until the parts are in.
 
+mod facts;
 mod names;
+mod report;
+mod status;
 mod view;
