@@ -4,5 +4,14 @@
 
 pub mod config;
 
+mod calls;
+mod client;
+mod facts;
+mod handle;
+mod mirror;
 mod names;
+mod report;
+mod slim;
+mod status;
+mod trouble;
 mod view;

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::Resource;
 use tessera_contract::{BackendError, Bell, JobId};
 use tokio::sync::watch;
 
 use crate::slim::{SlimJob, SlimPod, version_of};
+use crate::status::in_trouble;
 use crate::view::{JobSeen, PodSeen, Verdict};
 
 /// How long the copy is good after the watch has broken.
@@ -41,8 +43,10 @@ struct State {
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     job: Option<Held<JobSeen>>,
+    /// Also those that are gone, as they were seen last, as long as the Job is there.
     pods: Vec<Held<PodSeen>>,
-    had_pod: bool,
+    /// Since when something is the matter with its Pod.
+    trouble: Option<Timestamp>,
     /// Since when we know that it is not to run.
     stopped: Option<Instant>,
 }
@@ -105,18 +109,34 @@ impl Entry {
         self.job.as_ref().map(|held| &held.seen)
     }
 
-    /// Its Pods: one, as a rule.
+    /// Its Pods, one as a rule, also those that are gone.
     pub(crate) fn pods(&self) -> Vec<PodSeen> {
         self.pods.iter().map(|held| held.seen.clone()).collect()
     }
 
-    /// It was told to stop so recently that a Pod may still appear.
-    pub(crate) fn may_straggle(&self) -> bool {
-        self.pods.is_empty() && !self.had_pod && self.stopped.is_some_and(|since| since.elapsed() < STRAGGLES)
+    /// Whether it has a Pod, or had one.
+    pub(crate) fn has_pod(&self) -> bool {
+        !self.pods.is_empty()
     }
 
+    /// Since when something is the matter with its Pod, see [`in_trouble`].
+    pub(crate) fn trouble(&self) -> Option<Timestamp> {
+        self.trouble
+    }
+
+    /// It was told to stop so recently that a Pod may still appear.
+    pub(crate) fn may_straggle(&self) -> bool {
+        self.pods.is_empty() && self.stopped.is_some_and(|since| since.elapsed() < STRAGGLES)
+    }
+
+    /// Nothing of it is in the cluster.
     fn is_empty(&self) -> bool {
-        self.job.is_none() && self.pods.is_empty()
+        self.job.is_none() && self.pods.iter().all(|held| held.seen.gone)
+    }
+
+    fn look_for_trouble(&mut self) {
+        let trouble = self.pods.iter().any(|held| !held.seen.gone && in_trouble(&held.seen));
+        self.trouble = trouble.then(|| self.trouble.unwrap_or_else(Timestamp::now));
     }
 }
 
@@ -204,7 +224,11 @@ impl Mirror {
                     let is_gone = |held: &Held<JobSeen>| held.at < began && !listed.contains(&held.seen.uid);
                     entry.job.take_if(|held| is_gone(held));
                 }
-                Kind::Pods => entry.pods.retain(|held| held.at >= began || listed.contains(&held.seen.uid)),
+                Kind::Pods => {
+                    let is_gone = |held: &Held<PodSeen>| held.at < began && !listed.contains(&held.seen.uid);
+                    entry.pods.iter_mut().filter(|held| is_gone(held)).for_each(|held| held.seen.gone = true);
+                    entry.look_for_trouble();
+                }
             }
         }
         state.jobs.retain(|_, entry| !entry.is_empty());
@@ -268,7 +292,6 @@ impl Mirror {
         let mut state = self.lock();
         state.listed(Kind::Pods, &seen.uid);
         let entry = state.jobs.entry(job).or_default();
-        entry.had_pod = true;
         let held = Held { seen, version, at: Instant::now() };
         let same = match entry.pods.iter_mut().find(|known| known.seen.uid == held.seen.uid) {
             Some(known) if known.version > held.version => return,
@@ -282,6 +305,7 @@ impl Mirror {
                 false
             }
         };
+        entry.look_for_trouble();
         drop(state);
         if !same {
             self.tell();
@@ -293,7 +317,11 @@ impl Mirror {
         let Some((job, seen)) = pod.seen() else { return };
         let mut state = self.lock();
         let Some(entry) = state.jobs.get_mut(&job) else { return };
-        entry.pods.retain(|held| held.seen.uid != seen.uid);
+        if let Some(held) = entry.pods.iter_mut().find(|held| held.seen.uid == seen.uid) {
+            // The last that is told of it may be more than what was known.
+            held.seen = PodSeen { gone: true, ..seen };
+        }
+        entry.look_for_trouble();
         if entry.is_empty() {
             state.jobs.remove(&job);
         }

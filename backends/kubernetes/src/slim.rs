@@ -170,6 +170,7 @@ impl SlimPod {
         let seen = PodSeen {
             created: made(&self.metadata)?,
             deleting: self.metadata.deletion_timestamp.is_some(),
+            gone: false,
             node: self.spec.node_name,
             status: slim_status(self.status),
             name: self.metadata.name?,
