@@ -129,6 +129,12 @@ impl Entry {
         self.pods.is_empty() && self.stopped.is_some_and(|since| since.elapsed() < STRAGGLES)
     }
 
+    /// What was just said of it as something that may straggle can be said otherwise now.
+    pub(crate) fn stopped_lately(&self) -> bool {
+        let since = self.stopped.filter(|_| self.pods.is_empty()).map(|since| since.elapsed());
+        since.is_some_and(|since| STRAGGLES <= since && since < 3 * STRAGGLES)
+    }
+
     /// Nothing of it is in the cluster.
     fn is_empty(&self) -> bool {
         self.job.is_none() && self.pods.iter().all(|held| held.seen.gone)
