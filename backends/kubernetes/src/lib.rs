@@ -2,8 +2,11 @@
 
 #![allow(dead_code)] // Until the parts are in.
 
+pub mod config;
+
 mod facts;
 mod names;
+mod progress;
 mod report;
 mod status;
 mod view;
