@@ -4,8 +4,10 @@
 
 pub mod config;
 
+mod check;
 mod facts;
 mod names;
+mod printed;
 mod progress;
 mod report;
 mod status;

@@ -59,7 +59,7 @@ fn sorted(what: &str, error: &kube::Error) -> LogError {
 
 /// The texts of the records in a log, in order. What else stands there is passed over.
 pub(crate) fn records(log: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    log.split(|byte| *byte == MARK).skip(1).filter_map(|text| {
+    log.split(|byte| *byte == MARK).filter_map(|text| {
         // A text that is not followed by its newline was cut.
         let end = text.iter().position(|byte| *byte == b'\n')?;
         Some(&text[..end])
