@@ -40,6 +40,10 @@ mod trouble;
 mod view;
 mod watch;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod played;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,13 +114,8 @@ impl Kubernetes {
         let shelf = PlanShelf::open(&folder.join("plans")).map_err(|e| disk("large plans", e))?;
         let printed = Printed::open(&folder.join("printed")).map_err(|e| disk("what tasks print", e))?;
         let profile = profile(name, &config);
-        let honours = Honours {
-            disk: true,
-            preemptible: config.honours_preemptible(),
-            zones: config.honours_zones(),
-        };
-        let setting =
-            Setting { name: name.to_owned(), config, installation, namespace: cluster.namespace.clone() };
+        let honours = Honours { disk: true, preemptible: config.honours_preemptible(), zones: config.honours_zones() };
+        let setting = Setting { name: name.to_owned(), config, installation, namespace: cluster.namespace.clone() };
         let site = Arc::new(Site::new(setting, cluster, Mirror::new(bell), Arc::new(shelf), printed));
         let tasks = vec![
             tokio::spawn(watch::watch::<SlimJob>(site.clone())),

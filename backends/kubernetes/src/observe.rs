@@ -217,7 +217,9 @@ fn is_over(judged: &Judged) -> bool {
         Judged::ReportIn { .. } => true,
         Judged::StepsIn { .. } | Judged::Condemn(_) | Judged::ConfirmGone => false,
         Judged::Is(seen) => match seen {
-            Observation::Ended(_) | Observation::Stopped | Observation::Preempted { .. } | Observation::Lost { .. } => true,
+            Observation::Ended(_) | Observation::Stopped | Observation::Preempted { .. } | Observation::Lost { .. } => {
+                true
+            }
             Observation::Waiting { .. }
             | Observation::Working(_)
             | Observation::Paused
@@ -227,13 +229,7 @@ fn is_over(judged: &Judged) -> bool {
 }
 
 /// How far a job is by its log, read when there is something new in it.
-async fn steps_in(
-    site: &Site,
-    job: &JobId,
-    pod: &PodSeen,
-    container: &'static str,
-    ended: usize,
-) -> Option<Progress> {
+async fn steps_in(site: &Site, job: &JobId, pod: &PodSeen, container: &'static str, ended: usize) -> Option<Progress> {
     let now = Instant::now();
     {
         let mut told = site.told();
@@ -274,4 +270,3 @@ async fn steps_in(
     };
     steps.told.clone()
 }
-
