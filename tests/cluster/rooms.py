@@ -9,7 +9,6 @@ What remains to be taken away by hand: control groups, and two folders that have
 """
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -24,6 +23,8 @@ HOLDER = "room"
 ROOMS = 16
 # Places that the kubelet has compiled in.
 COMPILED_IN = ("/var/lib/kubelet", "/var/log/containers")
+# Those of them that were not there before.
+MADE = Path("/run/tessera-node.made")
 # It sets these, or does not start.
 KNOBS = (
     "vm/overcommit_memory",
@@ -42,6 +43,16 @@ def enter(place: Place) -> None:
     # Parts without it are in a room that nobody can enter any more.
     processes.end_everything(place)
     leave(place)
+    try:
+        build(place)
+    except BaseException:
+        # Half a room would be taken for a whole one.
+        processes.end_everything(place)
+        leave(place)
+        raise
+
+
+def build(place: Place) -> None:
     # Mounts of the machine come and go in here too, ours never get out.
     unshare = ["unshare", "--net", "--mount", "--propagation", "slave", "--"]
     pause = (place.bin / "kubelet").resolve().with_name("pause")
@@ -87,7 +98,10 @@ def mount(place: Place) -> None:
     """Lays files of ours over what the kubelet would change for everybody."""
     over = {}
     for target in COMPILED_IN:
-        os.makedirs(target, exist_ok=True)
+        if not os.path.isdir(target):
+            with open(MADE, "a", encoding="utf-8") as made:
+                made.write(f"{target}\n")
+            os.makedirs(target)
         over[target] = place.dir / "compiled-in" / target.strip("/")
         over[target].mkdir(parents=True, exist_ok=True)
     for knob in KNOBS:
@@ -106,12 +120,13 @@ def leave(place: Place) -> None:
         run("ip", "link", "delete", place.cable, check=False)
     cgroups.remove(place)
     # Removed, they would be gone from under every other room.
-    if not any(alias(cable.name) for cable in Path("/sys/class/net").glob("tsn*")):
-        for folder in COMPILED_IN:
+    if MADE.exists() and not any(alias(cable.name) for cable in Path("/sys/class/net").glob("tsn*")):
+        for folder in MADE.read_text().split():
             try:
                 os.rmdir(folder)
             except OSError:
-                pass  # missing, or somebody else's
+                pass  # in use by somebody else by now
+        MADE.unlink()
 
 
 def alias(cable: str) -> str:
