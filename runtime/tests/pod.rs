@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tessera_runtime::frames::{self, Stream};
 use tessera_runtime::pod::words::{LastWords, Record};
 use tessera_runtime::report::{FaultClass, Outcome, Report};
-use tessera_runtime::step::{FRAMES, HERE, MARK, exit};
+use tessera_runtime::step::{HERE, MARK, exit};
 
 struct Pod {
     around: tempfile::TempDir,
@@ -317,7 +317,9 @@ fn a_pod_that_is_taken_down_says_nothing() {
     wait_for(&pod.step(1, HERE));
     runs(&pod);
     // The executors first: their ends are no faults then.
-    [&one, &two, &out].map(|child| kill(child, Signal::TERM));
+    for child in [&one, &two, &out] {
+        kill(child, Signal::TERM);
+    }
     assert_eq!(out.wait().unwrap().code(), Some(143));
     assert_eq!(one.wait().unwrap().code(), Some(143));
     assert_eq!(two.wait().unwrap().code(), Some(exit::NO_TURN));
