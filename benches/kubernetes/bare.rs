@@ -10,10 +10,10 @@ use crate::room::Room;
 use crate::{COMMAND, IMAGE, OURS};
 
 /// How many requests are on their way at a time; the server's callers are as many.
-pub const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// The command of the tasks in one container, and nothing around it.
-pub fn command() -> JobSpec {
+pub(crate) fn command() -> JobSpec {
     let container = Container {
         name: "command".to_owned(),
         image: Some(IMAGE.to_owned()),
@@ -34,7 +34,7 @@ pub fn command() -> JobSpec {
 
 /// The same containers, volumes and resources as a Job of the server's, each of which ends at once: what a cluster
 /// needs for such a pod, without anybody's logic.
-pub fn shape_of(job: &Job) -> Result<JobSpec> {
+pub(crate) fn shape_of(job: &Job) -> Result<JobSpec> {
     let spec = job.spec.as_ref().context("a Job without a spec")?;
     let mut pod = spec.template.spec.clone().context("a Job without a pod")?;
     for container in pod.init_containers.iter_mut().flatten().chain(&mut pod.containers) {
@@ -51,7 +51,7 @@ pub fn shape_of(job: &Job) -> Result<JobSpec> {
 }
 
 /// Makes so many of them; their names.
-pub async fn create(room: &Room, many: usize, spec: &JobSpec) -> Result<Vec<String>> {
+pub(crate) async fn create(room: &Room, many: usize, spec: &JobSpec) -> Result<Vec<String>> {
     let jobs = room.api::<Job>();
     let one = async |_| {
         let mut job = Job { spec: Some(spec.clone()), ..Job::default() };

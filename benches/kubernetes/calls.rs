@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// The file of `--audit-log-path`.
-pub struct AuditLog(PathBuf);
+pub(crate) struct AuditLog(PathBuf);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,19 +36,19 @@ struct Object {
 
 impl AuditLog {
     /// The one that is named.
-    pub fn find() -> Result<Self> {
+    pub(crate) fn find() -> Result<Self> {
         let named = std::env::var_os("TESSERA_TEST_AUDIT_LOG");
         let path = named.context("TESSERA_TEST_AUDIT_LOG names no audit log; `cargo xtask bench --kubernetes` does")?;
         Ok(Self(path.into()))
     }
 
     /// Where it ends now.
-    pub fn end(&self) -> Result<u64> {
+    pub(crate) fn end(&self) -> Result<u64> {
         Ok(self.0.metadata().with_context(|| self.0.display().to_string())?.len())
     }
 
     /// Calls of this user whose events came later. A watch is one call, however many events it makes.
-    pub fn since(&self, from: u64, user: &str) -> Result<Calls> {
+    pub(crate) fn since(&self, from: u64, user: &str) -> Result<Calls> {
         let mut file = File::open(&self.0)?;
         file.seek(SeekFrom::Start(from))?;
         let (mut seen, mut calls) = (BTreeSet::new(), Calls::default());
@@ -68,16 +68,16 @@ impl AuditLog {
 
 /// How many, by verb and resource.
 #[derive(Default)]
-pub struct Calls(BTreeMap<(String, String), usize>);
+pub(crate) struct Calls(BTreeMap<(String, String), usize>);
 
 impl Calls {
     /// All of them.
-    pub fn all(&self) -> usize {
+    pub(crate) fn all(&self) -> usize {
         self.0.values().sum()
     }
 
     /// Those with this verb.
-    pub fn of(&self, verb: &str) -> usize {
+    pub(crate) fn of(&self, verb: &str) -> usize {
         self.0.iter().filter(|((own, _), _)| own == verb).map(|(_, count)| count).sum()
     }
 }

@@ -11,7 +11,7 @@ use crate::PATIENCE;
 
 /// Names, how each ended, and when. The first time counts.
 #[derive(Debug, Clone, Default)]
-pub struct Ends(Arc<Inner>);
+pub(crate) struct Ends(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -21,7 +21,7 @@ struct Inner {
 
 impl Ends {
     /// That it has ended, and whether well.
-    pub fn note(&self, name: &str, well: bool) {
+    pub(crate) fn note(&self, name: &str, well: bool) {
         let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.entry(name.to_owned()).or_insert_with(|| (well, Instant::now()));
         drop(heard);
@@ -29,7 +29,7 @@ impl Ends {
     }
 
     /// When each of these ended; waits for the last one. An error when one has not ended well.
-    pub async fn of(&self, names: &[String]) -> Result<Vec<Instant>> {
+    pub(crate) async fn of(&self, names: &[String]) -> Result<Vec<Instant>> {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 // Listen before looking, or an end between the two is lost.

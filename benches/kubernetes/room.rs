@@ -24,7 +24,7 @@ const ACCOUNT: &str = "server";
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// A namespace.
-pub struct Room {
+pub(crate) struct Room {
     client: Client,
     name: String,
     ends: Ends,
@@ -32,7 +32,7 @@ pub struct Room {
 
 impl Room {
     /// Makes it, and begins to watch its pods.
-    pub async fn make() -> Result<Self> {
+    pub(crate) async fn make() -> Result<Self> {
         let client = Client::try_default().await.context("no cluster; KUBECONFIG names one")?;
         let name = format!("tessera-bench-{}", std::process::id());
         let mut namespace = Namespace::default();
@@ -70,14 +70,14 @@ impl Room {
     }
 
     /// Removes it, and waits until it is gone.
-    pub async fn remove(&self) -> Result<()> {
+    pub(crate) async fn remove(&self) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client.clone());
         namespaces.delete(&self.name, &DeleteParams::default()).await?;
         until("the namespace to go", async || Ok(namespaces.get_opt(&self.name).await?.is_none())).await
     }
 
     /// What the server is told: this cluster, as its account, with these lines beside.
-    pub async fn settings(&self, folder: &Path, more: &str) -> Result<String> {
+    pub(crate) async fn settings(&self, folder: &Path, more: &str) -> Result<String> {
         let wanted = TokenRequest {
             spec: TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() },
             ..TokenRequest::default()
@@ -98,12 +98,12 @@ impl Room {
     }
 
     /// As the audit log calls the server.
-    pub fn user(&self) -> String {
+    pub(crate) fn user(&self) -> String {
         format!("system:serviceaccount:{}:{ACCOUNT}", self.name)
     }
 
     /// Objects of a kind in it.
-    pub fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
@@ -112,12 +112,12 @@ impl Room {
     }
 
     /// When the pods of these Jobs, or of these tasks, had ended.
-    pub async fn ended(&self, names: &[String]) -> Result<Vec<Instant>> {
+    pub(crate) async fn ended(&self, names: &[String]) -> Result<Vec<Instant>> {
         self.ends.of(&names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>()).await
     }
 
     /// The Job of a task, once it is there.
-    pub async fn job_of(&self, task: &str) -> Result<Job> {
+    pub(crate) async fn job_of(&self, task: &str) -> Result<Job> {
         let began = Instant::now();
         loop {
             let all = self.api::<Job>().list(&ListParams::default()).await?;
@@ -133,17 +133,17 @@ impl Room {
     }
 
     /// How many Jobs there are.
-    pub async fn jobs(&self) -> Result<usize> {
+    pub(crate) async fn jobs(&self) -> Result<usize> {
         Ok(self.api::<Job>().list_metadata(&ListParams::default()).await?.items.len())
     }
 
     /// Until so many Jobs are there.
-    pub async fn holds(&self, many: usize) -> Result<()> {
+    pub(crate) async fn holds(&self, many: usize) -> Result<()> {
         until("the Jobs", async || Ok(self.jobs().await? >= many)).await
     }
 
     /// Until nothing is left of any Job.
-    pub async fn empty(&self) -> Result<()> {
+    pub(crate) async fn empty(&self) -> Result<()> {
         let pods = self.api::<Pod>();
         until("the Jobs to go", async || {
             Ok(self.jobs().await? == 0 && pods.list_metadata(&ListParams::default()).await?.items.is_empty())
@@ -152,13 +152,13 @@ impl Room {
     }
 
     /// Removes all Jobs.
-    pub async fn clear(&self) -> Result<()> {
+    pub(crate) async fn clear(&self) -> Result<()> {
         self.api::<Job>().delete_collection(&DeleteParams::background(), &ListParams::default()).await?;
         self.empty().await
     }
 
     /// What it takes to list all Jobs and pods, and how much that is.
-    pub async fn list(&self) -> Result<(Duration, usize)> {
+    pub(crate) async fn list(&self) -> Result<(Duration, usize)> {
         let (mut took, mut bytes) = (Duration::ZERO, 0);
         for path in [
             format!("/apis/batch/v1/namespaces/{}/jobs?resourceVersion=0", self.name),

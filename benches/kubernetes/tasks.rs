@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_secs(3);
 const HARDLY_MS: f64 = 60.0;
 
 /// A server whose events are followed.
-pub struct Tasks {
+pub(crate) struct Tasks {
     address: SocketAddr,
     ends: Ends,
 }
@@ -33,7 +33,7 @@ struct StateEvent {
 
 impl Tasks {
     /// Follows them from now on.
-    pub async fn follow(server: &Server) -> Result<Self> {
+    pub(crate) async fn follow(server: &Server) -> Result<Self> {
         let ends = Ends::default();
         let mut stream = TcpStream::connect(server.address).await?;
         stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
@@ -49,7 +49,7 @@ impl Tasks {
     }
 
     /// Makes so many; their ids.
-    pub async fn create(&self, many: usize) -> Result<Vec<String>> {
+    pub(crate) async fn create(&self, many: usize) -> Result<Vec<String>> {
         let create = request("POST", "/ga4gh/tes/v1/tasks", &task(IMAGE, &COMMAND));
         let caller = async |own: usize| -> Result<Vec<String>> {
             let mut connection = Connection::open(self.address).await?;
@@ -65,7 +65,7 @@ impl Tasks {
     }
 
     /// When each of these was told to be COMPLETE. An error when one ended otherwise.
-    pub async fn ended(&self, tasks: &[String]) -> Result<Vec<Instant>> {
+    pub(crate) async fn ended(&self, tasks: &[String]) -> Result<Vec<Instant>> {
         let ended = self.ends.of(tasks).await;
         if ended.is_err() {
             // One of them says why.
@@ -79,7 +79,7 @@ impl Tasks {
     }
 
     /// Until the server has nothing more to do.
-    pub async fn settled(&self, server: &Server) -> Result<()> {
+    pub(crate) async fn settled(&self, server: &Server) -> Result<()> {
         let began = Instant::now();
         let mut before = server.processor_ms()?;
         loop {
