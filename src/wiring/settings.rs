@@ -132,6 +132,7 @@ pub(super) fn engine(config: &Config, places: config::storage::Places) -> engine
     let set = &config.engine;
     let allows_host_network = |backend: &config::Backend| match backend {
         config::Backend::Docker(docker) => docker.allow_host_network,
+        config::Backend::Kubernetes(_) => false,
         config::Backend::Scripted(_) => true,
     };
     let job = engine::JobSettings {
@@ -143,6 +144,8 @@ pub(super) fn engine(config: &Config, places: config::storage::Places) -> engine
             log_tail_bytes: policy.log_tail_bytes,
             log_cap_bytes: policy.log_cap_bytes,
             stop_grace_ms: policy.stop_grace_ms,
+            // Only a backend whose logs are short has one.
+            work_prefix: None,
         },
         storage: places.everybody,
         owners: places.callers,
