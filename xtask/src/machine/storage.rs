@@ -29,6 +29,11 @@ impl Installing {
     }
 }
 
+/// Where the S3 server lies, built now if it is not yet.
+pub(crate) fn gateway() -> Result<String> {
+    Ok(said(&mut program(&[SCRIPT, "program", "versitygw"]))?.trim().to_owned())
+}
+
 /// What is measured next to ours: variables that say where s5cmd and rclone are.
 pub(crate) fn contenders() -> Result<Vec<(String, String)>> {
     let log = house::folder("logs")?.join("install-contenders.log");
