@@ -7,7 +7,6 @@ use anyhow::Context;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Bell, InstallationId};
 use tessera_docker::Docker;
-use tessera_kubernetes::Kubernetes;
 
 use crate::config::{self, Config};
 use crate::embedded;
@@ -28,11 +27,6 @@ pub(super) async fn open(
                 let runtime = embedded::lay_out(data)?;
                 let (installation, work) = (installation.clone(), work.join(name));
                 Docker::open(name, docker, installation, work, runtime, Bell::default()).await?
-            }
-            config::Backend::Kubernetes(kubernetes) => {
-                let mut kubernetes = kubernetes.as_ref().clone();
-                kubernetes.stop_grace_ms = kubernetes.stop_grace_ms.or(Some(config.policy.stop_grace_ms));
-                Kubernetes::open(name, kubernetes, installation.clone(), work.join(name), Bell::default()).await?
             }
             config::Backend::Scripted(scripted) if scripted.in_memory => {
                 Arc::new(Scripted::new(Outside::in_memory(), installation.clone()).named(name))
