@@ -15,6 +15,8 @@
 
 pub mod auth;
 pub mod backends;
+#[cfg(test)]
+mod chart;
 pub mod engine;
 pub mod events;
 pub mod limits;

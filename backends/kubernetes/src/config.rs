@@ -35,6 +35,9 @@ pub struct KubernetesConfig {
     pub context: Option<String>,
     /// Where the jobs are made. Default: the namespace of the context, or of the server's own pod.
     pub namespace: Option<String>,
+    /// A ConfigMap of that namespace to which the Jobs belong: with it they go, by the cluster's own garbage collection,
+    /// and only then without this server. Default: none.
+    pub owner: Option<String>,
     /// Image of our own containers beside the task's; it holds `/tessera-runtime`, as the image of the server does.
     /// Required.
     pub image: String,
@@ -140,6 +143,7 @@ impl Default for KubernetesConfig {
             kubeconfig: None,
             context: None,
             namespace: None,
+            owner: None,
             image: String::new(),
             image_pull_policy: PullPolicy::default(),
             image_pull_secrets: Vec::new(),

@@ -8,7 +8,7 @@
 //! - [`names`], [`view`], [`handle`]: how our objects are called, and what is looked at of them;
 //! - [`job`], [`plan`], [`shelf`]: our job → their request;
 //! - [`client`], [`calls`], [`trouble`]: the way to the API server, its budget, its refusals;
-//! - [`submit`], [`stop`]: handing over, stopping, removing;
+//! - [`owner`], [`submit`], [`stop`]: handing over, stopping, removing;
 //! - [`slim`], [`mirror`], [`watch`], [`janitor`]: what the API server holds of ours;
 //! - [`status`], [`facts`]: what that means; pure;
 //! - [`observe`], [`progress`], [`report`], [`printed`]: what is said of a job, and what needs a log for it;
@@ -26,6 +26,7 @@ mod job;
 mod mirror;
 mod names;
 mod observe;
+mod owner;
 mod plan;
 mod printed;
 mod progress;

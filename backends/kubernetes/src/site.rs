@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use tessera_contract::{BackendError, JobId};
 use tokio::sync::OnceCell;
@@ -16,6 +17,7 @@ use crate::job::Setting;
 use crate::mirror::{Entry, Mirror};
 use crate::names;
 use crate::observe::Told;
+use crate::owner::Owner;
 use crate::printed::Printed;
 use crate::shelf::PlanShelf;
 use crate::slim::SlimJob;
@@ -44,6 +46,7 @@ pub(crate) struct Site {
     /// What was read of jobs, so that it is read once.
     pub(crate) told: Mutex<HashMap<JobId, Told>>,
     namespace_uid: OnceCell<Option<String>>,
+    owner: Owner,
 }
 
 /// What is known of one job.
@@ -80,6 +83,7 @@ impl Site {
             refusals: Mutex::default(),
             told: Mutex::default(),
             namespace_uid: OnceCell::new(),
+            owner: Owner::default(),
         }
     }
 
@@ -111,6 +115,14 @@ impl Site {
             }
         });
         Ok(uid.await?.as_deref())
+    }
+
+    /// What Jobs are to belong to, if anything was named.
+    pub(crate) async fn owner(&self) -> Result<Option<OwnerReference>, BackendError> {
+        match &self.setting.config.owner {
+            Some(name) => self.owner.reference(&self.cluster, name).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Returns once the mirror can be read.

@@ -42,7 +42,8 @@ fn may_begin(seen: &JobSeen) -> bool {
 
 /// The Job, new or found.
 async fn made(site: &Site, job: &Job) -> Result<JobSeen, BackendError> {
-    let manifest = job::manifest(&site.setting, job)?;
+    let mut manifest = job::manifest(&site.setting, job)?;
+    manifest.metadata.owner_references = site.owner().await?.map(|owner| vec![owner]);
     let jobs: Api<Manifest> = Api::namespaced(site.cluster.client.clone(), &site.cluster.namespace);
     let params = PostParams::default();
     match site.cluster.call("create", "jobs", jobs.create(&params, &manifest)).await {

@@ -41,6 +41,7 @@ impl KubernetesConfig {
 
     fn check_names(&self) -> Checked {
         let named = [
+            ("owner", &self.owner),
             ("service_account", &self.service_account),
             ("runtime_class", &self.runtime_class),
             ("priority_class", &self.priority_class),

@@ -30,6 +30,7 @@ fn a_value_that_cannot_be_is_named() {
         (json!({"image": "a b"}), "image"),
         (json!({"namespace": "Tasks"}), "namespace"),
         (json!({"namespace": "a.b"}), "namespace"),
+        (json!({"owner": "A"}), "owner"),
         (json!({"image_pull_secrets": ["ok", "not_ok"]}), "image_pull_secrets[1]"),
         (json!({"service_account": "-a"}), "service_account"),
         (json!({"server_url": "tessera:8000/x y"}), "server_url"),
@@ -91,7 +92,7 @@ fn a_value_that_cannot_be_is_named() {
 #[test]
 fn every_key_can_be_set() {
     let whole = with(json!({
-        "kubeconfig": "/etc/k", "context": "c", "namespace": "tasks", "image_pull_policy": "Never",
+        "kubeconfig": "/etc/k", "context": "c", "namespace": "tasks", "owner": "a.b", "image_pull_policy": "Never",
         "image_pull_secrets": ["a.b"], "service_account": "jobs", "server_url": "https://tessera:8000/at",
         "jobs": 9, "cpu_cores": 0.5, "ram_gb": 2, "stop_grace_ms": 1, "log_cap_mb": 1, "work_prefix": "s3://b/t",
         "gpu_types": {"a100": {"nvidia.com/gpu.product": "A100"}}, "extended_resources": ["example.com/fpga"],
