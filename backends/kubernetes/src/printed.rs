@@ -289,6 +289,7 @@ async fn pour(pods: &Api<Pod>, pod: &str, step: u32, spool: &Spool, follow: bool
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)] // kube::Error grows.
 fn sorted(pod: &str, step: u32, error: kube::Error) -> Result<(), BackendError> {
     match &error {
         kube::Error::Api(status) if status.code == 404 => Err(BackendError::Rejected(format!(

@@ -50,6 +50,7 @@ async fn bytes(pods: &Api<Pod>, pod: &str, params: &LogParams) -> Result<Vec<u8>
     Ok(log)
 }
 
+#[allow(clippy::wildcard_enum_match_arm)] // kube::Error grows.
 fn sorted(what: &str, error: &kube::Error) -> LogError {
     match error {
         kube::Error::Api(status) if status.code == 404 => LogError::Gone(format!("{what} is gone: {}", status.message)),
