@@ -66,9 +66,9 @@ impl Conductor {
             }
             Ok(Step { dir, turn, alive, _bell: bell })
         };
-        let steps = (0..).take(steps).map(|step: u32| {
-            open(step).map_err(|error| Trouble::disk("opening a step", &attempt.step(step), &error))
-        });
+        let steps = (0..)
+            .take(steps)
+            .map(|step: u32| open(step).map_err(|error| Trouble::disk("opening a step", &attempt.step(step), &error)));
         Ok(Self { steps: steps.collect::<Result<_, _>>()? })
     }
 
@@ -146,9 +146,8 @@ impl Conductor {
     pub(super) async fn halt(&self, plan: &Plan, journal: &Journal) {
         let until = Instant::now() + Duration::from_millis(plan.policy.stop_grace_ms) + BOOKKEEPING;
         let has_record = |step: &Step| !matches!(step.dir.record(), Ok(None));
-        let running: Vec<&Step> = (self.steps.iter())
-            .filter(|step| !has_record(step) && !step.dir.forbid().unwrap_or(false))
-            .collect();
+        let running: Vec<&Step> =
+            (self.steps.iter()).filter(|step| !has_record(step) && !step.dir.forbid().unwrap_or(false)).collect();
         self.steps.iter().for_each(|step| step.say(STOP));
         for step in running {
             let Ok(mut gone) = step.gone() else { continue };
