@@ -29,6 +29,12 @@ impl Installing {
     }
 }
 
+/// The S3 server alone, installed if it is missing: where it is.
+pub(crate) fn gateway() -> Result<String> {
+    let answer = said(&mut program(&[SCRIPT, "gateway"])).context("the S3 server cannot be installed")?;
+    Ok(answer.trim().to_owned())
+}
+
 /// What is measured next to ours: variables that say where s5cmd and rclone are.
 pub(crate) fn contenders() -> Result<Vec<(String, String)>> {
     let log = house::folder("logs")?.join("install-contenders.log");

@@ -5,13 +5,18 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::ledger::Ledger;
-use super::steps::{Step, Variables, cargo, server};
+use super::steps::{Step, Variables, cargo};
 use crate::command::{logged, program};
+use crate::house;
 use crate::machine::cluster::{Cluster, Installing};
 use crate::machine::engine::Engine;
+use crate::machine::{python, storage};
 
 /// The suites that need it, in whichever package.
 pub(super) const SUITES: &[&str] = &["cluster"];
+
+/// The image of the server, as the chart installs it in tests.
+const SERVER: &str = "tessera-test/server:1";
 
 /// The chart, from `helm lint` to `helm uninstall`.
 pub(super) fn chart() -> Step {
@@ -45,6 +50,12 @@ pub(super) fn run(ledger: &mut Ledger, cluster: Installing, steps: Vec<Step>) {
 }
 
 fn install_chart(variables: &Variables, log: &Path) -> Result<()> {
-    let mut command = program(&["python3", "tests/chart/run", "--server"]);
-    logged(command.arg(server()).envs(variables.iter().cloned()), log)
+    let venv = python::ensure(python::CHART)?;
+    let mut image = program(&["tests/images/server", "--quick", SERVER]);
+    if let Some(runtime) = house::runtime() {
+        image.env("TESSERA_RUNTIME_BIN", runtime);
+    }
+    logged(image.envs(variables.iter().cloned()), log)?;
+    let mut command = program(&["tests/chart/run", "--image", SERVER, "--gateway", &storage::gateway()?]);
+    logged(command.arg("--python").arg(venv.join("bin/python")).envs(variables.iter().cloned()), log)
 }
