@@ -54,7 +54,8 @@ pub(crate) const WORKFLOWS: &[Environment] = &[
 pub(crate) const PULSAR: Environment = of("pulsar-0.16.0", &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"]);
 
 /// What tests/chart/run installs the chart with, uses it with, and holds what it renders against.
-pub(crate) const CHART: Environment = of("chart", &["py-tes==1.1.4", "boto3==1.44.5", "kubernetes-validate==1.37.0"]);
+pub(crate) const CHART: Environment =
+    of("chart", &["py-tes==1.1.4", "boto3==1.44.5", "kubernetes-validate==1.37.0", "PyYAML==6.0.3"]);
 
 /// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
 pub(crate) const SCHEMATHESIS: Environment = of("schemathesis", &["schemathesis==4.32.5"]);
