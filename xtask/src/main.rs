@@ -1,11 +1,12 @@
 //! The commands of the people who work here; `cargo xtask --help` lists them.
 //!
-//! - `demo`, `test`, `ci`, `bench`, `soak`, `openapi`, `contract`, `mutations`: one file or folder each, named like the command.
+//! - `demo`, `test`, `ci`, `bench`, `soak`, `cluster`, `openapi`, `contract`, `mutations`: one file or folder each, named like the command.
 //! - `machine/`: what this machine needs for them; installed, started, and stopped again.
 //! - `command.rs`: running programs. `house.rs`: where things lie. `server.rs`: a Tessera of our own.
 //!   `http.rs`: a dozen lines of HTTP to talk to it.
 
 mod bench;
+mod cluster;
 mod command;
 mod contract;
 mod demo;
@@ -41,6 +42,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// A mixed load for some minutes: every task must end as it should, and nothing may grow.
     Soak(soak::Arguments),
+    /// A real Kubernetes of one node to work with.
+    Cluster(cluster::Arguments),
     /// Write the documents in openapi/ again, from the code.
     Openapi,
     /// Write docs/contract.md again: each rule of the TES contract and the tests that show it.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Ci => test::ci(),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Soak(arguments) => soak::run(&arguments),
+        Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Openapi => openapi::run(),
         Verb::Contract => contract::run(),
         Verb::Mutations(arguments) => mutations::run(&arguments),

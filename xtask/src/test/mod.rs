@@ -2,11 +2,13 @@
 //!
 //! - `steps.rs`: what is done, in which order.
 //! - `suites.rs`: the test programs of the workspace, found by asking cargo, so that a new one needs no entry here.
+//! - `on_cluster.rs`: what runs on a real Kubernetes.
 //! - `deny.rs`: cargo-deny.
 //! - `ledger.rs`: how each went, how long it took, and the logs of what failed.
 
 pub(crate) mod deny;
 mod ledger;
+mod on_cluster;
 mod steps;
 mod suites;
 

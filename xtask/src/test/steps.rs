@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Result, anyhow, bail};
 
 use super::ledger::Ledger;
-use super::{deny, suites};
+use super::{deny, on_cluster, suites};
 use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
@@ -16,7 +16,7 @@ use crate::machine::python::{
     self, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
 };
 use crate::machine::storage::Installing;
-use crate::machine::{packages, rust, storage};
+use crate::machine::{cluster, packages, rust, storage};
 use crate::server::Server;
 
 #[derive(clap::Args)]
@@ -35,15 +35,15 @@ const OTHERS: &str = "other clients";
 const LIBRARIES: &[Environment] = &[PY_TES_NEW, PY_TES_MIDDLE, PY_TES_OLD, PYDANTIC_TES];
 
 /// Where the engines are, for whoever uses them.
-type Variables = Vec<(String, String)>;
+pub(super) type Variables = Vec<(String, String)>;
 
 /// Something that runs while the engines do.
-struct Step {
-    name: String,
-    work: Work,
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) work: Work,
 }
 
-type Work = Box<dyn FnOnce(&Variables, &Path) -> Result<()>>;
+pub(super) type Work = Box<dyn FnOnce(&Variables, &Path) -> Result<()>>;
 
 /// All of it. Nothing is skipped: what cannot run has failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -52,14 +52,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     ledger
         .step("install", |_| {
-            packages::ensure(&[packages::BUILD, packages::DOCKER, packages::SUITES, packages::PYTHON])?;
+            let engines = [packages::DOCKER, packages::SUITES, packages::CLUSTER];
+            packages::ensure(&[&[packages::BUILD, packages::PYTHON], engines.as_slice()].concat())?;
             rust::ensure_musl()
         })
         .ok_or_else(|| anyhow!("the tests need what could not be installed"))?;
     let (on_storages, suites): (Vec<_>, Vec<_>) =
         suites::all()?.into_iter().partition(|suite| ON_STORAGES.contains(&suite.name.as_str()));
+    let (on_cluster, suites): (Vec<_>, Vec<_>) =
+        suites.into_iter().partition(|suite| on_cluster::SUITES.contains(&suite.name.as_str()));
+    let on_cluster = on_cluster.into_iter().map(suite).chain([on_cluster::chart()]);
+    let on_cluster: Vec<Step> = on_cluster.filter(|step| wanted(&step.name)).collect();
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
+    let cluster = (!on_cluster.is_empty()).then(cluster::install);
     let storages = (!on_storages.is_empty()).then(storage::install);
     let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
@@ -116,6 +122,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(storages) = storages {
         run_on_storages(&mut ledger, storages, on_storages);
+    }
+    if let Some(cluster) = cluster {
+        on_cluster::run(&mut ledger, cluster, on_cluster);
     }
     ledger.close()
 }
@@ -256,10 +265,10 @@ fn name_pythons(command: &mut Command, environments: &[Environment]) -> Result<(
 }
 
 /// The debug server: what the suites of the workspace run, too.
-fn server() -> PathBuf {
+pub(super) fn server() -> PathBuf {
     house::target().join("debug/tessera")
 }
 
-fn cargo(words: &[&str], log: &Path) -> Result<()> {
+pub(super) fn cargo(words: &[&str], log: &Path) -> Result<()> {
     logged(program(&["cargo"]).args(words), log)
 }

@@ -1,0 +1,50 @@
+//! What runs on a real Kubernetes: the suites of its backend, and the chart.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::ledger::Ledger;
+use super::steps::{Step, Variables, cargo, server};
+use crate::command::{logged, program};
+use crate::machine::cluster::{Cluster, Installing};
+use crate::machine::engine::Engine;
+
+/// The suites that need it, in whichever package.
+pub(super) const SUITES: &[&str] = &["cluster"];
+
+/// The chart, from `helm lint` to `helm uninstall`.
+pub(super) fn chart() -> Step {
+    Step { name: "chart".to_owned(), work: Box::new(install_chart) }
+}
+
+/// Each of the steps on one cluster, which is down afterwards.
+pub(super) fn run(ledger: &mut Ledger, cluster: Installing, steps: Vec<Step>) {
+    if ledger.step("build cluster", |_| cluster.join()).is_none() {
+        return;
+    }
+    let started = ledger.step("start cluster", |log| {
+        // The images are made in it.
+        let docker = Engine::up("docker", "test")?;
+        // With the server comes the runtime, which is one of them.
+        cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
+        let cluster = Cluster::up("test")?;
+        cluster.import(&[])?;
+        Ok((cluster, docker))
+    });
+    let Some((cluster, docker)) = started else { return };
+    let mut variables = [docker.variables.clone(), cluster.variables.clone()].concat();
+    variables.push(("TESSERA_REQUIRE_CLUSTER".to_owned(), "1".to_owned()));
+    for step in steps {
+        ledger.step(&step.name, |log| (step.work)(&variables, log));
+    }
+    ledger.step("stop cluster", |_| {
+        drop((cluster, docker));
+        Ok(())
+    });
+}
+
+fn install_chart(variables: &Variables, log: &Path) -> Result<()> {
+    let mut command = program(&["python3", "tests/chart/run", "--server"]);
+    logged(command.arg(server()).envs(variables.iter().cloned()), log)
+}
