@@ -2,5 +2,7 @@
 
 #![allow(dead_code)] // Until the parts are in.
 
+pub mod config;
+
 mod names;
 mod view;
