@@ -14,10 +14,12 @@
 //! - [`exec`]: the wrapper of one executor, inside its container;
 //! - [`storage`]: where inputs come from and outputs go to, beyond the disks of this host;
 //! - [`stage`]: inputs in, outputs out;
+//! - `course`: what is the same in every attempt;
 //! - [`node`]: a whole attempt on one host;
 //! - [`pod`]: a whole attempt in one pod.
 
 mod copy;
+mod course;
 pub mod doing;
 mod entry;
 pub mod exec;

@@ -1,6 +1,7 @@
 //! `tessera-runtime`: the static binary that works inside a job.
 //!
 //! - `exec [STEP [TREE]]`: wraps one executor inside its container;
+//! - `stage-in`, `stage-out`: in a pod, what comes before the executors, and what gives them turns, delivers, reports;
 //! - `node DIR`: does a whole attempt on this host;
 //! - `version`: says which build this is.
 
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
     };
     match verb {
         "exec" => tessera_runtime::exec::main(rest),
+        // Other places than a pod's are for tests.
+        "stage-in" => tessera_runtime::pod::stage_in::main(rest),
+        "stage-out" => tessera_runtime::pod::stage_out::main(rest),
         "node" => match rest {
             [dir] => tessera_runtime::node::main(dir.as_ref()),
             _ => usage(),
@@ -31,6 +35,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: tessera-runtime exec [STEP [TREE]] | node DIR | version");
+    eprintln!("usage: tessera-runtime exec [STEP [TREE]] | stage-in | stage-out | node DIR | version");
     ExitCode::from(USAGE)
 }

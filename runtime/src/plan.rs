@@ -185,6 +185,9 @@ pub struct Policy {
     pub log_cap_bytes: u64,
     /// Milliseconds between SIGTERM and SIGKILL.
     pub stop_grace_ms: u64,
+    /// URL below which a pod puts a list of outputs that is too long for its log, as `<job>/outputs.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_prefix: Option<String>,
 }
 
 impl Default for Policy {
@@ -194,6 +197,7 @@ impl Default for Policy {
             log_tail_bytes: 16 * 1024,
             log_cap_bytes: 64 * 1024 * 1024,
             stop_grace_ms: 2_000,
+            work_prefix: None,
         }
     }
 }

@@ -8,6 +8,12 @@
 //! - [`RECORD`]: how it ended, written to a temporary name and renamed;
 //! - [`BELL`]: a FIFO; the wrapper writes a byte when something has changed. It only wakes.
 //!
+//! In a pod, where nobody else tells who lives and whose turn it is, it also holds
+//! - [`ALIVE`]: locked by the wrapper while it lives;
+//! - [`HERE`]: made by the wrapper once it holds that lock;
+//! - [`TURN`]: a FIFO that the one who gives turns holds open while it lives, for [`GO`] and [`STOP`];
+//! - [`THERE`]: made by the one who gives turns once it holds that FIFO open.
+//!
 //! A container's user can write here, so the reader trusts nothing: no links followed, sizes bounded.
 
 use std::collections::BTreeMap;
@@ -40,10 +46,18 @@ pub const ALIVE: &str = "alive";
 pub const HERE: &str = "here";
 /// In a pod: the FIFO that the one who gives turns holds open while it lives.
 pub const TURN: &str = "turn";
-/// What is written into it: the step's turn has come.
+/// In a pod: made by the one who gives turns once it holds [`TURN`] open. With it there and nobody holding that FIFO
+/// open, no turn will ever come.
+pub const THERE: &str = "there";
+/// What is written into [`TURN`]: the step's turn has come.
 pub const GO: u8 = b'g';
 /// What is written into it: the step is to stop, or never to start.
 pub const STOP: u8 = b's';
+
+/// In a pod: what the wrapper's own words begin with on the bell when it ends without a record; a newline ends them.
+pub const GIVING_UP: char = 'x';
+/// How long they are at most: a FIFO takes them whole.
+pub const GIVING_UP_BYTES: usize = 1_000;
 
 /// The version this build writes, and the highest one it reads.
 pub const STEP_VERSION: u32 = 1;

@@ -143,6 +143,8 @@ pub(super) fn engine(config: &Config, places: config::storage::Places) -> engine
             log_tail_bytes: policy.log_tail_bytes,
             log_cap_bytes: policy.log_cap_bytes,
             stop_grace_ms: policy.stop_grace_ms,
+            // Only a backend whose logs are short has one.
+            work_prefix: None,
         },
         storage: places.everybody,
         owners: places.callers,

@@ -5,11 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{Changed, Entry};
-use crate::step::{BELL, FRAMES, MARK, RECORD, STEP_FILE, StepFile, StepRecord};
+use super::turn::Turn;
+use crate::step::{
+    ALIVE, BELL, FRAMES, GIVING_UP, GIVING_UP_BYTES, HERE, MARK, RECORD, STEP_FILE, StepFile, StepRecord, THERE, TURN,
+};
 
 /// A longer step file is not read: an argument vector cannot be much longer than this either.
 const LONGEST_STEP_FILE: u64 = 64 << 20;
@@ -63,6 +66,35 @@ impl StepDirectory {
         file.write_all(&serde_json::to_vec(record)?)?;
         rustix::fs::fdatasync(&file)?;
         Ok(rustix::fs::renameat(&self.fd, NEW_RECORD, &self.fd, RECORD)?)
+    }
+
+    /// Takes the lock that says that we live, says that we are here, and opens the FIFO of turns.
+    pub(super) fn come(&self) -> io::Result<Turn> {
+        let about = |name: &str, error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
+        let alive = self.file(ALIVE, OFlags::RDONLY, 0).map_err(|error| about(ALIVE, error))?;
+        loop {
+            // Whoever looks whether it is held holds it for a moment.
+            match rustix::fs::flock(&alive, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                locked => break locked.map_err(|error| about(ALIVE, error.into()))?,
+            }
+        }
+        let turn = self.file(TURN, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(|error| about(TURN, error))?;
+        let there = self.file(THERE, OFlags::PATH, 0).is_ok();
+        let turn = Turn::new(turn, alive.into(), there);
+        // On a full disk the lock alone has to say it.
+        let _said = self.file(HERE, OFlags::WRONLY | OFlags::CREATE, 0o644);
+        self.ring();
+        Ok(turn)
+    }
+
+    /// Says in a pod why there will be no record.
+    pub(super) fn give_up(&self, error: &io::Error) {
+        if let Ok(bell) = self.file(BELL, OFlags::WRONLY | OFlags::NONBLOCK, 0) {
+            let mut words = format!("{error}");
+            words.truncate(words.floor_char_boundary(GIVING_UP_BYTES));
+            let _unheard = rustix::io::write(bell, format!("{GIVING_UP}{words}\n").as_bytes());
+        }
     }
 
     /// Wakes whoever listens. Nobody may, and that is no error.

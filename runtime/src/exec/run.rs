@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::process::WaitStatus;
 
 use super::directory::StepDirectory;
+use super::kept::Kept;
 use super::launch::launch;
 use super::paths::Paths;
 use super::signals::Signals;
@@ -54,9 +55,12 @@ pub fn run(places: &Places) -> i32 {
     }
 }
 
+fn about(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+}
+
 fn attempt(places: &Places) -> io::Result<i32> {
-    let about = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
-    let signals = Signals::catch()?;
+    let mut signals = Signals::catch()?;
     let directory = StepDirectory::open(&places.step).map_err(|e| about(&places.step, e))?;
     let step = directory.read_step().map_err(|e| about(&places.step, e))?;
     if directory.is_marked() {
@@ -64,15 +68,30 @@ fn attempt(places: &Places) -> io::Result<i32> {
     }
     // A session of our own, where we do not lead one already.
     let _leader = rustix::process::setsid();
+    if !step.in_turn {
+        return work(places, &signals, &directory, &step);
+    }
+    let mut in_turn = || {
+        signals.listen_to(directory.come()?);
+        match signals.turn_comes()? {
+            true => work(places, &signals, &directory, &step),
+            false => Ok(exit::NO_TURN),
+        }
+    };
+    in_turn().inspect_err(|error| directory.give_up(error))
+}
+
+/// What the step is there for. An error: there is no record.
+fn work(places: &Places, signals: &Signals, directory: &StepDirectory, step: &StepFile) -> io::Result<i32> {
     let tree = Tree::open(&places.tree).map_err(|e| about(&places.tree, e))?;
     let image = Tree::open(&places.image).map_err(|e| about(&places.image, e))?;
 
     let mut notes = Notes::default();
     let mut wrapper = Wrapper {
-        paths: Paths { image: &image, tree: &tree, step: &step, notes: &mut notes, laid_in: Vec::new() },
-        directory: &directory,
-        signals: &signals,
-        step: &step,
+        paths: Paths { image: &image, tree: &tree, step, notes: &mut notes, laid_in: Vec::new() },
+        directory,
+        signals,
+        step,
         meter: Meter::begin(),
         stopped: false,
         started: Timestamp::now(),
@@ -161,7 +180,12 @@ impl Wrapper<'_> {
             return Ok(fault(message, false));
         }
         let frames = match self.directory.frames() {
-            Ok(frames) => Writer::new(frames, self.step.log_cap_bytes),
+            Ok(frames) => {
+                let frames = Kept::in_file(frames);
+                // There the container's log is the only way to what is printed.
+                let frames = if self.step.in_turn { frames.and_in(io::stdout()) } else { frames };
+                Writer::new(frames, self.step.log_cap_bytes)
+            }
             Err(error) => {
                 let message = format!("cannot keep what the command prints: {error}");
                 return Ok(fault(message, false));

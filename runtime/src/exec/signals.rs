@@ -2,27 +2,59 @@
 
 use std::io::{self, PipeReader, Read};
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::streams::set_blocking;
+use super::turn::{Heard, Turn};
 
 /// Requests to stop, and word of children that ended, as two pipes to poll. Handlers, not a mask: a command
 /// inherits what is blocked, and never what is handled.
 pub(super) struct Signals {
     stop: PipeReader,
     child: PipeReader,
+    /// In a pod the one who gives turns may ask to stop, too.
+    turn: Option<Turn>,
 }
 
 impl Signals {
     /// From here on these signals are caught.
     pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self { stop: caught(&[SIGTERM, SIGINT, SIGHUP, SIGQUIT])?, child: caught(&[SIGCHLD])? })
+        Ok(Self { stop: caught(&[SIGTERM, SIGINT, SIGHUP, SIGQUIT])?, child: caught(&[SIGCHLD])?, turn: None })
+    }
+
+    /// From here on the one who gives turns is listened to as well.
+    pub(super) fn listen_to(&mut self, turn: Turn) {
+        self.turn = Some(turn);
     }
 
     /// Whether the wrapper was asked to stop since the last look.
     pub(super) fn stop_asked(&self) -> bool {
-        emptied(&self.stop)
+        let by_turn = self.turn.as_ref().is_some_and(|turn| turn.heard() == Heard::Stop);
+        emptied(&self.stop) || by_turn
+    }
+
+    /// Waits for the turn to come; false when it never will.
+    pub(super) fn turn_comes(&self) -> io::Result<bool> {
+        let Some(turn) = &self.turn else {
+            return Ok(true);
+        };
+        loop {
+            if emptied(&self.stop) {
+                return Ok(false);
+            }
+            match turn.heard() {
+                Heard::Go => return Ok(true),
+                Heard::Stop => return Ok(false),
+                Heard::Nothing => {}
+            }
+            match rustix::event::poll(&mut self.polled(), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Whether a child may have ended since the last look.
@@ -31,8 +63,10 @@ impl Signals {
     }
 
     /// What becomes readable when there is something to look at.
-    pub(super) fn pipes(&self) -> [&PipeReader; 2] {
-        [&self.stop, &self.child]
+    pub(super) fn polled(&self) -> Vec<PollFd<'_>> {
+        let turn = self.turn.as_ref().and_then(Turn::polled);
+        let own = [&self.stop, &self.child].map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        own.into_iter().chain(turn).collect()
     }
 }
 

@@ -1,6 +1,5 @@
 //! One loop around the running command: its output, its end, and being told to stop.
 
-use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
+use super::kept::Kept;
 use super::signals::{Signals, end_everything, is_init, signal_group};
 use super::streams::{StreamFile, set_blocking};
 use super::usage::Meter;
@@ -26,7 +26,7 @@ const DRAIN_WITHIN: Duration = Duration::from_millis(250);
 
 /// What the wrapper does with the two streams.
 pub(super) struct Sink {
-    frames: Option<Writer<File>>,
+    frames: Option<Writer<Kept>>,
     outputs: [Output; 2],
     /// The first stream file that could not be written.
     pub(super) broken: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Ended {
 
 impl Sink {
     pub(super) fn new(
-        frames: Writer<File>,
+        frames: Writer<Kept>,
         stdout: (PipeReader, Option<Rc<StreamFile>>),
         stderr: (PipeReader, Option<Rc<StreamFile>>),
     ) -> io::Result<Self> {
@@ -212,10 +212,8 @@ fn wait(signals: &Signals, sink: &Sink, due: Option<Instant>) -> io::Result<[boo
         let wait = due.saturating_duration_since(now) + Duration::from_millis(1);
         Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(wait.subsec_nanos()) }
     });
-    let mut polled = Vec::with_capacity(4);
-    for pipe in signals.pipes() {
-        polled.push(PollFd::new(pipe, PollFlags::IN));
-    }
+    let mut polled = signals.polled();
+    let first = polled.len();
     let mut which = Vec::with_capacity(2);
     for (at, output) in sink.outputs.iter().enumerate() {
         if let Some(pipe) = &output.pipe {
@@ -228,7 +226,7 @@ fn wait(signals: &Signals, sink: &Sink, due: Option<Instant>) -> io::Result<[boo
         Err(error) => return Err(error.into()),
     }
     let mut readable = [false; 2];
-    for (fd, at) in polled[2..].iter().zip(which) {
+    for (fd, at) in polled[first..].iter().zip(which) {
         readable[at] = !fd.revents().is_empty();
     }
     Ok(readable)

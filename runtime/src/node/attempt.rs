@@ -23,7 +23,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -150,9 +150,12 @@ impl Attempt {
     pub fn prepare_step(&self, file: &crate::step::StepFile) -> io::Result<StepDir> {
         fs::create_dir_all(self.step(file.step))?;
         let step = self.open_step(file.step)?;
-        rustix::fs::fchmod(&step.fd, Mode::from_raw_mode(0o777))?;
+        open_to_all(&step.fd)?;
         step.describe(&serde_json::to_vec(file).map_err(io::Error::other)?)?;
         step.hang_bell()?;
+        if file.in_turn {
+            step.prepare_turn()?;
+        }
         Ok(step)
     }
 
@@ -288,6 +291,32 @@ impl StepDir {
         }
     }
 
+    /// Makes what a wrapper needs that waits for its turn. It only reads both.
+    fn prepare_turn(&self) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let readable = Mode::from_raw_mode(0o644);
+        let alive = rustix::fs::openat(&self.fd, crate::step::ALIVE, flags, readable)?;
+        // The file mode mask may have taken something away.
+        rustix::fs::fchmod(&alive, readable)?;
+        match rustix::fs::mkfifoat(&self.fd, crate::step::TURN, readable) {
+            Ok(()) => Ok(rustix::fs::fchmod(self.open_fifo(crate::step::TURN)?, readable)?),
+            Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The FIFO of turns, open for both ends: what is written into it waits there, and it is held open.
+    pub fn open_turn(&self) -> io::Result<File> {
+        self.open_fifo(crate::step::TURN)
+    }
+
+    /// Says that the FIFO of turns is held open.
+    pub fn say_there(&self) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat(&self.fd, crate::step::THERE, flags, Mode::from_raw_mode(0o644))?;
+        Ok(())
+    }
+
     /// Makes the mark in the wrapper's place, so that a command that has not been started never will be.
     /// False: it has been started.
     pub fn forbid(&self) -> io::Result<bool> {
@@ -353,14 +382,27 @@ impl StepDir {
 
     /// The bell, open for both ends so that it never reads as closed.
     pub fn open_bell(&self) -> io::Result<File> {
-        let found = entry::child(self.fd.as_fd(), OsStr::new(crate::step::BELL))?;
-        let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the step has no bell"))?;
+        self.open_fifo(crate::step::BELL)
+    }
+
+    fn open_fifo(&self, name: &str) -> io::Result<File> {
+        let found = entry::child(self.fd.as_fd(), OsStr::new(name))?;
+        let found =
+            found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the step has no {name}")))?;
         if FileType::from_raw_mode(found.stat().st_mode) != FileType::Fifo {
-            return Err(invalid("the bell of the step is not a FIFO".to_owned()));
+            return Err(invalid(format!("the {name} of the step is not a FIFO")));
         }
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let looked_at = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
         Ok(File::from(rustix::fs::open(looked_at, flags, Mode::empty())?))
+    }
+}
+
+/// Lets anyone write to a directory. One that somebody else made so is as good.
+fn open_to_all(directory: &File) -> io::Result<()> {
+    match rustix::fs::fchmod(directory, Mode::from_raw_mode(0o777)) {
+        Err(Errno::PERM) if directory.metadata()?.permissions().mode() & 0o777 == 0o777 => Ok(()),
+        done => Ok(done?),
     }
 }
 
@@ -390,7 +432,7 @@ fn invalid(text: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

@@ -5,7 +5,6 @@
 //! again, so rarely that measuring takes a small part of the time, and the task is stopped when it uses too much.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,15 +13,10 @@ use tokio::sync::OnceCell;
 use super::drive::Node;
 use super::engine::{EngineError, StorageDriver};
 use super::fault::Trouble;
-use crate::report::FaultClass;
-use crate::weigh::weigh;
+use crate::course::disk::{Pace, TREE, size, too_much, tree_bytes};
 
-/// The tree is measured at most this often, …
-const TREE: Pace = Pace { shortest: Duration::from_millis(500), share: 20, longest: Duration::from_secs(60) };
-/// … and the container's layer: there the engine does the work, for all that it carries.
+/// How often the container's layer is measured: there the engine does the work, for all that it carries.
 const LAYER: Pace = Pace { shortest: Duration::from_secs(5), share: 100, longest: Duration::from_secs(600) };
-/// How long the last measuring may take, which only serves the log.
-const LAST_WITHIN: Duration = Duration::from_secs(2);
 /// No step runs.
 const NONE: u32 = u32::MAX;
 
@@ -70,14 +64,7 @@ impl Node {
             return std::future::pending().await;
         };
         let Err(used) = self.watch_disk(allowed).await;
-        Trouble::new(
-            FaultClass::Rejected,
-            format!(
-                "the task used {} of disk and may use {}; what still ran was stopped; ask for more `disk_gb`",
-                size(used),
-                size(allowed)
-            ),
-        )
+        too_much(used, allowed)
     }
 
     /// The error is how much was used.
@@ -85,12 +72,12 @@ impl Node {
         let mut layer = Layer::default();
         loop {
             let before = Instant::now();
-            let tree = self.tree_bytes(None).await.unwrap_or(0);
+            let tree = tree_bytes(self.tree.path(), None).await.unwrap_or(0);
             let pause = TREE.after(before.elapsed());
             let mut used = tree.saturating_add(layer.bytes(self.step(), before, |step| self.layer_bytes(step)).await);
             if used > allowed && !layer.is_since(before) {
                 // What was in the layer may be in the tree by now, or in a container that is gone.
-                let tree = self.tree_bytes(None).await.unwrap_or(0);
+                let tree = tree_bytes(self.tree.path(), None).await.unwrap_or(0);
                 used = tree.saturating_add(layer.measure(self.step(), |step| self.layer_bytes(step)).await);
             }
             self.journal.disk_used(used);
@@ -106,40 +93,12 @@ impl Node {
         self.disk.running.load(Ordering::Relaxed)
     }
 
-    /// Notes what the task has used when its commands are over. Then it is too late to stop anything, and what they
-    /// made is delivered.
-    pub(super) async fn note_disk_used(&self) {
-        let Some(used) = self.tree_bytes(Some(LAST_WITHIN)).await else {
-            return;
-        };
-        self.journal.disk_used(used);
-        if let Some(allowed) = self.plan.limits.disk_bytes.filter(|allowed| used > *allowed) {
-            let (used, allowed) = (size(used), size(allowed));
-            self.journal.note(format!("the task used {used} of disk and may use {allowed}; it had ended before"));
-        }
-    }
-
     /// A sentence on an executor that may have failed for want of room in its container: with a quota that is an
     /// error of the command's own, which nobody stops.
     pub(super) fn room_of_layer(&self, step: u32) -> Option<String> {
         let allowed = self.plan.limits.disk_bytes.filter(|_| self.disk.taken.load(Ordering::Relaxed))?;
         let allowed = size(allowed);
         Some(format!("executor {step} could write up to {allowed} (`disk_gb`) beside its mounts and its image"))
-    }
-
-    async fn tree_bytes(&self, within: Option<Duration>) -> Option<u64> {
-        let path = self.tree.path().to_owned();
-        // Dropped with the watch, so that nothing is measured for nobody.
-        let wanted = Arc::new(());
-        let still_wanted = Arc::downgrade(&wanted);
-        let until = within.map(|within| Instant::now() + within);
-        let measuring = tokio::task::spawn_blocking(move || {
-            weigh(&path, &|| still_wanted.strong_count() == 0 || until.is_some_and(|until| Instant::now() > until))
-        });
-        // What cannot be measured now may be the next time.
-        let measured = measuring.await;
-        drop(wanted);
-        measured.ok()?.ok()?
     }
 
     async fn layer_bytes(&self, step: u32) -> u64 {
@@ -188,20 +147,6 @@ pub(super) fn is_about_quota(error: &EngineError) -> bool {
     ["storage-opt", "storage opt", "storageopt", "quota"].iter().any(|about| words.contains(about))
 }
 
-/// How often something is measured: its cost bounds its share of the time.
-struct Pace {
-    shortest: Duration,
-    share: u32,
-    longest: Duration,
-}
-
-impl Pace {
-    /// The pause after a measuring that took so long.
-    fn after(&self, took: Duration) -> Duration {
-        took.saturating_mul(self.share).clamp(self.shortest, self.longest)
-    }
-}
-
 /// What a container's layer came to, and which step's it was: the next one begins with an empty layer.
 #[derive(Debug)]
 struct Layer {
@@ -239,13 +184,6 @@ impl Layer {
     }
 }
 
-/// An amount for people to read.
-#[allow(clippy::cast_precision_loss)]
-pub(super) fn size(bytes: u64) -> String {
-    let gib = bytes as f64 / f64::from(1 << 30);
-    if gib < 0.01 { format!("{:.2} MiB", gib * 1_024.0) } else { format!("{gib:.2} GiB") }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -256,6 +194,8 @@ mod tests {
     use super::super::journal::Journal;
     use super::super::verb;
     use super::*;
+    use crate::course::disk::note_used;
+    use crate::report::FaultClass;
     use crate::layout::Layout;
     use crate::plan::Plan;
 
@@ -298,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), 1 << 20);
         std::fs::write(node.tree.path().join("large"), vec![1; 3 << 20]).unwrap();
-        node.note_disk_used().await;
+        note_used(&node.plan.limits, &node.tree, &node.journal).await;
         let report = node.journal.report(crate::report::Outcome::Complete, Vec::new(), []);
         assert!(report.metadata["disk_used_bytes"].parse::<u64>().unwrap() >= 3 << 20);
         let sentence = "the task used 3.00 MiB of disk and may use 1.00 MiB; it had ended before";

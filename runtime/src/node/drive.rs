@@ -15,16 +15,17 @@ use super::disk::Disk;
 use super::engine::Engine;
 use super::fault::Trouble;
 use super::journal::Journal;
-use super::patience::shown;
 use super::settings::NodeSettings;
 use super::turn::{self, Life};
+use crate::course::after::{After, after, ignored_failure};
+use crate::course::disk::note_used;
+use crate::course::ending::{self, End};
+use crate::course::patience::shown;
 use crate::doing::Work;
 use crate::layout::Layout;
 use crate::plan::Plan;
-use crate::report::{DeliveredFile, Fault, FaultClass, Outcome};
+use crate::report::{Fault, FaultClass, Outcome};
 use crate::stage;
-use crate::storage::moved::Moved;
-use crate::storage::storages::Storages;
 use crate::storage::trouble::Patience;
 use crate::tree::Tree;
 
@@ -50,21 +51,6 @@ pub(super) struct Node {
     pub(super) removals: Mutex<JoinSet<bool>>,
     /// Containers being made, or images being looked at, while something else goes on.
     pub(super) makers: Mutex<Vec<AbortHandle>>,
-}
-
-/// What the work came to.
-#[derive(Debug)]
-pub(super) struct End {
-    pub(super) outcome: Outcome,
-    pub(super) outputs: Vec<DeliveredFile>,
-}
-
-impl End {
-    /// An end that would be the same again.
-    pub(super) fn rejected(message: String, user_code_started: bool) -> Self {
-        let fault = Fault { class: FaultClass::Rejected, message, user_code_started };
-        Self { outcome: Outcome::Failed(fault), outputs: Vec::new() }
-    }
 }
 
 type Making = JoinHandle<Result<(), Trouble>>;
@@ -100,7 +86,7 @@ impl Node {
             failed = self.run_commands() => failed?,
             trouble = self.too_much_disk() => return Err(trouble),
         };
-        self.note_disk_used().await;
+        note_used(&self.plan.limits, &self.tree, &self.journal).await;
         Ok(self.deliver(failed).await)
     }
 
@@ -138,9 +124,7 @@ impl Node {
             }
             match after(code, ignored) {
                 After::Next => {}
-                After::NextAllTheSame => {
-                    self.journal.note(format!("executor {step} ended with exit code {code}, which is ignored"));
-                }
+                After::NextAllTheSame => self.journal.note(ignored_failure(step, code)),
                 After::Nothing => return Ok(Some((step, code))),
             }
             if self.has(step + 1) || !self.plan.outputs.is_empty() {
@@ -214,7 +198,7 @@ impl Node {
         if shares {
             std::fs::create_dir_all(&links).map_err(disk)?;
         }
-        let (storages, moved) = self.storages(Patience::DOWNLOAD);
+        let (storages, moved) = ending::storages(&self.plan, Patience::DOWNLOAD);
         let fetch =
             stage::bring_in_from(&self.plan, &self.tree, shares.then_some(&links), Patience::DOWNLOAD, &storages);
         let mut bringing_in = pin!(shown(&self.journal, || Work::fetching(moved.look()), fetch));
@@ -243,15 +227,8 @@ impl Node {
         Ok(Container::Unmade)
     }
 
-    /// The storages of the plan, and where it is counted what is moved with them.
-    fn storages(&self, patience: Patience) -> (Storages, Arc<Moved>) {
-        let moved = Arc::<Moved>::default();
-        (Storages::new(&self.plan.storage, patience).counted_in(Arc::clone(&moved)), moved)
-    }
-
     /// Delivers what there is to deliver.
     async fn deliver(&self, failed: Option<(u32, i32)>) -> End {
-        let (mut outcome, mut outputs) = (Outcome::Complete, Vec::new());
         if !self.plan.outputs.is_empty() {
             // No command runs any more, so that what outputs link to may lie in the tree.
             for shared in self.shared().unwrap_or_default().iter().filter(|shared| !shared.writable) {
@@ -259,23 +236,8 @@ impl Node {
                     self.journal.note(format!("links to the input `{}` lead nowhere: {error}", shared.container));
                 }
             }
-            let (storages, moved) = self.storages(Patience::UPLOAD);
-            let deliver = stage::deliver_to(&self.plan, &self.tree, failed.is_some(), Patience::UPLOAD, &storages);
-            let delivered = shown(&self.journal, || Work::delivering(moved.look()), deliver).await;
-            for note in delivered.notes {
-                self.journal.note(note);
-            }
-            if let (Some(fault), None) = (delivered.fault, failed) {
-                self.journal.note(fault.message.clone());
-                outcome = Outcome::Failed(Fault { user_code_started: true, ..fault });
-            }
-            outputs = delivered.files;
         }
-        if let Some((step, code)) = failed {
-            self.journal.note(format!("executor {step} ended with exit code {code}"));
-            outcome = Outcome::ExecutorFailed { step };
-        }
-        End { outcome, outputs }
+        ending::deliver(&self.plan, &self.tree, &self.journal, failed).await
     }
 
     /// A fault as the report says it. Exact once nothing can start any more, see [`Self::halt`].
@@ -341,39 +303,6 @@ impl Node {
     }
 }
 
-/// What comes after an executor (TES contract 12.1, 12.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// The next one.
-    Next,
-    /// The next one, although this one has failed.
-    NextAllTheSame,
-    /// No other executor.
-    Nothing,
-}
-
-fn after(code: i32, ignore_error: bool) -> After {
-    match (code, ignore_error) {
-        (0, _) => After::Next,
-        (_, true) => After::NextAllTheSame,
-        (_, false) => After::Nothing,
-    }
-}
-
 fn broke_off(error: &JoinError) -> Trouble {
     Trouble::new(FaultClass::Unavailable, format!("making a container broke off: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rule_12_1_and_12_3_a_failure_stops_unless_it_is_ignored() {
-        for code in [1, 2, 126, 127, 137, 143, 255, -1] {
-            assert_eq!(after(code, false), After::Nothing, "{code}");
-            assert_eq!(after(code, true), After::NextAllTheSame, "{code}");
-        }
-        assert_eq!((after(0, false), after(0, true)), (After::Next, After::Next));
-    }
 }

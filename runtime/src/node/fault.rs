@@ -1,37 +1,8 @@
 //! What an error means for the attempt: a fault with a sentence and a class.
 
-use std::io;
-use std::path::Path;
-
 use super::engine::EngineError;
+pub(super) use crate::course::trouble::Trouble;
 use crate::report::FaultClass;
-
-/// A fault before it is known whether a command of the user may have run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) class: FaultClass,
-    pub(super) message: String,
-}
-
-impl Trouble {
-    pub(super) fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { class, message }
-    }
-
-    /// A file of the attempt that cannot be read or written.
-    #[allow(clippy::wildcard_enum_match_arm)] // io::ErrorKind is open.
-    pub(super) fn disk(what: &str, path: &Path, error: &io::Error) -> Self {
-        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let (class, advice) = match error.kind() {
-            StorageFull | QuotaExceeded => (FaultClass::Misconfigured, "; make room there"),
-            ReadOnlyFilesystem | PermissionDenied => (FaultClass::Misconfigured, "; make it writable for the server"),
-            // Any other error may pass.
-            _ => (FaultClass::Unavailable, ""),
-        };
-        Self::new(class, format!("{what} failed at {}: {error}{advice}", path.display()))
-    }
-}
 
 /// What it means that a container cannot be created.
 pub(super) fn creating(backend: &str, image: &str, error: &EngineError) -> Trouble {
@@ -109,13 +80,5 @@ mod tests {
             assert_eq!(trouble.class, class, "{words}");
             assert!(trouble.message.contains("`a:1` on `docker`"), "{}", trouble.message);
         }
-    }
-
-    #[test]
-    fn a_full_disk_is_for_the_operator() {
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        let trouble = Trouble::disk("writing the report", Path::new("/w"), &full);
-        assert_eq!(trouble.class, FaultClass::Misconfigured);
-        assert!(trouble.message.contains("/w") && trouble.message.contains("make room"));
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{self, Attempt, Keep};
 use crate::doing::{Doing, Work};
+use crate::pod::log::{Log, When};
 use crate::report::{DeliveredFile, Note, Outcome, Progress, REPORT_VERSION, Report, StepReport};
 use crate::step::Usage;
 
@@ -20,6 +21,8 @@ pub struct Journal {
     bell: Option<PathBuf>,
     pages: Mutex<Pages>,
     works: Mutex<Vec<(u64, Doing)>>,
+    /// In a pod: where progress is printed.
+    log: Option<Log>,
 }
 
 /// A work that goes on until this is dropped.
@@ -105,7 +108,18 @@ impl Journal {
         });
         // What a former node was about is over.
         pages.progress.doing = None;
-        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages), works: Mutex::default() })
+        Ok(Self { attempt: attempt.clone(), bell, pages: Mutex::new(pages), works: Mutex::default(), log: None })
+    }
+
+    /// From here on what is shown is printed as well.
+    #[must_use]
+    pub(crate) fn printed_on(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// The log of a pod's container, where there is one.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
     }
 
     /// Adds a sentence, and lets the server know.
@@ -188,17 +202,24 @@ impl Journal {
 
     /// Writes the progress down and lets the server know.
     pub fn show(&self) {
-        self.show_figures();
+        self.write(When::Now);
         self.ring();
     }
 
     /// Writes the progress down; nobody is woken for a percentage. A page that cannot be written is no reason to
     /// stop: the report says it all again.
     pub fn show_figures(&self) {
+        self.write(When::Due);
+    }
+
+    fn write(&self, when: When) {
         let doing = foremost(&self.works());
         let mut pages = self.pages();
         pages.progress.doing = doing;
         let written = self.attempt.replace(attempt::PROGRESS, &*pages, Keep::Lightly);
+        if let Some(log) = &self.log {
+            log.progress(&pages.progress, when);
+        }
         drop(pages);
         if let Err(error) = written {
             eprintln!("the progress cannot be written: {error}");

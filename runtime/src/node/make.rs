@@ -12,7 +12,7 @@ use super::engine::EngineError;
 use super::fault::{self, Trouble};
 use super::image;
 use super::layers::Layers;
-use super::patience::shown;
+use crate::course::patience::shown;
 use crate::doing::Work;
 use crate::layout::Mount;
 use crate::places;

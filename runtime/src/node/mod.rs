@@ -25,7 +25,7 @@
 //! - [`journal`]: what has been done so far, and the report it becomes;
 //! - [`boot`]: what a restart of the host took; `fault`: what an error means for the attempt;
 //! - `disk`: how much disk the task may use;
-//! - [`layers`], `patience`: how far a pull is, and work that is shown while it is done;
+//! - [`layers`]: how far a pull is;
 //! - `make`, `turn`, `drive`, `stop`: a container made, one step, the whole attempt, its end on request;
 //! - `verb`: the process itself.
 
@@ -43,7 +43,6 @@ mod disk;
 mod drive;
 mod fault;
 mod make;
-mod patience;
 mod stop;
 mod turn;
 mod verb;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::signal::unix::Signal;
 
 use super::attempt;
@@ -15,6 +14,7 @@ use super::container;
 use super::drive::Node;
 use super::engine::EngineError;
 use super::turn;
+use crate::course::ending::time_left;
 
 /// What the wrapper gets beyond the grace, to write its record.
 const BOOKKEEPING: Duration = Duration::from_millis(300);
@@ -42,7 +42,7 @@ pub(super) async fn asked(node: &Node, terminate: &mut Signal) -> Stop {
         return Stop::Cancel;
     }
     loop {
-        let time_left = node.time_left();
+        let time_left = time_left(&node.plan.limits, node.journal.started_at());
         let time_is_over = async {
             match time_left {
                 Some(left) => tokio::time::sleep(left).await,
@@ -58,13 +58,6 @@ pub(super) async fn asked(node: &Node, terminate: &mut Signal) -> Stop {
 }
 
 impl Node {
-    /// What is left of the wall time, once it runs.
-    fn time_left(&self) -> Option<Duration> {
-        let whole = SignedDuration::from_millis(i64::try_from(self.plan.limits.walltime_ms?).ok()?);
-        let used = Timestamp::now().duration_since(self.journal.started_at()?);
-        Some(whole.saturating_sub(used).try_into().unwrap_or(Duration::ZERO))
-    }
-
     /// Ends everything of the attempt, and returns when nothing of it is left in the engine.
     pub(super) async fn halt(self: &Arc<Self>) {
         self.abandon_makers();

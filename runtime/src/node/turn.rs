@@ -8,28 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::ContainerState;
-use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::attempt::{Mark, StepDir};
-use super::disk;
 use super::drive::Node;
 use super::engine::{Ending, EngineError};
 use super::fault::{self, Trouble};
-use crate::frames;
+use crate::course::ended::{self, Ended, KILLED, out_of_memory, read_record};
 use crate::plan::Limits;
-use crate::report::{FaultClass, StepReport};
-use crate::step::{self, StepEnd, StepRecord, Usage};
+use crate::report::FaultClass;
+use crate::step::{self, StepEnd, StepRecord};
 
-/// Exit code of a command that was killed.
-const KILLED: i32 = 137;
 /// Tries of a start that the engine failed.
 const START_TRIES: u32 = 3;
-/// Sentences taken over from one step's record, and the length of each.
-const NOTES: usize = 20;
-const NOTE_BYTES: usize = 1_000;
 
 /// A container from its start to its end; the task goes on when nobody waits for it.
 pub(super) type Life = JoinHandle<Result<Ending, EngineError>>;
@@ -122,70 +115,10 @@ fn live(node: Arc<Node>, step: u32) -> Life {
     })
 }
 
-/// How a command ended, before its output is looked at.
-struct Ended {
-    report: StepReport,
-    /// `None` where nobody was left to count.
-    usage: Option<Usage>,
-}
-
-impl Ended {
-    fn of(record: StepRecord) -> Option<Self> {
-        let StepEnd::Exited { code, .. } = record.end else {
-            return None;
-        };
-        Some(Self {
-            report: StepReport {
-                step: record.step,
-                exit_code: code,
-                started: record.started,
-                ended: record.ended,
-                stdout_tail: String::new(),
-                stderr_tail: String::new(),
-                stdout_whole: false,
-                stderr_whole: false,
-            },
-            usage: Some(record.usage),
-        })
-    }
-
-    fn with_tails(mut self, dir: &StepDir, max: u64) -> (StepReport, Option<Usage>) {
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let tail = |stream| match dir.open_regular(step::FRAMES) {
-            Ok(Some(file)) => frames::tail(&file, stream, max).unwrap_or_default(),
-            Ok(None) | Err(_) => frames::Tail::default(),
-        };
-        let (stdout, stderr) = (tail(frames::Stream::Stdout), tail(frames::Stream::Stderr));
-        (self.report.stdout_tail, self.report.stdout_whole) = (stdout.text, stdout.whole);
-        (self.report.stderr_tail, self.report.stderr_whole) = (stderr.text, stderr.whole);
-        (self.report, self.usage)
-    }
-}
-
-fn read_record(dir: &StepDir, step: u32) -> Result<Option<StepRecord>, Trouble> {
-    match dir.record() {
-        Ok(Some(record)) if record.step != step => Err(Trouble::new(
-            FaultClass::Rejected,
-            format!("executor {step} left the record of executor {}", record.step),
-        )),
-        Ok(record) => Ok(record),
-        Err(error) => Err(Trouble::new(
-            FaultClass::Rejected,
-            format!("the record of executor {step} cannot be believed: {error}"),
-        )),
-    }
-}
-
 async fn recorded(node: &Arc<Node>, step: u32, record: StepRecord, container_ended: bool) -> Result<Ended, Trouble> {
     node.first_command_started(record.started);
-    for note in record.notes.iter().take(NOTES) {
-        let bounded: String = note.chars().take(NOTE_BYTES).collect();
-        node.journal.note(format!("executor {step}: {bounded}"));
-    }
-    if let StepEnd::Fault { message, .. } = &record.end {
-        let bounded: String = message.chars().take(NOTE_BYTES).collect();
-        return Err(Trouble::new(FaultClass::Rejected, format!("executor {step}: {bounded}")));
-    }
+    ended::tell_notes(&record, &node.journal);
+    ended::no_fault(&record)?;
     if record.stopped {
         return Err(Trouble::new(
             FaultClass::Lost,
@@ -274,17 +207,7 @@ fn without_record(
             return (Err(Trouble::new(FaultClass::Rejected, message)), None);
         };
         let ended = state.finished_at.as_deref().and_then(|at| at.parse().ok());
-        let report = StepReport {
-            step,
-            exit_code: KILLED,
-            started,
-            ended: ended.unwrap_or_else(Timestamp::now),
-            stdout_tail: String::new(),
-            stderr_tail: String::new(),
-            stdout_whole: false,
-            stderr_whole: false,
-        };
-        return (Ok(Ended { report, usage: None }), Some(sentence));
+        return (Ok(Ended::killed(step, started, ended)), Some(sentence));
     }
     if is_wrappers(&state) {
         let message = format!("executor {step} could not be run in `{image}` on `{backend}`: {words}");
@@ -298,12 +221,9 @@ fn without_record(
     (Err(Trouble::new(FaultClass::Lost, message)), None)
 }
 
-/// A sentence on a step that failed because memory ran out, by the word of the engine or of the kernel itself: some
-/// engines speak only of the first process, and a command may outlive the end of one of its own.
+/// A sentence on a step that failed because memory ran out, by the word of the engine or of the kernel itself.
 fn memory_note(record: &StepRecord, state: Option<&ContainerState>, limits: &Limits) -> Option<String> {
-    let failed = !matches!(record.end, StepEnd::Exited { code: 0, .. });
-    let out = record.out_of_memory || state.is_some_and(is_out_of_memory);
-    (failed && out).then(|| out_of_memory(limits, record.step))
+    ended::memory_note(record, state.is_some_and(is_out_of_memory), limits)
 }
 
 /// Only the engine's positive word counts (TES contract 12.6): a command may kill itself with the same signal.
@@ -316,21 +236,14 @@ fn is_wrappers(state: &ContainerState) -> bool {
     state.exit_code == Some(i64::from(step::exit::WRAPPER))
 }
 
-fn out_of_memory(limits: &Limits, step: u32) -> String {
-    match limits.ram_bytes {
-        Some(bytes) => {
-            let limit = disk::size(bytes);
-            format!("executor {step} ran out of memory: it was killed at its limit of {limit}")
-        }
-        None => format!("executor {step} ran out of memory: it was killed, the host has none left"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::step::Usage;
 
     fn state(oom_killed: Option<bool>, exit_code: i64) -> ContainerState {
         let finished_at = Some("2026-11-22T01:00:02Z".to_owned());

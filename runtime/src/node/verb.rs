@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 
 use super::attempt::{self, Attempt, Keep};
 use super::disk::Disk;
-use super::drive::{End, Node};
+use super::drive::Node;
 use super::engine::Engine;
 use super::journal::Journal;
 use super::lock::Lock;
 use super::settings::{NodeSettings, SETTINGS_VERSION};
 use super::stop::{self, Stop};
+use crate::course::ending::{End, out_of_time};
 use crate::layout::Layout;
 use crate::plan::Plan;
 use crate::report::Outcome;
@@ -82,11 +83,8 @@ async fn attend(attempt: Attempt, mut terminate: Signal) -> io::Result<()> {
                 End { outcome: Outcome::Canceled, outputs: Vec::new() }
             }
             Stop::Walltime => {
-                let limit = Duration::from_millis(node.plan.limits.walltime_ms.unwrap_or_default());
                 node.halt().await;
-                let message = format!("the walltime of {} s is over; what still ran was stopped", limit.as_secs_f64());
-                node.journal.note(message.clone());
-                End::rejected(message, true)
+                out_of_time(&node.plan.limits, &node.journal)
             }
         },
         end = node.work() => end,

@@ -22,7 +22,17 @@
 //!
 //! Parts, in reading order:
 //! - [`places`]: where things lie in a pod;
-//! - [`words`]: what a pod says to the server.
+//! - [`words`]: what a pod says to the server; `log`: as records, as many as fit; `say`: at its end;
+//! - `plan`: the plan, in the Secret or fetched; `process`: what our containers have in common;
+//! - [`stage_in`]: the first container;
+//! - [`stage_out`]: the one beside the executors; `conduct`: their turns.
 
+mod conduct;
+pub(crate) mod log;
 pub mod places;
+mod plan;
+mod process;
+mod say;
+pub mod stage_in;
+pub mod stage_out;
 pub mod words;

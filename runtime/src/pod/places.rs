@@ -10,6 +10,8 @@
 //! Only our own containers mount `private` and `plan`, and `work` as a whole; so a link that a command makes in the
 //! tree leads to nothing but the task's own files.
 
+use std::path::PathBuf;
+
 /// The attempt's directory in our containers: the volume `private`, and in it, from the volume `work`,
 /// [`attempt::TREE`](crate::node::attempt::TREE) and [`attempt::STEPS`](crate::node::attempt::STEPS).
 pub const ATTEMPT: &str = "/.tessera/attempt";
@@ -47,6 +49,33 @@ pub const LAST_WORDS: &str = "/dev/termination-log";
 pub const LAST_WORDS_OF_ALL: usize = 12 * 1024;
 /// Bytes of last words that it keeps of one container at most.
 pub const LAST_WORDS_OF_ONE: usize = 4 * 1024;
+
+/// The places of one pod. Anything but the default is for tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// See [`ATTEMPT`].
+    pub attempt: PathBuf,
+    /// See [`BIN`].
+    pub bin: PathBuf,
+    /// See [`PLAN`].
+    pub plan: PathBuf,
+    /// See [`LAST_WORDS`].
+    pub last_words: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl Places {
+    /// `[ATTEMPT [BIN [PLAN [LAST_WORDS]]]]`.
+    pub fn of(arguments: &[String]) -> Self {
+        let place = |at: usize, default: &str| PathBuf::from(arguments.get(at).map_or(default, String::as_str));
+        Self { attempt: place(0, ATTEMPT), bin: place(1, BIN), plan: place(2, PLAN), last_words: place(3, LAST_WORDS) }
+    }
+}
 
 /// How long the last words of one of our containers may be in a pod with so many executors.
 pub fn longest_last_words(executors: usize) -> usize {

@@ -14,6 +14,7 @@
 //! - [`store`]: the trait, and the words it speaks;
 //! - [`trouble`]: what went wrong, sorted; trying again;
 //! - [`guard`], [`client`]: HTTP with its guards; [`answer`]: what its answers say;
+//! - `document`: what the operator's own services give;
 //! - [`identity`]: who we are for a vendor's service;
 //! - [`source`]: a file on its way out; [`checksum`]: how content is proved; [`stall`]: uploads that stand still;
 //! - [`fetch`]: an object into a file; [`moved`]: how much that was so far;
@@ -25,6 +26,7 @@ mod answer;
 mod azblob;
 pub mod checksum;
 pub mod client;
+pub(crate) mod document;
 mod drs;
 pub mod fetch;
 mod ftp;

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::journal::Journal;
 use crate::doing::Work;
+use crate::node::journal::Journal;
 
 /// Between two figures. What is done sooner is never shown.
 const EVERY: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const FIRST_SENTENCE: Duration = Duration::from_secs(10);
 const SENTENCES: u32 = 6;
 
 /// Does a work, and shows how far it is. Dropping it ends both.
-pub(super) async fn shown<T>(journal: &Journal, look: impl Fn() -> Work, work: impl Future<Output = T>) -> T {
+pub(crate) async fn shown<T>(journal: &Journal, look: impl Fn() -> Work, work: impl Future<Output = T>) -> T {
     let going_on = journal.begins(look());
     let mut work = pin!(work);
     let began = tokio::time::Instant::now();

@@ -1,0 +1,112 @@
+//! Where frames go: into the step directory, and in a pod on our own standard output as well.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+/// Who keeps the container's log may be slow, but the command does not wait longer than this for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A pipe that can be written to takes as much without waiting.
+const AT_ONCE: usize = 4_096;
+
+/// What takes frames.
+#[derive(Debug)]
+pub(super) struct Kept {
+    file: File,
+    /// The container's log, until it does not take any more.
+    log: Option<OwnedFd>,
+}
+
+impl Kept {
+    pub(super) fn in_file(file: File) -> Self {
+        Self { file, log: None }
+    }
+
+    /// Also in the log of the container.
+    pub(super) fn and_in(self, log: impl AsFd) -> Self {
+        Self { log: log.as_fd().try_clone_to_owned().ok(), ..self }
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    /// Only the file counts: a log that fails ends with half a frame, which no reader takes for one.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let kept = self.file.write_all(bytes);
+        if self.log.as_ref().is_some_and(|log| print(log, bytes).is_err()) {
+            self.log = None;
+        }
+        kept
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn print(log: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while !bytes.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: left.subsec_nanos().into() };
+        match rustix::event::poll(&mut [PollFd::new(log, PollFlags::OUT)], Some(&timeout)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match rustix::io::write(log, &bytes[..bytes.len().min(AT_ONCE)]) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    fn kept_in(file: &File, log: impl AsFd) -> Kept {
+        Kept::in_file(file.try_clone().unwrap()).and_in(log)
+    }
+
+    fn text(mut file: File) -> String {
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_log_that_is_gone_ends_nothing() {
+        let file = tempfile::tempfile().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        let mut kept = kept_in(&file, &writer);
+        kept.write_all(b"one").unwrap();
+        drop(reader);
+        kept.write_all(b"two").unwrap();
+        kept.write_all(b"three").unwrap();
+        assert!(kept.log.is_none());
+        assert_eq!(text(file), "onetwothree");
+    }
+
+    #[test]
+    fn both_get_the_same() {
+        let (file, log) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let long = "x".repeat(AT_ONCE * 3 + 1);
+        kept_in(&file, &log).write_all(long.as_bytes()).unwrap();
+        assert_eq!((text(file), text(log)), (long.clone(), long));
+    }
+}
