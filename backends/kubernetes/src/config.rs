@@ -195,3 +195,8 @@ impl KubernetesConfig {
         !self.zone_label.is_empty()
     }
 }
+
+/// Whether a node may have a label of such a value.
+pub(crate) fn is_label_value(text: &str) -> bool {
+    syntax::is_value(text)
+}

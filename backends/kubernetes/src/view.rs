@@ -67,6 +67,8 @@ pub(crate) struct PodSeen {
     pub(crate) created: Timestamp,
     /// Somebody deletes it.
     pub(crate) deleting: bool,
+    /// It is not there any more, and this is how it was seen last.
+    pub(crate) gone: bool,
     /// As the cluster has it.
     pub(crate) status: PodStatus,
 }

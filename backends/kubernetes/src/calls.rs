@@ -1,0 +1,135 @@
+//! What we ask of the API server: counted, and kept within a budget of our own.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{Request, Response};
+use kube::client::Body;
+use tower::{BoxError, Service};
+
+/// How long the API server may take to begin an answer.
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Watches a second, and at once: they have a budget of their own, since they matter more than anything that is asked;
+/// one that is closed as soon as it is opened is not to be opened without end.
+const WATCHES: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(2).unwrap(), NonZeroU32::new(10).unwrap());
+
+/// What was asked of the API server, and how much may be asked.
+pub(crate) struct Calls {
+    budget: DefaultDirectRateLimiter,
+    watches: DefaultDirectRateLimiter,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    calls: BTreeMap<(&'static str, String), u64>,
+    opened: BTreeMap<String, u64>,
+}
+
+impl Calls {
+    /// A budget; what cannot be is taken for one.
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let budget = RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst));
+        let watches = RateLimiter::direct(Quota::per_second(WATCHES.0).allow_burst(WATCHES.1));
+        Self { budget, watches, counted: Mutex::default() }
+    }
+
+    /// How many calls there were, tries that failed included, by verb and resource.
+    pub(crate) fn counted(&self) -> BTreeMap<(&'static str, String), u64> {
+        self.lock().calls.clone()
+    }
+
+    /// How many watches of a resource the API server has opened for us.
+    pub(crate) fn opened(&self, resource: &str) -> u64 {
+        self.lock().opened.get(resource).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Calls").finish_non_exhaustive()
+    }
+}
+
+/// Holds each call back until its budget has room, counts it, and bounds the wait for an answer.
+pub(crate) struct Paced<S> {
+    inner: S,
+    calls: Arc<Calls>,
+}
+
+impl<S> Paced<S> {
+    /// Over whatever carries requests.
+    pub(crate) fn new(inner: S, calls: Arc<Calls>) -> Self {
+        Self { inner, calls }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for Paced<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<B>, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let resource = resource(request.uri().path());
+        // The client's own word for what it does; it asks for nothing without one.
+        let verb = request.extensions().get::<&'static str>().copied().unwrap_or("get");
+        let calls = self.calls.clone();
+        // Nothing is sent before this is polled.
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let watch = verb == "watch";
+            let budget = if watch { &calls.watches } else { &calls.budget };
+            budget.until_ready().await;
+            *calls.lock().calls.entry((verb, resource.clone())).or_default() += 1;
+            let answer = tokio::time::timeout(ANSWERS_WITHIN, answer).await;
+            let answer = answer.map_err(|_elapsed| format!("no answer within {} s", ANSWERS_WITHIN.as_secs()))??;
+            if watch && answer.status().is_success() {
+                *calls.lock().opened.entry(resource).or_default() += 1;
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// The resource that a path names, as a Role calls it: `jobs`, `pods/log`, `namespaces`.
+fn resource(path: &str) -> String {
+    let mut parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+    let Some(resource) = parts.next() else { return "namespaces".to_owned() };
+    match parts.nth(1) {
+        Some(part) => format!("{resource}/{part}"),
+        None => resource.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_called_what_a_role_calls_it() {
+        assert_eq!(resource("/api/v1/namespaces/tasks"), "namespaces");
+        assert_eq!(resource("/apis/batch/v1/namespaces/tasks/jobs"), "jobs");
+        assert_eq!(resource("/apis/batch/v1/namespaces/tasks/jobs/one"), "jobs");
+        assert_eq!(resource("/api/v1/namespaces/namespaces/pods/one/log"), "pods/log");
+    }
+}

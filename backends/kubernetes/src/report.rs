@@ -1,0 +1,89 @@
+//! The whole report, from the log of the container that made it.
+
+use futures::AsyncReadExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::LogParams;
+use sha2::{Digest, Sha256};
+use tessera_runtime::pod::words::{Record, Summary};
+use tessera_runtime::report::{Progress, Report};
+
+/// Bytes of a log that are read at most; nodes keep 10 MiB of one by default.
+const MOST: u64 = 64 << 20;
+/// Lines of the end of a log in which the newest progress is looked for. A record is one line.
+const TAIL_LINES: i64 = 20;
+/// Begins a record.
+const MARK: u8 = 0x1e;
+
+/// Why a log could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LogError {
+    /// Not now.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It is not there any more, or not what it should be: the summary is all there is.
+    #[error("{0}")]
+    Gone(String),
+}
+
+/// The whole report of a job, as its summary promises it.
+pub(crate) async fn read(
+    pods: &Api<Pod>,
+    pod: &str,
+    container: &str,
+    summary: &Summary,
+) -> Result<Report, LogError> {
+    let log = bytes(pods, pod, &LogParams { container: Some(container.to_owned()), ..LogParams::default() }).await?;
+    find(&log, summary).ok_or_else(|| {
+        LogError::Gone(format!("the log of {container} in pod `{pod}` does not hold the report that it promises"))
+    })
+}
+
+/// The newest progress in the log of a container; `None` when there is none.
+pub(crate) async fn newest_progress(
+    pods: &Api<Pod>,
+    pod: &str,
+    container: &str,
+) -> Result<Option<Progress>, LogError> {
+    let container = Some(container.to_owned());
+    let log = bytes(pods, pod, &LogParams { container, tail_lines: Some(TAIL_LINES), ..LogParams::default() }).await?;
+    Ok(crate::progress::newest(&log))
+}
+
+async fn bytes(pods: &Api<Pod>, pod: &str, params: &LogParams) -> Result<Vec<u8>, LogError> {
+    let what = || format!("the log of {} in pod `{pod}`", params.container.as_deref().unwrap_or_default());
+    let stream = pods.log_stream(pod, params).await.map_err(|error| sorted(&what(), &error))?;
+    let mut log = Vec::new();
+    let read = stream.take(MOST).read_to_end(&mut log).await;
+    read.map_err(|error| LogError::Unreadable(format!("reading {} broke off: {error}", what())))?;
+    Ok(log)
+}
+
+fn sorted(what: &str, error: &kube::Error) -> LogError {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => LogError::Gone(format!("{what} is gone: {}", status.message)),
+        other => LogError::Unreadable(format!("{what} cannot be read: {other}")),
+    }
+}
+
+/// The texts of the records in a log, in order. What else stands there is passed over.
+pub(crate) fn records(log: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    log.split(|byte| *byte == MARK).skip(1).filter_map(|text| {
+        // A text that is not followed by its newline was cut.
+        let end = text.iter().position(|byte| *byte == b'\n')?;
+        Some(&text[..end])
+    })
+}
+
+fn find(log: &[u8], summary: &Summary) -> Option<Report> {
+    records(log).rev().find_map(|text| {
+        let Ok(Record::Report(report)) = serde_json::from_slice(text) else { return None };
+        let value: Box<serde_json::value::RawValue> = inner(text)?;
+        let json = value.get().as_bytes();
+        (hex(json) == summary.sha256 && json.len() as u64 == summary.bytes).then_some(report)
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,135 @@
+//! Keeps the mirror up: one watch for all Jobs, one for all Pods.
+//!
+//! A watch that breaks is taken up where it was; one that was away for too long lists anew. Each is opened again every
+//! minute, so that a connection that died without a word is noticed.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::Api;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::watcher::{self, Event};
+use kube::{Resource, runtime};
+use serde::de::DeserializeOwned;
+use tessera_contract::BackendError;
+use tracing::debug;
+
+use crate::mirror::{Kind, Mirror};
+use crate::names;
+use crate::site::Site;
+use crate::slim::{SlimJob, SlimPod};
+use crate::trouble;
+
+/// How long the API server leaves a watch open.
+const OPEN_S: u32 = 55;
+/// Objects in a page of a listing.
+const PAGE: u32 = 500;
+/// How long a page of a listing may take.
+const PAGE_WITHIN: Duration = Duration::from_secs(60);
+/// The first and the longest pause after a failure.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// What is watched.
+pub(crate) trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+    /// Its kind.
+    const KIND: Kind;
+
+    /// It is there.
+    fn put(self, mirror: &Mirror);
+
+    /// It is gone.
+    fn drop(self, mirror: &Mirror);
+}
+
+impl Watched for SlimJob {
+    const KIND: Kind = Kind::Jobs;
+
+    fn put(self, mirror: &Mirror) {
+        mirror.put_job(self);
+    }
+
+    fn drop(self, mirror: &Mirror) {
+        mirror.drop_job(self);
+    }
+}
+
+impl Watched for SlimPod {
+    const KIND: Kind = Kind::Pods;
+
+    fn put(self, mirror: &Mirror) {
+        mirror.put_pod(self);
+    }
+
+    fn drop(self, mirror: &Mirror) {
+        mirror.drop_pod(self);
+    }
+}
+
+/// Keeps one kind up, for ever.
+pub(crate) async fn watch<K: Watched>(site: Arc<Site>) {
+    let selector = names::selector(&site.setting.installation, &site.setting.name);
+    let config = watcher::Config::default().labels(&selector).timeout(OPEN_S).page_size(PAGE);
+    loop {
+        let api: Api<K> = Api::namespaced(site.cluster.client.clone(), &site.cluster.namespace);
+        follow(&site, runtime::watcher(api, config.clone())).await;
+    }
+}
+
+/// Follows one watch until a listing takes too long.
+async fn follow<K: Watched>(site: &Site, watch: impl futures::Stream<Item = watcher::Result<Event<K>>>) {
+    let mut watch = std::pin::pin!(watch);
+    let mirror = &site.mirror;
+    let resource = K::KIND.resource();
+    let opened = || site.cluster.calls.opened(resource);
+    let (mut listing, mut pause) = (true, PAUSE.0);
+    loop {
+        let next = watch.next();
+        let event = if listing { tokio::time::timeout(PAGE_WITHIN, next).await } else { Ok(next.await) };
+        let Ok(event) = event else {
+            let text = format!("to list {resource} in namespace `{}`: it took too long", site.cluster.namespace);
+            mirror.broke(K::KIND, opened(), BackendError::Unavailable(text));
+            return;
+        };
+        match event {
+            None => return,
+            Some(Ok(event)) => {
+                pause = PAUSE.0;
+                match event {
+                    Event::Init => {
+                        listing = true;
+                        mirror.begin(K::KIND);
+                    }
+                    Event::InitDone => {
+                        listing = false;
+                        mirror.complete(K::KIND);
+                    }
+                    Event::InitApply(object) | Event::Apply(object) => object.put(mirror),
+                    Event::Delete(object) => object.drop(mirror),
+                }
+            }
+            Some(Err(error)) => {
+                let error = sorted(resource, &site.cluster.namespace, error);
+                debug!(backend = site.setting.name, resource, %error, "the watch has broken");
+                mirror.broke(K::KIND, opened(), error);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+        }
+    }
+}
+
+fn sorted(resource: &str, namespace: &str, error: watcher::Error) -> BackendError {
+    let of = |verb, error: kube::Error| trouble::of(verb, resource, namespace, &error).error;
+    match error {
+        watcher::Error::InitialListFailed(error) => of("list", error),
+        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => of("watch", error),
+        watcher::Error::WatchError(status) => of("watch", kube::Error::Api(status)),
+        watcher::Error::NoResourceVersion => {
+            BackendError::Unavailable(format!("to watch {resource} in namespace `{namespace}`: an object without a version"))
+        }
+    }
+}
