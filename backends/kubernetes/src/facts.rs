@@ -13,7 +13,8 @@ use crate::view::PodSeen;
 /// whoever reads counts the sentences that were seen.
 pub(crate) fn notes(pod: &PodSeen) -> Vec<Note> {
     let node = pod.node.as_ref();
-    let note = node.map(|node| Note { at: pod.created, text: format!("pod `{}` was given to node `{node}`", pod.name) });
+    let note =
+        node.map(|node| Note { at: pod.created, text: format!("pod `{}` was given to node `{node}`", pod.name) });
     note.into_iter().collect()
 }
 
@@ -73,7 +74,9 @@ pub(crate) fn of_summary(summary: Summary, seen: &PodSeen, backend: &str, namesp
     let steps = steps.collect();
     let listed = match (summary.outputs, &summary.outputs_at) {
         (0, _) => String::new(),
-        (count, Some(at)) => format!(", and with it the list of the {count} files that were delivered; it lies at `{at}`"),
+        (count, Some(at)) => {
+            format!(", and with it the list of the {count} files that were delivered; it lies at `{at}`")
+        }
         (count, None) => format!(", and with it the list of the {count} files that were delivered"),
     };
     let text = format!("the whole report was lost with the pod's log{listed}");

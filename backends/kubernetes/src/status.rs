@@ -33,6 +33,7 @@ use tessera_runtime::report::{Fault, FaultClass, Outcome, Progress, REPORT_VERSI
 pub(crate) use refusal::Refusal;
 pub(crate) use waiting::in_trouble;
 
+use crate::config::KubernetesConfig;
 use crate::facts;
 use crate::view::{JobSeen, PodSeen, Verdict};
 use pod::Look;
@@ -72,6 +73,18 @@ pub(crate) struct Patience {
     pub(crate) refused: Duration,
     /// Logins for registries are configured.
     pub(crate) logins: bool,
+}
+
+impl Patience {
+    /// As configured.
+    pub(crate) fn of(config: &KubernetesConfig) -> Self {
+        Self {
+            image: Duration::from_millis(config.image_timeout_ms),
+            start: Duration::from_millis(config.start_timeout_ms),
+            refused: Duration::from_millis(config.refused_timeout_ms),
+            logins: !config.image_pull_secrets.is_empty(),
+        }
+    }
 }
 
 /// What is to be said or done about a job.

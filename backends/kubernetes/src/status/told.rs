@@ -75,11 +75,13 @@ fn read(text: &str) -> Option<Result<LastWords, String>> {
     let newer = |known: u32| (version > u64::from(known)).then(|| format!("they have version {version}"));
     Some(match newer(WORDS_VERSION) {
         Some(problem) => Err(format!("{problem}, and this build reads up to {WORDS_VERSION}: update the server")),
-        None => serde_json::from_value(value).map_err(|error| error.to_string()).and_then(|words: LastWords| {
-            match words.report.as_ref().map(|report| report.version).filter(|version| *version > REPORT_VERSION) {
-                Some(version) => Err(format!("their report has version {version}: update the server")),
-                None => Ok(words),
-            }
-        }),
+        None => {
+            serde_json::from_value(value).map_err(|error| error.to_string()).and_then(|words: LastWords| {
+                match words.report.as_ref().map(|report| report.version).filter(|version| *version > REPORT_VERSION) {
+                    Some(version) => Err(format!("their report has version {version}: update the server")),
+                    None => Ok(words),
+                }
+            })
+        }
     })
 }

@@ -44,20 +44,29 @@ fn hindrance(container: &ContainerStatus) -> Option<Hindrance<'_>> {
     Some(match waiting.reason.as_deref()? {
         "InvalidImageName" | "ErrImageNeverPull" => Hindrance::Never(Why::Image, message),
         "ErrImagePull" | "ImagePullBackOff" if images::never_fits(message) => Hindrance::Never(Why::Image, message),
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError"
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "RegistryUnavailable"
+        | "ImageInspectError"
         | "SignatureValidationFailed" => Hindrance::Image(message),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" if final_start(message) => {
             Hindrance::Never(Why::Start, message)
         }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "StartError"
-        | "PreStartHookError" | "PostStartHookError" => Hindrance::Start(message),
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "StartError"
+        | "PreStartHookError"
+        | "PostStartHookError" => Hindrance::Start(message),
         _ => return None,
     })
 }
 
 fn final_start(message: &str) -> bool {
     images::never_fits(message)
-        || ["runAsNonRoot", "run as non-root", "no matching entries in passwd"].iter().any(|text| message.contains(text))
+        || ["runAsNonRoot", "run as non-root", "no matching entries in passwd"]
+            .iter()
+            .any(|text| message.contains(text))
 }
 
 /// What follows from what the pod waits for, if it does.
@@ -115,7 +124,11 @@ fn condemned(seen: &Seen<'_>, look: &Look<'_>, container: &ContainerStatus, what
     }
     let running = look.executors().find(|other| look.running(&other.name).is_some());
     if let Some(running) = running.filter(|_| container.name.starts_with(EXECUTOR)) {
-        message.push_str(&format!("; {} was running, and executor {} could never follow", running.name, order(container) - 2));
+        message.push_str(&format!(
+            "; {} was running, and executor {} could never follow",
+            running.name,
+            order(container) - 2
+        ));
     }
     Some(Judged::Condemn(Fault { class, message, user_code_started: look.user_code_started() }))
 }
