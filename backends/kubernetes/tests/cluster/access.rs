@@ -33,7 +33,8 @@ async fn account(ground: &Ground, without: Option<(&str, &str)>) -> PathBuf {
         verbs: verbs.iter().filter(|verb| without != Some((**verb, *resource))).map(|&verb| verb.to_owned()).collect(),
         ..PolicyRule::default()
     });
-    let role = Role { metadata: metadata(), rules: Some(rules.collect()) };
+    let rules = rules.filter(|rule| !rule.verbs.is_empty()).collect();
+    let role = Role { metadata: metadata(), rules: Some(rules) };
     let account = ServiceAccount { metadata: metadata(), ..ServiceAccount::default() };
     let subject = Subject {
         kind: "ServiceAccount".to_owned(),
@@ -86,7 +87,10 @@ async fn a_verb_that_is_missing_is_named() {
         let job = job(&["true"]);
         let refused = backend.submit(&job).await;
         let named = |why: &str| why.contains(verb) && why.contains(resource);
-        assert!(matches!(&refused, Err(BackendError::Misconfigured(why)) if named(why)), "{verb} {resource}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(BackendError::Misconfigured(why)) if named(why)),
+            "{verb} {resource}: {refused:?}"
+        );
         let findings = backend.check().await;
         let told = findings.iter().any(|found| found.severity == Severity::Problem && named(&found.message));
         assert!(told, "{verb} {resource}: {findings:?}");
@@ -135,6 +139,7 @@ async fn another_cluster_says_nothing_of_a_job() {
     let handle = backend.submit(&job).await.unwrap();
     let mut kept: serde_json::Value = serde_json::from_str(&handle.0).unwrap();
     kept["namespace_uid"] = "of-another-cluster".into();
+    kept["job"] = format!("{}-1", unique()).into();
     let elsewhere = Handle(kept.to_string());
     // The job is not there, and nothing can be told from that.
     let seen = backend.observe(std::slice::from_ref(&elsewhere)).await.unwrap();
@@ -152,8 +157,7 @@ async fn a_kubeconfig_that_cannot_be_read_is_named() {
     std::fs::write(&file, "clusters: {").unwrap();
     ground.config.kubeconfig = Some(file.clone());
     let (config, folder) = (ground.config.clone(), ground.folder.path().join("spool"));
-    let opened =
-        Kubernetes::open("kubernetes", config, ground.installation.clone(), folder, ground.bell.clone()).await;
+    let opened = Kubernetes::open("kubernetes", config, ground.installation.clone(), folder, ground.bell.clone()).await;
     let named = |why: &str| why.contains(&file.display().to_string());
     match opened {
         Err(BackendError::Misconfigured(why)) => assert!(named(&why), "{why}"),

@@ -52,7 +52,9 @@ async fn a_server_that_is_away_loses_no_job() {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match backend.observe(std::slice::from_ref(&handle)).await {
-            Ok(seen) => assert!(matches!(seen[0], Observation::Working(_) | Observation::Unreadable { .. }), "{seen:?}"),
+            Ok(seen) => {
+                assert!(matches!(seen[0], Observation::Working(_) | Observation::Unreadable { .. }), "{seen:?}")
+            }
             Err(BackendError::Unavailable(why)) => break assert!(!why.is_empty()),
             Err(error @ (BackendError::Rejected(_) | BackendError::Misconfigured(_))) => panic!("{error}"),
         }

@@ -36,8 +36,7 @@ async fn kubernetes_keeps_every_promise() {
 
 async fn hold(place: Place, promise: Promise) -> anyhow::Result<()> {
     let (ours, theirs) = (Ground::new(&place).await, Ground::beside(&place).await);
-    let subject =
-        OnCluster { now: Mutex::new(ours.open().await), stranger: theirs.open().await, ours, theirs };
+    let subject = OnCluster { now: Mutex::new(ours.open().await), stranger: theirs.open().await, ours, theirs };
     (promise.hold)(&subject).await
 }
 

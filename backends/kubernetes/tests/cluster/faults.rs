@@ -69,7 +69,7 @@ async fn a_report_that_was_read_is_kept_when_its_pod_is_deleted() {
     ground.delete_pods(&job).await;
     ground.pods_gone(&job).await;
     let after = ground.over(&*backend, &handle).await.report();
-    assert_eq!((before.outcome, codes(&before)), (after.outcome, codes(&after)));
+    assert_eq!((codes(&before), before.outcome), (codes(&after), after.outcome));
     gone_for_good(&ground, &backend, &job, &handle).await;
 }
 

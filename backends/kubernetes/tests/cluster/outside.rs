@@ -49,7 +49,8 @@ impl Outside {
                 tokio::spawn(async move {
                     let service = service_fn(move |request| answer(state.clone(), request));
                     // Whoever breaks off has broken off.
-                    let _ended = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ended =
+                        Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });

@@ -9,10 +9,7 @@ pub(crate) enum Over {
     /// A report.
     Told(Report),
     /// It is gone.
-    Lost {
-        reason: String,
-        started: bool,
-    },
+    Lost { reason: String, started: bool },
     /// It was stopped before it could report.
     Stopped,
 }

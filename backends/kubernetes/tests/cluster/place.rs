@@ -62,8 +62,7 @@ impl Place {
 
 /// Waits for its turn, so that a small node is not asked to do everything at once.
 pub(crate) async fn turn() -> OwnedSemaphorePermit {
-    static TURNS: std::sync::LazyLock<Arc<Semaphore>> =
-        std::sync::LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+    static TURNS: std::sync::LazyLock<Arc<Semaphore>> = std::sync::LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
     TURNS.clone().acquire_owned().await.unwrap()
 }
 

@@ -139,11 +139,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Fault::Status(status) => return Ok(refusal(status)),
         Fault::StatusOfEach(status, each) if at % each == 0 => return Ok(refusal(status)),
         Fault::Gone if watches => return Ok(refusal(410)),
-        Fault::None
-        | Fault::StatusOfEach(..)
-        | Fault::WatchesEnd(_)
-        | Fault::Gone
-        | Fault::AnswersLostOfEach(_) => {}
+        Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone | Fault::AnswersLostOfEach(_) => {}
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let (head, body) = request.into_parts();

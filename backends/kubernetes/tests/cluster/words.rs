@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tessera_contract::rules::jobs::{content, exact, job, job_of};
-use tessera_contract::{Backend, BackendError};
+use tessera_contract::{Backend, BackendError, JobId};
 use tessera_runtime::plan::Executor;
 use tessera_runtime::report::Outcome;
 
@@ -54,8 +54,8 @@ async fn a_plan_too_large_for_a_secret_is_fetched_from_the_server() {
     let backend = ground.open().await;
     let shelf = backend.plans();
     ground.outside.answer_with(Arc::new(move |path, token| {
-        let name = path.rsplit('/').next()?;
-        shelf.read(name, token?)
+        let job = JobId::parse(path.strip_prefix("api/v1/plans/")?)?;
+        shelf.get(&job, token?).unwrap()
     }));
     let report = ground.run(&*backend, &job).await.report();
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
