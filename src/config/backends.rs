@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tessera_docker::config::DockerConfig;
+use tessera_kubernetes::config::KubernetesConfig;
 use toml::{Table, Value};
 
 use super::overrides::Override;
@@ -29,12 +30,14 @@ impl Default for Backends {
 pub enum Backend {
     /// `docker`: a Docker engine, or Podman's socket, on this host.
     Docker(DockerConfig),
+    /// `kubernetes`: a namespace of a Kubernetes cluster.
+    Kubernetes(Box<KubernetesConfig>),
     /// `scripted`: a fake that runs nothing, for tests and measurements.
     Scripted(Scripted),
 }
 
 /// The kinds, as they are written.
-const KINDS: &str = "`docker` or `scripted`";
+const KINDS: &str = "`docker`, `kubernetes` or `scripted`";
 
 /// A fake backend whose jobs do as their images and commands say; nothing is ever run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,13 @@ fn read_one(key: &str, mut table: Table, overrides: &[Override], problems: &mut 
                 problems.add(&format!("{key}.{below}"), reason);
             }
             Some(Backend::Docker(docker))
+        }
+        Some("kubernetes") => {
+            let kubernetes: KubernetesConfig = shape(&mut table, key, overrides, problems)?;
+            if let Some((below, reason)) = kubernetes.problem() {
+                problems.add(&format!("{key}.{below}"), reason);
+            }
+            Some(Backend::Kubernetes(Box::new(kubernetes)))
         }
         Some("scripted") => Some(Backend::Scripted(shape(&mut table, key, overrides, problems)?)),
         Some(other) => {

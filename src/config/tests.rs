@@ -253,7 +253,7 @@ fn what_the_example_offers_behind_a_hash_is_valid_too() {
         offered.lines().filter(|line| !empty.contains(line)).map(|line| format!("{line}\n")).collect();
     let config = parsed(&offered).unwrap_or_else(|problems| panic!("{problems}\n{offered}"));
     assert!(config.auth.is_required() && config.backends.0.len() > 1);
-    for (kind, name) in [("docker", "docker"), ("scripted", "fake")] {
+    for (kind, name) in [("docker", "docker"), ("kubernetes", "cluster"), ("scripted", "fake")] {
         let shown = offered_table(&offered, name);
         assert_eq!(shown["kind"].as_str(), Some(kind));
         // serde's own refusal lists all the keys there are.

@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use std::io;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -20,6 +21,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Asks every part but the store whether it is ready; an error says why not.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<(String, Result<(), String>)>> + Send + Sync>;
+
+/// Finds the plan of a job (its id) for whoever knows that attempt's token; `None` for everybody else.
+pub type Plans = Arc<dyn Fn(String, String) -> BoxFuture<'static, io::Result<Option<Vec<u8>>>> + Send + Sync>;
 
 /// Tells what goes on for long that the server stops.
 #[derive(Debug, Clone)]
@@ -54,6 +58,8 @@ pub struct Doors {
     pub wake_cancel: Wake,
     /// Asks the backends; the store is asked by the door itself.
     pub ready: Readiness,
+    /// Finds plans that jobs fetch; absent where no backend has any.
+    pub plans: Option<Plans>,
     /// What time it is.
     pub clock: Clock,
     /// When whatever goes on for long has to end.

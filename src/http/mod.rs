@@ -36,7 +36,7 @@ pub mod settings;
 pub mod tes;
 
 pub use auth::{Access, Credentials, Token, User};
-pub use doors::{Clock, Doors, Readiness, Stopping, Wake};
+pub use doors::{Clock, Doors, Plans, Readiness, Stopping, Wake};
 pub use error::ApiError;
 pub use router::router;
 pub use settings::{BackendFacts, Bounds, Files, Lists, Places, Secret, Service, Settings};

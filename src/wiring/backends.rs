@@ -7,9 +7,19 @@ use anyhow::Context;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Bell, InstallationId};
 use tessera_docker::Docker;
+use tessera_kubernetes::Kubernetes;
+use tessera_kubernetes::shelf::PlanShelf;
 
 use crate::config::{self, Config};
 use crate::embedded;
+
+/// What is open.
+pub(super) struct Opened {
+    /// The backends.
+    pub(super) backends: Vec<Arc<dyn Backend>>,
+    /// What jobs fetch that a backend could not hand them.
+    pub(super) plans: Vec<Arc<PlanShelf>>,
+}
 
 /// The configured backends; the one for tasks that ask for none comes first.
 pub(super) async fn open(
@@ -17,8 +27,8 @@ pub(super) async fn open(
     data: &Path,
     work: &Path,
     installation: &InstallationId,
-) -> anyhow::Result<Vec<Arc<dyn Backend>>> {
-    let mut opened: Vec<Arc<dyn Backend>> = Vec::new();
+) -> anyhow::Result<Opened> {
+    let mut opened = Opened { backends: Vec::new(), plans: Vec::new() };
     for (name, backend) in &config.backends.0 {
         let backend: Arc<dyn Backend> = match backend {
             config::Backend::Docker(docker) => {
@@ -27,6 +37,14 @@ pub(super) async fn open(
                 let runtime = embedded::lay_out(data)?;
                 let (installation, work) = (installation.clone(), work.join(name));
                 Docker::open(name, docker, installation, work, runtime, Bell::default()).await?
+            }
+            config::Backend::Kubernetes(kubernetes) => {
+                let mut kubernetes = kubernetes.as_ref().clone();
+                kubernetes.stop_grace_ms = kubernetes.stop_grace_ms.or(Some(config.policy.stop_grace_ms));
+                let (installation, folder) = (installation.clone(), work.join(name));
+                let kubernetes = Kubernetes::open(name, kubernetes, installation, folder, Bell::default()).await?;
+                opened.plans.push(kubernetes.plans());
+                kubernetes
             }
             config::Backend::Scripted(scripted) if scripted.in_memory => {
                 Arc::new(Scripted::new(Outside::in_memory(), installation.clone()).named(name))
@@ -40,7 +58,8 @@ pub(super) async fn open(
             }
         };
         let is_default = *name == config.engine.default_backend;
-        opened.insert(if is_default { 0 } else { opened.len() }, backend);
+        let at = if is_default { 0 } else { opened.backends.len() };
+        opened.backends.insert(at, backend);
     }
     Ok(opened)
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tessera_contract::{Backend, Severity};
+use tessera_contract::{Backend, JobId, Severity};
+use tessera_kubernetes::shelf::PlanShelf;
 use tokio::sync::Mutex;
 
 use super::background::Parts;
@@ -19,6 +20,7 @@ const WORD_HOLDS: Duration = Duration::from_secs(2);
 pub(super) fn open(
     parts: &Parts,
     backends: Vec<Arc<dyn Backend>>,
+    shelves: Vec<Arc<PlanShelf>>,
     stopping: Stopping,
     settings: http::Settings,
 ) -> Doors {
@@ -36,10 +38,30 @@ pub(super) fn open(
             let readiness = readiness.clone();
             Box::pin(async move { readiness.ask().await })
         }),
+        plans: plans(shelves),
         clock: Arc::new(move || clock.now()),
         stopping,
         settings: Arc::new(settings),
     }
+}
+
+/// All shelves as one; a token opens a plan of one of them.
+fn plans(shelves: Vec<Arc<PlanShelf>>) -> Option<http::Plans> {
+    if shelves.is_empty() {
+        return None;
+    }
+    let shelves = Arc::new(shelves);
+    Some(Arc::new(move |job, token| {
+        let shelves = shelves.clone();
+        Box::pin(async move {
+            let Some(job) = JobId::parse(&job) else { return Ok(None) };
+            let looked = tokio::task::spawn_blocking(move || {
+                let found = shelves.iter().map(|shelf| shelf.get(&job, &token));
+                found.reduce(|one, other| if matches!(one, Ok(Some(_))) { one } else { other }).unwrap_or(Ok(None))
+            });
+            looked.await.map_err(std::io::Error::other)?
+        })
+    }))
 }
 
 /// What each backend last said of itself.

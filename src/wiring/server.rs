@@ -54,13 +54,14 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
 
-        let backends = backends::open(&config, &data, &data.join(WORK), store.installation()).await?;
+        let opened = backends::open(&config, &data, &data.join(WORK), store.installation()).await?;
+        let backends = opened.backends;
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let http = settings::doors(&config, &places, &backends)?;
         let targets = config.events.webhooks.iter().map(settings::target).collect::<anyhow::Result<_>>()?;
         let parts = Self::parts(&config, store, &backends, data, places)?;
         let (stop, stopping) = watch::channel(false);
-        let router = http::router(doors::open(&parts, backends, Stopping::new(stopping), http));
+        let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), http));
         Ok(Self { config, listener, address, router, parts, targets, stop, terminate, interrupt })
     }
 

@@ -132,6 +132,7 @@ pub(super) fn engine(config: &Config, places: config::storage::Places) -> engine
     let set = &config.engine;
     let allows_host_network = |backend: &config::Backend| match backend {
         config::Backend::Docker(docker) => docker.allow_host_network,
+        config::Backend::Kubernetes(_) => false,
         config::Backend::Scripted(_) => true,
     };
     let job = engine::JobSettings {

@@ -94,6 +94,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
         let router = tessera::http::router(Doors {
+            plans: None,
             feed: Feed::new(store.clone()),
             store: store.clone(),
             engine: engine.clone(),

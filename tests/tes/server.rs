@@ -75,6 +75,7 @@ impl Server {
             async move { feed.run(stopping.stopped()).await }
         });
         let router = tessera::http::router(Doors {
+            plans: None,
             feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
             engine: Arc::clone(&engine),

@@ -60,10 +60,12 @@ impl Cluster {
 
     /// A cluster that is played by a service.
     #[cfg(test)]
-    pub(crate) fn played<S>(service: S, namespace: &str) -> Self
+    pub(crate) fn played<S, B>(service: S, namespace: &str) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Send + 'static,
+        S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
         S::Future: Send + 'static,
+        B: hyper::body::Body<Data = hyper::body::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         let calls = Arc::new(Calls::new(1_000, 1_000));
         let builder = ClientBuilder::new(service, namespace);

@@ -54,6 +54,7 @@ pub(crate) async fn look_after(site: Arc<Site>) {
                 site.mirror.ring();
             }
         }
+        site.printed.sweep();
         tokio::time::sleep(RESTS).await;
     }
 }

@@ -14,8 +14,6 @@
 //! - [`observe`], [`progress`], [`report`], [`printed`]: what is said of a job, and what needs a log for it;
 //! - [`check`]: whether it can be used.
 
-#![allow(dead_code)] // Until the parts are in.
-
 pub mod config;
 
 mod calls;
@@ -42,6 +40,11 @@ mod trouble;
 mod view;
 mod watch;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod played;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +52,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tessera_contract::{
     Backend, BackendError, Bell, Capacity, Finding, Handle, Honours, InstallationId, Inventoried, InventoryPage, Job,
-    LogChunk, Observation, Profile, Stream,
+    JobId, LogChunk, Observation, Profile, Stream,
 };
-use tessera_runtime::plan::Policy;
+use tessera_runtime::plan::{Executor, Limits, PLAN_VERSION, Plan, Policy, Storage};
 use tokio::task::JoinHandle;
 
 use client::Cluster;
@@ -108,16 +111,11 @@ impl Kubernetes {
             let at = folder.display();
             BackendError::Misconfigured(format!("backend `{name}`: the folder {at} for {what} cannot be used: {error}"))
         };
-        let shelf = PlanShelf::open(folder.join("plans")).map_err(|e| disk("large plans", e))?;
-        let printed = Printed::open(folder.join("printed")).map_err(|e| disk("what tasks print", e))?;
+        let shelf = PlanShelf::open(&folder.join("plans")).map_err(|e| disk("large plans", e))?;
+        let printed = Printed::open(&folder.join("printed")).map_err(|e| disk("what tasks print", e))?;
         let profile = profile(name, &config);
-        let honours = Honours {
-            disk: true,
-            preemptible: config.honours_preemptible(),
-            zones: config.honours_zones(),
-        };
-        let setting =
-            Setting { name: name.to_owned(), config, installation, namespace: cluster.namespace.clone() };
+        let honours = Honours { disk: true, preemptible: config.honours_preemptible(), zones: config.honours_zones() };
+        let setting = Setting { name: name.to_owned(), config, installation, namespace: cluster.namespace.clone() };
         let site = Arc::new(Site::new(setting, cluster, Mirror::new(bell), Arc::new(shelf), printed));
         let tasks = vec![
             tokio::spawn(watch::watch::<SlimJob>(site.clone())),
@@ -133,7 +131,7 @@ impl Kubernetes {
     }
 
     /// How many calls to the API server there were so far, by verb and resource, as a Role names them.
-    pub fn calls(&self) -> std::collections::BTreeMap<(&'static str, String), u64> {
+    pub fn calls(&self) -> BTreeMap<(&'static str, String), u64> {
         self.site.cluster.calls.counted()
     }
 }
@@ -142,6 +140,34 @@ impl Drop for Kubernetes {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// A job as tasks have them, for a check.
+fn sample(config: &KubernetesConfig) -> Job {
+    let executor = Executor {
+        image: config.image.clone(),
+        command: vec!["true".to_owned()],
+        workdir: None,
+        env: BTreeMap::new(),
+        stdin: None,
+        stdout: None,
+        stderr: None,
+        ignore_error: false,
+    };
+    let id = JobId::of_attempt("check", 1);
+    let plan = Plan {
+        version: PLAN_VERSION,
+        job: id.to_string(),
+        inputs: Vec::new(),
+        executors: vec![executor],
+        outputs: Vec::new(),
+        volumes: Vec::new(),
+        limits: Limits::default(),
+        policy: Policy::default(),
+        storage: Storage::default(),
+    };
+    let owner = String::new();
+    Job { id, owner, plan, preemptible: false, zones: Vec::new(), parameters: BTreeMap::new() }
 }
 
 fn profile(name: &str, config: &KubernetesConfig) -> Profile {
@@ -192,8 +218,8 @@ impl Backend for Kubernetes {
         stop::remove(&self.site, &kept).await?;
         self.site.told().remove(&kept.job);
         self.site.printed.forget(&kept.job);
-        self.site.shelf.forget(&kept.job);
-        Ok(())
+        let plan = self.site.shelf.remove(&kept.job);
+        plan.map_err(|e| BackendError::Unavailable(format!("the plan of job {} cannot be removed: {e}", kept.job)))
     }
 
     async fn withdraw(&self, handle: &Handle) -> Result<(), BackendError> {
@@ -207,7 +233,7 @@ impl Backend for Kubernetes {
     async fn logs(&self, handle: &Handle, step: u32, stream: Stream, from: u64) -> Result<LogChunk, BackendError> {
         let kept = self.site.kept(handle)?;
         self.site.synced().await?;
-        let _ = (step, stream, from, kept); Err(BackendError::Unavailable(String::new()))
+        observe::logs(&self.site, &kept, step, stream, from).await
     }
 
     async fn inventory(&self, after: Option<&str>) -> Result<InventoryPage, BackendError> {
@@ -227,6 +253,8 @@ impl Backend for Kubernetes {
     }
 
     async fn check(&self) -> Vec<Finding> {
-        check::check(&self.site).await
+        let site = &self.site;
+        let sample = job::manifest(&site.setting, &sample(&site.setting.config)).ok();
+        check::check(&site.cluster.client, &site.cluster.namespace, &site.setting.config, sample.as_ref()).await
     }
 }

@@ -196,11 +196,6 @@ impl Mirror {
         Some(Ok(()))
     }
 
-    /// The same in a word, for those who do not wait.
-    pub(crate) fn is_broken(&self, kind: Kind) -> bool {
-        self.lock().sides[kind.index()].broken.is_some()
-    }
-
     /// The watch of a kind has failed.
     pub(crate) fn broke(&self, kind: Kind, opened: u64, error: BackendError) {
         let mut state = self.lock();

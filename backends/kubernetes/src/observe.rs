@@ -4,15 +4,16 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use tessera_contract::{BackendError, Handle, JobId, Observation};
+use tessera_contract::{BackendError, Handle, JobId, LogChunk, Observation, Stream};
 use tessera_runtime::pod::places::{EXECUTOR, STAGE_IN};
 use tessera_runtime::pod::words::Summary;
 use tessera_runtime::report::{Progress, Report};
 
 use crate::facts;
 use crate::handle::Kept;
+use crate::printed::Of;
 use crate::report::{self, LogError};
-use crate::site::{Known, Site};
+use crate::site::{Known, Site, newest};
 use crate::status::Judged;
 use crate::status::pod::Look;
 use crate::view::PodSeen;
@@ -188,14 +189,47 @@ async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T
     tokio::time::timeout(READ_WITHIN, read).await.unwrap_or_else(|_elapsed| Err(late()))
 }
 
-/// How far a job is by its log, read when there is something new in it.
-async fn steps_in(
+/// What a step has printed. Of a job that we removed it is what was kept before.
+pub(crate) async fn logs(
     site: &Site,
-    job: &JobId,
-    pod: &PodSeen,
-    container: &'static str,
-    ended: usize,
-) -> Option<Progress> {
+    kept: &Kept,
+    step: u32,
+    stream: Stream,
+    from: u64,
+) -> Result<LogChunk, BackendError> {
+    let job = &kept.job;
+    let (ended, removed) = site.told().get(job).map_or((false, false), |told| (told.ended.is_some(), told.removed));
+    let mut known = site.known(job);
+    let mut there = removed || known.is_some();
+    if !there {
+        there = site.confirm(kept).await?.is_some();
+        known = site.known(job);
+    }
+    let over = ended || removed || known.as_ref().is_some_and(|known| is_over(&known.judged));
+    let pod = known.as_ref().and_then(|known| newest(&known.pods));
+    let of = Of { job, there, over, pod };
+    site.printed.read(&site.pods(), of, step, stream, from).await
+}
+
+/// Nothing of it runs, and nothing will.
+fn is_over(judged: &Judged) -> bool {
+    match judged {
+        Judged::ReportIn { .. } => true,
+        Judged::StepsIn { .. } | Judged::Condemn(_) | Judged::ConfirmGone => false,
+        Judged::Is(seen) => match seen {
+            Observation::Ended(_) | Observation::Stopped | Observation::Preempted { .. } | Observation::Lost { .. } => {
+                true
+            }
+            Observation::Waiting { .. }
+            | Observation::Working(_)
+            | Observation::Paused
+            | Observation::Unreadable { .. } => false,
+        },
+    }
+}
+
+/// How far a job is by its log, read when there is something new in it.
+async fn steps_in(site: &Site, job: &JobId, pod: &PodSeen, container: &'static str, ended: usize) -> Option<Progress> {
     let now = Instant::now();
     {
         let mut told = site.told();
@@ -236,4 +270,3 @@ async fn steps_in(
     };
     steps.told.clone()
 }
-

@@ -20,7 +20,7 @@ use crate::printed::Printed;
 use crate::shelf::PlanShelf;
 use crate::slim::SlimJob;
 use crate::status::{self, Judged, Patience, Refusal, Seen};
-use crate::view::{JobSeen, PodSeen};
+use crate::view::PodSeen;
 
 /// How long a listing that goes on is waited for.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(crate) struct Site {
     /// Plans that are fetched.
     pub(crate) shelf: Arc<PlanShelf>,
     /// What tasks print.
-    pub(crate) printed: Printed,
+    pub(crate) printed: Arc<Printed>,
     /// Why Jobs have no Pod, by the Job's name.
     pub(crate) refusals: Mutex<HashMap<String, Refusal>>,
     /// What was read of jobs, so that it is read once.
@@ -50,12 +50,15 @@ pub(crate) struct Site {
 pub(crate) struct Known {
     /// What is to be said or done.
     pub(crate) judged: Judged,
-    /// Its Job.
-    pub(crate) job: JobSeen,
     /// Its Pods, also those that are gone.
     pub(crate) pods: Vec<PodSeen>,
     /// A Pod may still appear.
     pub(crate) may_straggle: bool,
+}
+
+/// The Pod that counts: one that is there, and the newest.
+pub(crate) fn newest(pods: &[PodSeen]) -> Option<&PodSeen> {
+    pods.iter().max_by_key(|pod| (!pod.gone, pod.created))
 }
 
 impl Site {
@@ -64,15 +67,9 @@ impl Site {
         cluster: Cluster,
         mirror: Mirror,
         shelf: Arc<PlanShelf>,
-        printed: Printed,
+        printed: Arc<Printed>,
     ) -> Self {
-        let config = &setting.config;
-        let patience = Patience {
-            image: Duration::from_millis(config.image_timeout_ms),
-            start: Duration::from_millis(config.start_timeout_ms),
-            refused: Duration::from_millis(config.refused_timeout_ms),
-            logins: !config.image_pull_secrets.is_empty(),
-        };
+        let patience = Patience::of(&setting.config);
         Self {
             setting,
             patience,
@@ -146,20 +143,20 @@ impl Site {
 
     /// The same, of what the mirror holds.
     pub(crate) fn judge(&self, entry: &Entry) -> Option<Known> {
-        let job = entry.job()?.clone();
+        let job = entry.job()?;
         let pods = entry.pods();
         let refusal = self.refusals().get(&job.name).cloned();
         let judged = status::judge(&Seen {
             backend: &self.setting.name,
             namespace: &self.cluster.namespace,
-            job: &job,
+            job,
             pods: &pods,
             refusal: refusal.as_ref(),
             trouble_since: entry.trouble(),
             patience: &self.patience,
             now: Timestamp::now(),
         });
-        Some(Known { judged, job, pods, may_straggle: entry.may_straggle() })
+        Some(Known { judged, pods, may_straggle: entry.may_straggle() })
     }
 
     pub(crate) fn refusals(&self) -> MutexGuard<'_, HashMap<String, Refusal>> {

@@ -12,7 +12,7 @@ use tessera_runtime::report::Fault;
 
 use crate::handle::Kept;
 use crate::names;
-use crate::site::Site;
+use crate::site::{Site, newest};
 use crate::submit::{VERDICT_PATH, operations};
 use crate::view::Verdict;
 
@@ -58,12 +58,12 @@ pub(crate) async fn remove(site: &Site, kept: &Kept) -> Result<(), BackendError>
     Ok(())
 }
 
-/// Keeps what a job has printed, as far as that is quick.
+/// Keeps what a job has printed, as far as that is quick: what cannot be read now is lost with the Pod, and stopping it
+/// is what was asked for.
 pub(crate) async fn keep(site: &Site, job: &JobId) {
     let pods = site.mirror.look(job, |entry| entry.pods()).unwrap_or_default();
-    for pod in pods.iter().filter(|pod| !pod.gone) {
-        // What cannot be read now is lost with the Pod; stopping it is what was asked for.
-        let _ = tokio::time::timeout(KEPT_WITHIN, site.printed.keep(&site.pods(), job, pod)).await;
+    if let Some(pod) = newest(&pods) {
+        site.printed.keep(&site.pods(), job, Some(pod), KEPT_WITHIN).await;
     }
 }
 

@@ -25,12 +25,8 @@ use crate::{job, names, plan};
 pub(crate) async fn submit(site: &Site, job: &Job) -> Result<Handle, BackendError> {
     let uid = site.namespace_uid().await?.map(str::to_owned);
     let seen = made(site, job).await?;
-    let kept = Kept {
-        job: job.id.clone(),
-        namespace: site.cluster.namespace.clone(),
-        namespace_uid: uid,
-        at: seen.created,
-    };
+    let kept =
+        Kept { job: job.id.clone(), namespace: site.cluster.namespace.clone(), namespace_uid: uid, at: seen.created };
     if may_begin(&seen) {
         secret(site, job, &seen).await?;
         if site.setting.config.kueue_queue.is_none() {
@@ -122,9 +118,9 @@ async fn adopt(site: &Site, secrets: &Api<Secret>, secret: &Secret) -> Result<()
     match site.cluster.call("patch", "secrets", secrets.patch_metadata(name, &params, &owner)).await {
         Ok(_) => Ok(()),
         // It went with its owner in between: another try makes it.
-        Err(trouble) if trouble.is_gone() => Err(BackendError::Unavailable(format!(
-            "the Secret `{name}` of a former Job is being deleted"
-        ))),
+        Err(trouble) if trouble.is_gone() => {
+            Err(BackendError::Unavailable(format!("the Secret `{name}` of a former Job is being deleted")))
+        }
         Err(trouble) => Err(trouble.error),
     }
 }

@@ -46,9 +46,9 @@ pub(crate) fn of(verb: &str, resource: &str, namespace: &str, error: &kube::Erro
         )),
         // Of Jobs and Secrets themselves; that for Pods refuses Pods, and those are not made by us.
         403 if said.contains("exceeded quota") => BackendError::Unavailable(format!("{tried}: {said}")),
-        404 if said.contains("namespaces \"") => BackendError::Misconfigured(format!(
-            "{tried}: {said}; make the namespace or configure another `namespace`"
-        )),
+        404 if said.contains("namespaces \"") => {
+            BackendError::Misconfigured(format!("{tried}: {said}; make the namespace or configure another `namespace`"))
+        }
         404 if said.contains("could not find the requested resource") => {
             BackendError::Misconfigured(format!("{tried}: {said}; the cluster is too old, or this is no Kubernetes"))
         }
@@ -69,7 +69,9 @@ fn lacks_a_right(said: &str) -> bool {
 fn unanswered(tried: &str, error: &kube::Error) -> BackendError {
     let said = whole(error);
     if let kube::Error::Auth(_) = error {
-        return BackendError::Misconfigured(format!("{tried}: the credentials of the kubeconfig cannot be used: {said}"));
+        return BackendError::Misconfigured(format!(
+            "{tried}: the credentials of the kubeconfig cannot be used: {said}"
+        ));
     }
     if said.contains("invalid peer certificate") {
         return BackendError::Misconfigured(format!(

@@ -128,8 +128,8 @@ fn sorted(resource: &str, namespace: &str, error: watcher::Error) -> BackendErro
         watcher::Error::InitialListFailed(error) => of("list", error),
         watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => of("watch", error),
         watcher::Error::WatchError(status) => of("watch", kube::Error::Api(status)),
-        watcher::Error::NoResourceVersion => {
-            BackendError::Unavailable(format!("to watch {resource} in namespace `{namespace}`: an object without a version"))
-        }
+        watcher::Error::NoResourceVersion => BackendError::Unavailable(format!(
+            "to watch {resource} in namespace `{namespace}`: an object without a version"
+        )),
     }
 }

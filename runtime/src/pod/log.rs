@@ -167,7 +167,7 @@ mod tests {
             Record::Report(_) => panic!("nobody has reported"),
         };
         assert_eq!(read(records.next().unwrap()).stdout_tail.len(), 20_000);
-        let last = read(records.next_back().unwrap());
+        let last = read(records.last().unwrap());
         assert!(last.stdout_tail.is_empty() && !last.stdout_whole && last.stderr_whole);
     }
 

@@ -11,6 +11,7 @@
 //! - [`tasks`], [`queue`]: where tasks stand, who waits; [`waiting`]: for what;
 //! - [`logs`], [`log_bytes`], [`log_events`]: what tasks print;
 //! - [`events`], [`place`]: what happens, as it happens;
+//! - [`plans`]: what jobs elsewhere fetch;
 //! - [`document`]: what is said of them in common.
 
 pub mod document;
@@ -19,6 +20,7 @@ pub mod log_bytes;
 pub mod log_events;
 pub mod logs;
 pub mod place;
+pub mod plans;
 pub mod queue;
 pub mod routes;
 pub mod tasks;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::document::Head;
-use super::{events, logs, queue, tasks};
+use super::{events, logs, plans, queue, tasks};
 use crate::http::cors::Cors;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
@@ -28,7 +28,8 @@ fn documented() -> OpenApiRouter<Doors> {
         .routes(routes!(tasks::get))
         .routes(routes!(logs::read))
         .routes(routes!(queue::list))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(plans::get));
     OpenApiRouter::with_openapi(Head::openapi()).nest(PREFIX, routes)
 }
 
