@@ -27,9 +27,9 @@ cpu_cores = 8
 pub struct Outside(Arc<Mutex<String>>);
 
 impl Outside {
-    /// Listens on loopback; executors reach it through the host's network.
-    pub fn listen(&self) -> u16 {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// Listens on an address that executors reach: loopback where they have the host's network.
+    pub fn listen(&self, host: &str) -> u16 {
+        let listener = std::net::TcpListener::bind((host, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let lines = self.0.clone();
         std::thread::spawn(move || {
@@ -93,12 +93,9 @@ async fn containers_outlive_the_server_and_nothing_runs_twice() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(
-        folder.path(),
-        "[backends.docker]\nkind = \"docker\"\nallow_host_network = true\njobs = 6\ncpu_cores = 8\n",
-    );
+    let site = Site::new(folder.path(), CONFIG);
     let outside = Outside::default();
-    let words = Containers { port: outside.listen() };
+    let words = Containers { port: outside.listen("127.0.0.1") };
     let ledger = Ledger::default();
     let mut random = Random::seeded();
     let work = site.data.join("work");

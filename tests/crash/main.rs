@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod docker;
+mod kubernetes;
 mod ledger;
 mod load;
 mod logs;

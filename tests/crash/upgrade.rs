@@ -20,7 +20,7 @@ async fn an_upgrade_under_running_tasks_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut site = Site::new(folder.path(), docker::CONFIG);
     let outside = Outside::default();
-    let words = Containers { port: outside.listen() };
+    let words = Containers { port: outside.listen("127.0.0.1") };
     let ledger = Ledger::default();
     let mut random = Random::seeded();
 
