@@ -44,7 +44,11 @@ const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("clap", &["cli"], "the command line is `cli`'s"),
     ("toml", &["config", "cli"], "settings are read in `config`"),
     ("tessera_docker", &["config", "wiring"], "concrete backends are named only where they are configured and wired"),
-    ("tessera_kubernetes", &["config", "wiring"], "concrete backends are named only where they are configured and wired"),
+    (
+        "tessera_kubernetes",
+        &["config", "wiring"],
+        "concrete backends are named only where they are configured and wired",
+    ),
 ];
 
 /// Words of the GA4GH protocol, and the rooms that speak it.

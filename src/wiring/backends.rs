@@ -7,8 +7,7 @@ use anyhow::Context;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Bell, InstallationId};
 use tessera_docker::Docker;
-use tessera_kubernetes::Kubernetes;
-use tessera_kubernetes::shelf::PlanShelf;
+use tessera_kubernetes::{Kubernetes, PlanShelf};
 
 use crate::config::{self, Config};
 use crate::embedded;

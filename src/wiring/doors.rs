@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tessera_contract::{Backend, JobId, Severity};
-use tessera_kubernetes::shelf::PlanShelf;
+use tessera_kubernetes::PlanShelf;
 use tokio::sync::Mutex;
 
 use super::background::Parts;

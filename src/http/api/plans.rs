@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn only_a_bearer_shows_a_token() {
-        for (shown, token) in [("Bearer abc", Some("abc")), ("bearer  abc ", Some("abc")), ("Basic abc", None), ("abc", None)] {
+        for (shown, token) in
+            [("Bearer abc", Some("abc")), ("bearer  abc ", Some("abc")), ("Basic abc", None), ("abc", None)]
+        {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(shown))]);
             assert_eq!(bearer(&headers), token, "{shown}");
         }
