@@ -88,7 +88,11 @@ fn the_schema_knows_every_value_and_no_other() {
     let (values, schema): (Value, Value) = (values(), serde_json::from_str(&chart("values.schema.json")).unwrap());
     same("", &values, &schema);
     let backends = &schema["properties"]["config"]["properties"]["backends"];
-    same("config.backends.kubernetes", &values["config"]["backends"]["kubernetes"], &backends["additionalProperties"]["then"]);
+    same(
+        "config.backends.kubernetes",
+        &values["config"]["backends"]["kubernetes"],
+        &backends["additionalProperties"]["then"],
+    );
 }
 
 #[test]

@@ -39,7 +39,9 @@ impl Owner {
         })?;
         // One that is being deleted would take what is made now with it, and a task with an attempt the less.
         if found.metadata.deletion_timestamp.is_some() {
-            return Err(BackendError::Unavailable(format!("the ConfigMap `{name}`, the owner of Jobs, is being deleted")));
+            return Err(BackendError::Unavailable(format!(
+                "the ConfigMap `{name}`, the owner of Jobs, is being deleted"
+            )));
         }
         let reference = OwnerReference {
             api_version: "v1".to_owned(),
