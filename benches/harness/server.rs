@@ -50,6 +50,15 @@ impl Server {
         let kb: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
         Ok(kb / 1024.0)
     }
+
+    /// The time of processors that it has used.
+    pub fn processor_ms(&self) -> Result<f64> {
+        let about = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = about.rsplit_once(") ").context("no name")?;
+        // User and system time, in ticks of 10 ms.
+        let ticks: Vec<f64> = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        Ok(ticks.iter().sum::<f64>() * 10.0)
+    }
 }
 
 impl Drop for Server {

@@ -162,7 +162,10 @@ fn whole(pod: &mut Pod, executors: usize) -> (i32, Vec<ExitStatus>) {
 fn inputs_turns_outputs_and_a_report() {
     let outputs = |around: &Path| json!([{"path": "/data/out", "url": around.join("delivered/out")}]);
     let mut pod = Pod::new(
-        &["cat $POD/attempt/tree/data/in > $POD/attempt/tree/data/mid; echo one", "cd $POD/attempt/tree/data; cat mid mid > out; echo two >&2"],
+        &[
+            "cat $POD/attempt/tree/data/in > $POD/attempt/tree/data/mid; echo one",
+            "cd $POD/attempt/tree/data; cat mid mid > out; echo two >&2",
+        ],
         json!({"inputs": [{"path": "/data/in", "source": {"content": "hello\n"}}]}),
     );
     let mut plan: Value = serde_json::from_slice(&fs::read(pod.at("plan/plan.json")).unwrap()).unwrap();
@@ -212,11 +215,11 @@ fn rule_12_1_and_12_3_failures_that_count_and_those_that_are_ignored() {
 
 #[test]
 fn a_wrapper_that_is_killed_while_its_command_runs_counts_as_killed() {
-    for (first, outcome, expected) in [
-        ("ignored: ", Outcome::Complete, vec![137, 0]),
-        ("", Outcome::ExecutorFailed { step: 0 }, vec![137]),
-    ] {
-        let script = format!("{first}{RUNS}echo made > $POD/attempt/tree/data/out; echo ready > $POD/ready; sleep 1000");
+    for (first, outcome, expected) in
+        [("ignored: ", Outcome::Complete, vec![137, 0]), ("", Outcome::ExecutorFailed { step: 0 }, vec![137])]
+    {
+        let script =
+            format!("{first}{RUNS}echo made > $POD/attempt/tree/data/out; echo ready > $POD/ready; sleep 1000");
         let mut pod = Pod::new(&[&script, "true"], json!({"volumes": ["/data"]}));
         let mut plan: Value = serde_json::from_slice(&fs::read(pod.at("plan/plan.json")).unwrap()).unwrap();
         plan["outputs"] = json!([{"path": "/data/out", "url": pod.at("delivered/out")}]);

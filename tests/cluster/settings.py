@@ -153,7 +153,11 @@ AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
+    "omitManagedFields": True,
     "rules": [
+        # The name of a Job's pod is made by the API server, and so is no part of the request: what was asked for, with
+        # labels and the beginning of the name, is kept as `requestObject`.
+        {"level": "Request", "verbs": ["create"], "resources": [{"group": "", "resources": ["pods"]}]},
         {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"], "resources": OBJECTS},
         {"level": "None", "users": PARTS},
         {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system", "system:unauthenticated"]},

@@ -9,12 +9,14 @@
 //! - [`error`]: errors, sorted by what the caller does next;
 //! - this page: the trait itself;
 //! - [`scripted`]: a fake that does as it is told, stricter than any real engine;
-//! - [`conformance`]: the promises as a suite of functions that every backend must pass.
+//! - [`conformance`]: the promises as a suite of functions that every backend must pass;
+//! - [`rules`]: rules of the TES contract that only an engine shows, as a suite that every engine must pass.
 
 pub mod conformance;
 pub mod error;
 pub mod job;
 pub mod observation;
+pub mod rules;
 pub mod scripted;
 
 use std::sync::Arc;

@@ -113,11 +113,13 @@ where
 
 /// The resource that a path names, as a Role calls it: `jobs`, `pods/log`, `namespaces`.
 fn resource(path: &str) -> String {
-    let mut parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
-    let Some(resource) = parts.next() else { return "namespaces".to_owned() };
-    match parts.nth(1) {
-        Some(part) => format!("{resource}/{part}"),
-        None => resource.to_owned(),
+    let of_namespace: Vec<&str> = path.split('/').skip_while(|part| *part != "namespaces").collect();
+    match of_namespace.as_slice() {
+        ["namespaces", _, resource, _, part, ..] => format!("{resource}/{part}"),
+        ["namespaces", _, resource, ..] => (*resource).to_owned(),
+        ["namespaces", ..] => "namespaces".to_owned(),
+        // Of the cluster: what it can do, and who may do what.
+        _ => path.rsplit('/').next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -131,5 +133,6 @@ mod tests {
         assert_eq!(resource("/apis/batch/v1/namespaces/tasks/jobs"), "jobs");
         assert_eq!(resource("/apis/batch/v1/namespaces/tasks/jobs/one"), "jobs");
         assert_eq!(resource("/api/v1/namespaces/namespaces/pods/one/log"), "pods/log");
+        assert_eq!(resource("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), "selfsubjectaccessreviews");
     }
 }

@@ -2,9 +2,7 @@
 //!
 //! Nothing is made: the sample Job is created with `dryRun`, so that all that admits it has its say.
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret, ServiceAccount};
 use kube::api::PostParams;
@@ -109,10 +107,12 @@ async fn rights(client: &Client, namespace: &str) -> Finding {
     let answers = futures::future::join_all(asked).await;
     let unknown = answers.iter().find_map(|(_, answer)| answer.as_ref().err());
     if let Some(error) = unknown {
-        let text = format!("what the server may do cannot be asked ({}); the rest of this check tries it", words(error));
+        let text =
+            format!("what the server may do cannot be asked ({}); the rest of this check tries it", words(error));
         return finding(Severity::Warning, "rights", text);
     }
-    let missing: Vec<String> = answers.into_iter().filter(|(_, may)| !matches!(may, Ok(true))).map(|(what, _)| what).collect();
+    let missing: Vec<String> =
+        answers.into_iter().filter(|(_, may)| !matches!(may, Ok(true))).map(|(what, _)| what).collect();
     if missing.is_empty() {
         return finding(Severity::Ok, "rights", format!("all that is needed is allowed in `{namespace}`"));
     }
@@ -208,7 +208,10 @@ async fn admitted(client: &Client, namespace: &str, sample: &Job) -> Finding {
             finding(Severity::Ok, "sample job", "the cluster has taken one like it".to_owned())
         }
         Err(kube::Error::Api(status)) => {
-            let text = format!("the cluster refuses a Job like ours: {}; change what refuses it, or the backend's settings", status.message);
+            let text = format!(
+                "the cluster refuses a Job like ours: {}; change what refuses it, or the backend's settings",
+                status.message
+            );
             finding(Severity::Problem, "sample job", text)
         }
         Err(error) => finding(Severity::Warning, "sample job", format!("could not be tried: {}", words(&error))),

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder};
@@ -117,11 +118,10 @@ fn in_a_pod() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none()
 }
 
+type Sent<B> = BoxFuture<'static, Result<Response<B>, BoxError>>;
+
 /// What a client of ours is over whatever carries its requests.
-fn patient<S, B>(
-    service: S,
-    calls: Arc<Calls>,
-) -> Retry<RetryPolicy, Buffer<Request<Body>, <Paced<S> as Service<Request<Body>>>::Future>>
+fn patient<S, B>(service: S, calls: Arc<Calls>) -> Retry<RetryPolicy, Buffer<Request<Body>, Sent<B>>>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
     S::Future: Send + 'static,

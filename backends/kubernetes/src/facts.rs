@@ -134,3 +134,76 @@ fn digest(id: &str) -> Option<String> {
 fn bare_id(id: &str) -> Option<String> {
     digest(id)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::status::tests::{at, ended, pod};
+
+    fn report(exit_code: i32, notes: &[&str]) -> Report {
+        let time = "2026-01-01T00:00:00Z";
+        let notes: Vec<_> = notes.iter().map(|text| json!({"at": time, "text": text})).collect();
+        let step = json!({"step": 0, "exit_code": exit_code, "started": time, "ended": time});
+        let json = json!({"version": 1, "job": "t-1", "outcome": "complete", "began": time, "ended": time,
+            "steps": [step], "notes": notes});
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn with_end(exit_code: i32, reason: &str) -> PodSeen {
+        let done = || ended(0, "Completed", "");
+        let states = [("stage-in", done()), ("stage-out", done()), ("executor-0", ended(exit_code, reason, ""))];
+        pod("Succeeded", &states, json!({}))
+    }
+
+    fn texts(report: &Report) -> Vec<&str> {
+        report.notes.iter().map(|note| note.text.as_str()).collect()
+    }
+
+    #[test]
+    fn rule_12_6_memory_is_named_by_the_clusters_word_and_for_a_failure_alone() {
+        let (given, memory) = (
+            "pod `tessera-t-1-abcde` was given to node `n1`",
+            "executor 0 ran out of memory: it was killed at its limit",
+        );
+        let known = "executor 0 ran out of memory: it was killed at its limit of 1.00 GiB";
+        let table = [
+            (137, "OOMKilled", vec!["a", "closing"], vec![given, "a", memory, "closing"]),
+            (1, "OOMKilled", vec!["closing"], vec![given, memory, "closing"]),
+            (137, "OOMKilled", vec![], vec![given, memory]),
+            (0, "OOMKilled", vec!["closing"], vec![given, "closing"]),
+            (137, "Error", vec!["closing"], vec![given, "closing"]),
+            (137, "OOMKilled", vec![known, "closing"], vec![given, known, "closing"]),
+        ];
+        for (exit_code, reason, notes, expected) in table {
+            let complete = complete(report(exit_code, &notes), &with_end(0, reason), "here", "tasks");
+            assert_eq!(texts(&complete), expected, "{exit_code} {reason}");
+        }
+    }
+
+    #[test]
+    fn rule_15_7_the_cluster_names_pod_node_and_images() {
+        let complete = complete(report(0, &[]), &with_end(0, "Completed"), "here", "tasks");
+        let facts: Vec<(&str, &str)> = complete.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let expected = [
+            ("backend", "here"),
+            ("container_ids", "executor-0-id"),
+            ("image_digests", "quay.io/x/tool:1@sha256:executor-0"),
+            ("namespace", "tasks"),
+            ("node", "n1"),
+            ("pod", "tessera-t-1-abcde"),
+        ];
+        assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn a_summary_ends_a_job_and_says_what_is_lost() {
+        let json = json!({"job": "t-1", "sha256": "", "bytes": 1, "outcome": {"executor_failed": {"step": 0}},
+            "began": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:00:09Z", "exit_codes": [3], "outputs": 2});
+        let report = of_summary(serde_json::from_value(json).unwrap(), &with_end(3, "Error"), "here", "tasks");
+        assert_eq!((report.steps[0].exit_code, report.steps[0].ended), (3, at("2026-01-01T00:01:03Z")));
+        assert!(texts(&report)[1].contains("2 files"), "{:?}", texts(&report));
+    }
+}

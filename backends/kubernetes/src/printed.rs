@@ -247,9 +247,9 @@ impl Printed {
     /// Drops what nobody has asked for. Called whenever somebody asks for anything, and by whoever looks after the
     /// backend now and then.
     pub(crate) fn sweep(&self) {
-        self.lock().of.retain(|_, spool| {
-            spool.kept.load(Ordering::Relaxed) || u128::from(spool.idle_ms()) < UNUSED.as_millis()
-        });
+        self.lock()
+            .of
+            .retain(|_, spool| spool.kept.load(Ordering::Relaxed) || u128::from(spool.idle_ms()) < UNUSED.as_millis());
     }
 
     fn lock(&self) -> MutexGuard<'_, Spools> {
@@ -289,6 +289,7 @@ async fn pour(pods: &Api<Pod>, pod: &str, step: u32, spool: &Spool, follow: bool
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)] // kube::Error grows.
 fn sorted(pod: &str, step: u32, error: kube::Error) -> Result<(), BackendError> {
     match &error {
         kube::Error::Api(status) if status.code == 404 => Err(BackendError::Rejected(format!(

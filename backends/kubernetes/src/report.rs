@@ -50,6 +50,7 @@ async fn bytes(pods: &Api<Pod>, pod: &str, params: &LogParams) -> Result<Vec<u8>
     Ok(log)
 }
 
+#[allow(clippy::wildcard_enum_match_arm)] // kube::Error grows.
 fn sorted(what: &str, error: &kube::Error) -> LogError {
     match error {
         kube::Error::Api(status) if status.code == 404 => LogError::Gone(format!("{what} is gone: {}", status.message)),
@@ -76,4 +77,37 @@ fn find(log: &[u8], summary: &Summary) -> Option<Report> {
 
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn summary_of(text: &str) -> Summary {
+        let json = json!({"job": "t-1", "sha256": hex(text.as_bytes()), "bytes": text.len(), "outcome": "complete",
+            "began": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:00:01Z", "exit_codes": [0], "outputs": 0});
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn the_report_is_the_one_that_was_promised() {
+        let report = r#"{"version":1,"job":"t-1","outcome":"complete","began":"2026-01-01T00:00:00Z","ended":"2026-01-01T00:00:01Z"}"#;
+        let record = format!("\u{1e}{{\"report\":{report}}}\n");
+        let summary = summary_of(report);
+        let other = summary_of(&report.replace("t-1", "t-2"));
+        let cut = &record[..record.len() - 2];
+        let table = [
+            (record.clone(), &summary, true),
+            (format!("noise\n{record}\u{1e}{{\"progress\":1}}\nmore"), &summary, true),
+            (record.clone(), &other, false),
+            (cut.to_owned(), &summary, false),
+            (String::new(), &summary, false),
+        ];
+        for (log, summary, found) in table {
+            assert_eq!(find(log.as_bytes(), summary).is_some(), found, "{log:?}");
+        }
+    }
 }

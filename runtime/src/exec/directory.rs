@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::entry::{Changed, Entry};
 use super::turn::Turn;
+use crate::entry::{Changed, Entry};
 use crate::step::{
     ALIVE, BELL, FRAMES, GIVING_UP, GIVING_UP_BYTES, HERE, MARK, RECORD, STEP_FILE, StepFile, StepRecord, THERE, TURN,
 };

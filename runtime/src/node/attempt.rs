@@ -387,8 +387,7 @@ impl StepDir {
 
     fn open_fifo(&self, name: &str) -> io::Result<File> {
         let found = entry::child(self.fd.as_fd(), OsStr::new(name))?;
-        let found =
-            found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the step has no {name}")))?;
+        let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the step has no {name}")))?;
         if FileType::from_raw_mode(found.stat().st_mode) != FileType::Fifo {
             return Err(invalid(format!("the {name} of the step is not a FIFO")));
         }

@@ -195,9 +195,9 @@ mod tests {
     use super::super::verb;
     use super::*;
     use crate::course::disk::note_used;
-    use crate::report::FaultClass;
     use crate::layout::Layout;
     use crate::plan::Plan;
+    use crate::report::FaultClass;
 
     /// A node whose engine is not there, as long as nobody asks it.
     fn node(folder: &std::path::Path, disk_bytes: u64) -> Node {

@@ -13,6 +13,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ pub(super) struct Conductor {
 }
 
 struct Step {
+    at: PathBuf,
     dir: StepDir,
     /// Open for both ends as long as this process lives.
     turn: File,
@@ -64,11 +66,11 @@ impl Conductor {
                 // Who comes after our end waits in vain then, until the pod is taken down.
                 eprintln!("step {step}: {error}");
             }
-            Ok(Step { dir, turn, alive, _bell: bell })
+            Ok(Step { at: attempt.step(step), dir, turn, alive, _bell: bell })
         };
-        let steps = (0..).take(steps).map(|step: u32| {
-            open(step).map_err(|error| Trouble::disk("opening a step", &attempt.step(step), &error))
-        });
+        let steps = (0..)
+            .take(steps)
+            .map(|step: u32| open(step).map_err(|error| Trouble::disk("opening a step", &attempt.step(step), &error)));
         Ok(Self { steps: steps.collect::<Result<_, _>>()? })
     }
 
@@ -95,7 +97,7 @@ impl Conductor {
         started: &dyn Fn(Timestamp),
     ) -> Result<i32, Trouble> {
         let step = &self.steps[number as usize];
-        let disk = |error: io::Error| Trouble::disk("following executor", format!("{number}").as_ref(), &error);
+        let disk = |error: io::Error| Trouble::disk("following a step", &step.at, &error);
         let mut bell = Bell::of(step).map_err(disk)?;
         while !step.is_here().map_err(disk)? && bell.said.is_none() {
             tokio::select! {
@@ -145,10 +147,10 @@ impl Conductor {
     /// our own end everybody is told once more.
     pub(super) async fn halt(&self, plan: &Plan, journal: &Journal) {
         let until = Instant::now() + Duration::from_millis(plan.policy.stop_grace_ms) + BOOKKEEPING;
-        let has_record = |step: &Step| !matches!(step.dir.record(), Ok(None));
-        let running: Vec<&Step> = (self.steps.iter())
-            .filter(|step| !has_record(step) && !step.dir.forbid().unwrap_or(false))
-            .collect();
+        // One that makes no sense may stand beside a command that goes on.
+        let has_record = |step: &Step| matches!(step.dir.record(), Ok(Some(_)));
+        let running: Vec<&Step> =
+            (self.steps.iter()).filter(|step| !has_record(step) && !step.dir.forbid().unwrap_or(false)).collect();
         self.steps.iter().for_each(|step| step.say(STOP));
         for step in running {
             let Ok(mut gone) = step.gone() else { continue };

@@ -59,7 +59,8 @@ pub(crate) fn got(places: &Places, attempt: &Attempt) -> Result<Plan, Trouble> {
 
 async fn fetched(fetch: &Fetch) -> Result<Vec<u8>, trouble::Trouble> {
     let text = document::fetch(&fetch.url, &fetch.token, LONGEST).await;
-    let text = text.map_err(|trouble| trouble::Trouble { message: format!("the plan: {}", trouble.message), ..trouble })?;
+    let text =
+        text.map_err(|trouble| trouble::Trouble { message: format!("the plan: {}", trouble.message), ..trouble })?;
     match is_whole(&text, fetch) {
         true => Ok(text),
         false => Err(trouble::Trouble::unavailable("the plan: what came is not what was to come")),

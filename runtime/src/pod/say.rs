@@ -222,8 +222,7 @@ mod tests {
     }
 
     async fn said(plan: &Plan, report: Report, folder: &Path) -> Said {
-        let places =
-            Places { attempt: folder.to_owned(), last_words: folder.join("last-words"), ..Places::default() };
+        let places = Places { attempt: folder.to_owned(), last_words: folder.join("last-words"), ..Places::default() };
         let printed = folder.join("log");
         let log = Log::on(std::fs::File::create(&printed).unwrap());
         say(&places, Some(plan), &log, report).await;

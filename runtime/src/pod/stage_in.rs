@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::places::{Places, RUNTIME_NAME};
+use super::plan;
 use super::process::{DONE, FAILED, fail, journal, run};
 use super::say::say;
-use super::plan;
 use crate::course::ending::storages;
 use crate::course::patience::shown;
 use crate::course::trouble::Trouble;

@@ -71,8 +71,8 @@ impl Pod {
     fn open(attempt: Attempt, plan: Plan) -> Result<Self, Trouble> {
         let journal = journal(&attempt, &plan)?;
         let root = attempt.tree();
-        let tree = Tree::open(&root)
-            .map_err(|error: io::Error| Trouble::disk("opening the task's tree", &root, &error))?;
+        let tree =
+            Tree::open(&root).map_err(|error: io::Error| Trouble::disk("opening the task's tree", &root, &error))?;
         let conductor = Conductor::open(&attempt, plan.executors.len())?;
         Ok(Self { plan, tree, journal, conductor, clock_starts: Notify::new() })
     }
@@ -84,7 +84,8 @@ impl Pod {
                 // Only now does every mark say what it will always say: the command was started, or never will be.
                 self.conductor.halt(&self.plan, &self.journal).await;
                 self.journal.note(trouble.message.clone());
-                let user_code_started = self.conductor.marks().any(|mark| !matches!(mark, Ok(Mark::None | Mark::Never)));
+                let user_code_started =
+                    self.conductor.marks().any(|mark| !matches!(mark, Ok(Mark::None | Mark::Never)));
                 let fault = Fault { class: trouble.class, message: trouble.message, user_code_started };
                 End { outcome: Outcome::Failed(fault), outputs: Vec::new() }
             }

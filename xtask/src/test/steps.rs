@@ -13,7 +13,7 @@ use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
 use crate::machine::others::{self, Compiling};
 use crate::machine::python::{
-    self, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
+    self, CHART, Environment, PULSAR, PY_TES_MIDDLE, PY_TES_NEW, PY_TES_OLD, PYDANTIC_TES, SCHEMATHESIS, WORKFLOWS,
 };
 use crate::machine::storage::Installing;
 use crate::machine::{cluster, packages, rust, storage};
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let others = wanted(OTHERS).then(others::compile);
     // The package index is far away and the compiler is busy for minutes: both at once.
     let mut clients = Some(thread::spawn(|| -> Result<()> {
-        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR]).chain(WORKFLOWS) {
+        for environment in LIBRARIES.iter().chain([&SCHEMATHESIS, &PULSAR, &CHART]).chain(WORKFLOWS) {
             python::ensure(*environment)?;
         }
         Ok(())
@@ -124,6 +124,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         run_on_storages(&mut ledger, storages, on_storages);
     }
     if let Some(cluster) = cluster {
+        if let Some(clients) = clients.take() {
+            install_clients(&mut ledger, clients);
+        }
         on_cluster::run(&mut ledger, cluster, on_cluster);
     }
     ledger.close()
@@ -265,7 +268,7 @@ fn name_pythons(command: &mut Command, environments: &[Environment]) -> Result<(
 }
 
 /// The debug server: what the suites of the workspace run, too.
-pub(super) fn server() -> PathBuf {
+fn server() -> PathBuf {
     house::target().join("debug/tessera")
 }
 

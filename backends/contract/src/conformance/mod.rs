@@ -23,4 +23,4 @@ pub mod suite;
 pub mod watch;
 
 pub use subject::{Script, Subject, Wish};
-pub use suite::all;
+pub use suite::{Promise, all, promises};

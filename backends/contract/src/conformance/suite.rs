@@ -1,19 +1,36 @@
 //! All of them.
 
-use std::future::Future;
+use std::fmt;
 
 use anyhow::Result;
+use futures::future::BoxFuture;
 
 use super::Subject;
 use super::{cancelling, inventory, logging, naming, observing, releasing, submitting};
 
-/// Holds a backend to every promise, one after another. The error lists each broken one by name.
-pub async fn all(subject: &dyn Subject) -> Result<()> {
-    let mut broken = Vec::new();
-    macro_rules! hold {
-        ($($promise:path),* $(,)?) => { $( hold_to(stringify!($promise), $promise(subject), &mut broken).await; )* };
+/// One promise.
+#[derive(Clone, Copy)]
+pub struct Promise {
+    /// The function's name, with its room.
+    pub name: &'static str,
+    /// Says how the backend breaks it.
+    pub hold: for<'a> fn(&'a dyn Subject) -> BoxFuture<'a, Result<()>>,
+}
+
+impl fmt::Debug for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
-    hold!(
+}
+
+/// Every promise, for a backend whose jobs are run side by side: each with a subject of its own.
+pub fn promises() -> Vec<Promise> {
+    macro_rules! table {
+        ($($promise:path),* $(,)?) => {
+            vec![$(Promise { name: stringify!($promise), hold: |subject| Box::pin($promise(subject)) }),*]
+        };
+    }
+    table![
         submitting::twice_finds_the_first,
         submitting::at_once_starts_one,
         submitting::death_after_submit_starts_one,
@@ -47,13 +64,17 @@ pub async fn all(subject: &dyn Subject) -> Result<()> {
         inventory::the_profile_is_usable,
         naming::hostile_text_passes_unchanged,
         naming::a_long_text_is_never_cut,
-    );
-    anyhow::ensure!(broken.is_empty(), "{} promises are broken:\n{}", broken.len(), broken.join("\n"));
-    Ok(())
+    ]
 }
 
-async fn hold_to(promise: &str, case: impl Future<Output = Result<()>>, broken: &mut Vec<String>) {
-    if let Err(error) = case.await {
-        broken.push(format!("- {promise}: {error:#}"));
+/// Holds a backend to every promise, one after another. The error lists each broken one by name.
+pub async fn all(subject: &dyn Subject) -> Result<()> {
+    let mut broken = Vec::new();
+    for promise in promises() {
+        if let Err(error) = (promise.hold)(subject).await {
+            broken.push(format!("- {}: {error:#}", promise.name));
+        }
     }
+    anyhow::ensure!(broken.is_empty(), "{} promises are broken:\n{}", broken.len(), broken.join("\n"));
+    Ok(())
 }

@@ -2,26 +2,21 @@
 
 #![allow(clippy::wildcard_enum_match_arm)]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tessera_contract::{Backend, Bell, Handle, InstallationId, Job, JobId, Observation};
+use tessera_contract::{Backend, Bell, Handle, InstallationId, Observation};
 use tessera_docker::Docker;
 use tessera_docker::config::DockerConfig;
 use tessera_runtime::node::attempt::Attempt;
 use tessera_runtime::node::container;
 use tessera_runtime::node::engine::Engine;
 use tessera_runtime::node::settings::EngineSettings;
-use tessera_runtime::plan::{Executor, PLAN_VERSION, Plan};
-use tessera_runtime::report::{Fault, Outcome, Report};
+use tessera_runtime::report::Report;
 
-/// The image of most tests; see `tests/images/build`.
-pub(crate) const IMAGE: &str = "tessera-test/busybox:1";
-/// A volume of most tests, seen from outside through the task's tree.
-pub(crate) const SHARED: &str = "/shared";
+pub(crate) use tessera_contract::rules::jobs::{IMAGE, SHARED, job, job_of, shell, unique};
+pub(crate) use tessera_contract::rules::told::{fault, notes};
 
 /// An engine to test on.
 #[derive(Debug, Clone)]
@@ -198,58 +193,6 @@ impl Ground {
     }
 }
 
-/// A text that no other test uses: process, count and time.
-pub(crate) fn unique() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() & 0xffff_ffff;
-    format!("{:x}{nanos:08x}{:04x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A job that runs these shell scripts, one executor each.
-pub(crate) fn job(scripts: &[&str]) -> Job {
-    let executors = scripts.iter().map(|script| shell(script, &[], BTreeMap::new())).collect();
-    job_of(executors)
-}
-
-/// A job of these executors.
-pub(crate) fn job_of(executors: Vec<Executor>) -> Job {
-    let id = JobId::of_attempt(&unique(), 1);
-    Job {
-        plan: Plan {
-            version: PLAN_VERSION,
-            job: id.to_string(),
-            inputs: Vec::new(),
-            executors,
-            outputs: Vec::new(),
-            volumes: vec![SHARED.to_owned()],
-            limits: Default::default(),
-            policy: Default::default(),
-            storage: Default::default(),
-        },
-        id,
-        owner: "tests".to_owned(),
-        preemptible: false,
-        zones: Vec::new(),
-        parameters: BTreeMap::new(),
-    }
-}
-
-/// An executor that runs a shell script with these arguments and this environment.
-pub(crate) fn shell(script: &str, arguments: &[String], env: BTreeMap<String, String>) -> Executor {
-    let mut command: Vec<String> = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
-    command.extend_from_slice(arguments);
-    Executor {
-        image: IMAGE.to_owned(),
-        command,
-        workdir: None,
-        env,
-        stdin: None,
-        stdout: None,
-        stderr: None,
-        ignore_error: false,
-    }
-}
-
 /// A ground on Docker; without it the test is over.
 macro_rules! docker {
     () => {
@@ -260,16 +203,3 @@ macro_rules! docker {
     };
 }
 pub(crate) use docker;
-
-/// The fault of a job that failed otherwise than by its command.
-pub(crate) fn fault(report: &Report) -> &Fault {
-    match &report.outcome {
-        Outcome::Failed(fault) => fault,
-        other => panic!("{other:?} is no fault: {report:#?}"),
-    }
-}
-
-/// All that was noted, a line each.
-pub(crate) fn notes(report: &Report) -> String {
-    report.notes.iter().map(|note| format!("{}\n", note.text)).collect()
-}

@@ -8,17 +8,15 @@
 //! ```
 //! `TESSERA_RUNTIME_BIN` names the static tool runtime; without it the one below `target/` is taken.
 //!
-//! Parts: `ground`, what the tests stand on; `conformance`, the promises of every backend; `files`, `executors` and
-//! `limits`, the rules of the TES contract that only an engine shows; `stories`, what only this backend does; `proxy`, an engine that goes away; `crash`, nodes that are killed.
+//! Parts: `ground`, what the tests stand on; `conformance`, the promises of every backend; `rules`, the
+//! rules of the TES contract that only an engine shows; `stories`, what only this backend does; `proxy`, an engine that goes away; `crash`, nodes that are killed.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod conformance;
 mod crash;
-mod executors;
-mod files;
 mod ground;
-mod limits;
 mod progress;
 mod proxy;
+mod rules;
 mod stories;

@@ -17,11 +17,8 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes of a spool; a wrapper writes far less. One that has grown beyond is begun anew.
 const MOST: u64 = 64 << 20;
 /// What nodes write in place of a log that they cannot read, with status 200.
-const NO_LOG: [&[u8]; 3] = [
-    b"unable to retrieve container logs",
-    b"failed to try resolving symlinks",
-    b"failed to get container status",
-];
+const NO_LOG: [&[u8]; 3] =
+    [b"unable to retrieve container logs", b"failed to try resolving symlinks", b"failed to get container status"];
 
 /// What is there of one container's log. Only ever grows, until it is begun anew.
 #[derive(Debug)]

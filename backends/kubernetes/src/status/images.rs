@@ -60,7 +60,7 @@ pub(super) fn starting(backend: &str, image: &str, message: &str) -> String {
 pub(super) fn start_class(message: &str) -> FaultClass {
     let words = message.to_lowercase();
     let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
-    if says(&["no space left", "read-only file system", "permission denied"]) {
+    if says(&["no space left", "read-only file system", "permission denied", "secret \"", "configmap \""]) {
         FaultClass::Misconfigured
     } else if says(&["deadline exceeded", "timed out", "connection refused", "already reserved"]) {
         FaultClass::Unavailable

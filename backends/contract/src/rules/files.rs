@@ -1,53 +1,24 @@
 //! The task's file tree (TES contract §11).
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use tessera_runtime::plan::{Executor, Input, Kind, Source};
+use tessera_runtime::report::Outcome;
 
-use tessera_contract::{Backend, Job};
-use tessera_runtime::plan::{Executor, Input, Kind, Output, Source};
-use tessera_runtime::report::{Outcome, Report};
+use super::Ground;
+use super::jobs::{content, job, job_of, output, script_of};
+use super::told::{fault, printed, read};
 
-use crate::ground::{Ground, docker, fault, job, job_of, shell};
-
-fn content(path: &str, text: &str) -> Input {
-    Input { path: path.into(), source: Source::Content(text.into()), kind: None }
-}
-
-fn output(path: &str, to: &Path, kind: Option<Kind>) -> Output {
-    Output { path: path.into(), url: to.display().to_string(), path_prefix: None, kind }
-}
-
-fn out(ground: &Ground) -> PathBuf {
-    ground.folder.path().join("out")
-}
-
-/// Runs a job that may read and write below the ground's folder, and puts it away.
-async fn done(ground: &Ground, mut job: Job) -> Report {
-    let backend = ground.open().await;
-    job.plan.storage.file_roots.push(ground.folder.path().display().to_string());
-    let handle = backend.submit(&job).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
-    ground.put_away(&backend, &handle).await;
-    report
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-#[tokio::test]
-async fn rule_11_1_places_nest_and_overlap_in_any_way() {
-    let ground = docker!();
-    let out = out(&ground);
+/// Volumes in outputs, inputs in volumes, paths that are input and output at once.
+pub async fn rule_11_1_places_nest_and_overlap_in_any_way(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
     let first = Executor {
         workdir: Some("/work/output/volume".into()),
         stdout: Some("/work/output/volume/stdout".into()),
-        ..shell("cat input/given; echo more >> input/given; echo made > ../made", &[], BTreeMap::new())
+        ..script_of("cat input/given; echo more >> input/given; echo made > ../made")
     };
     let second = Executor {
         workdir: Some("/work".into()),
         stdin: Some("/work/output/volume/stdout".into()),
-        ..shell("cat; cat output/made output/volume/input/given > same; cat /same >> same", &[], BTreeMap::new())
+        ..script_of("cat; cat output/made output/volume/input/given > same; cat /same >> same")
     };
     let mut job = job_of(vec![first, second]);
     job.plan.volumes = vec!["/work/output/volume".into()];
@@ -59,7 +30,7 @@ async fn rule_11_1_places_nest_and_overlap_in_any_way() {
         output("/work/same", &out.join("same"), Some(Kind::File)),
         output("/same", &out.join("untouched"), Some(Kind::File)),
     ];
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
     assert_eq!(report.steps[1].stdout_tail, "given\n", "the second executor reads what the first one wrote");
     assert_eq!(read(&out.join("given")), "given\nmore\n");
@@ -69,20 +40,19 @@ async fn rule_11_1_places_nest_and_overlap_in_any_way() {
     assert_eq!(read(&out.join("untouched")), "both\n");
 }
 
-#[tokio::test]
-async fn rule_11_1_places_at_the_root_and_of_any_name() {
-    let ground = docker!();
-    let out = out(&ground);
-    let directory = ground.folder.path().join("in");
+/// Right below `/`, under names that no image knows.
+pub async fn rule_11_1_places_at_the_root_and_of_any_name(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
+    let directory = ground.folder().join("in");
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("file"), "of a directory\n").unwrap();
     let first = Executor {
         stdout: Some("/stdout".into()),
         stderr: Some("/stderr".into()),
         workdir: Some("/aHBpzG".into()),
-        ..shell("cat /WVXZqd /qQbJvk/file; pwd >&2; echo result > /result; echo kept > kept", &[], BTreeMap::new())
+        ..script_of("cat /WVXZqd /qQbJvk/file; pwd >&2; echo result > /result; echo kept > kept")
     };
-    let second = shell("cat /stdout /stderr /result /aHBpzG/kept", &[], BTreeMap::new());
+    let second = script_of("cat /stdout /stderr /result /aHBpzG/kept");
     let mut job = job_of(vec![first, second]);
     job.plan.inputs = vec![
         content("/WVXZqd", "at the root\n"),
@@ -96,17 +66,16 @@ async fn rule_11_1_places_at_the_root_and_of_any_name() {
         output("/stdout", &out.join("stdout"), Some(Kind::File)),
         output("/result", &out.join("result"), Some(Kind::File)),
     ];
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
     assert_eq!(report.steps[1].stdout_tail, "at the root\nof a directory\n/aHBpzG\nresult\nkept\n");
     assert_eq!(read(&out.join("stdout")), "at the root\nof a directory\n");
     assert_eq!(read(&out.join("result")), "result\n");
 }
 
-#[tokio::test]
-async fn rule_11_2_nothing_of_the_image_is_hidden() {
-    let ground = docker!();
-    let out = out(&ground);
+/// Inputs and outputs lie among the files of the image.
+pub async fn rule_11_2_nothing_of_the_image_is_hidden(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
     let images = "cat /opt/tool/data.txt /root/notes.txt /usr/share/tool/shared.txt /var/lib/tool/state.txt";
     let script = format!("tr a-z A-Z < /opt/tool/in.txt > /results/out.txt; echo o > /usr/share/tool/out; {images}");
     let mut job = job(&[&script]);
@@ -117,31 +86,28 @@ async fn rule_11_2_nothing_of_the_image_is_hidden() {
         output("/results/out.txt", &out.join("out.txt"), None),
         output("/usr/share/tool/out", &out.join("usr"), Some(Kind::File)),
     ];
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
     assert_eq!((read(&out.join("out.txt")), read(&out.join("usr"))), ("HELLO".into(), "o\n".into()));
-    let printed = "data of the image\nnotes of the image\nshared of the image\nstate of the image\n";
-    assert_eq!(report.steps[0].stdout_tail, printed);
+    let expected = "data of the image\nnotes of the image\nshared of the image\nstate of the image\n";
+    assert_eq!(report.steps[0].stdout_tail, expected);
 }
 
-#[tokio::test]
-async fn rule_11_3_volumes_start_empty_and_are_shared_and_writable() {
-    let ground = docker!();
+/// One where the image has files, too, and for a user that is not root.
+pub async fn rule_11_3_volumes_start_empty_and_are_shared_and_writable(ground: &dyn Ground) {
     let list = "ls -a /v/one /opt/tool | grep -v '^\\.'; id -u > /v/one/mine; echo too > /opt/tool/mine";
     let mut job = job(&[list, "cat /v/one/mine /opt/tool/mine; echo again > /v/one/mine", "cat /v/one/mine"]);
     // The image has files in the second one.
     job.plan.volumes = vec!["/v/one".into(), "/opt/tool".into()];
     job.plan.limits.container_user = Some("12345".into());
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
-    let printed: Vec<_> = report.steps.iter().map(|step| step.stdout_tail.as_str()).collect();
-    assert_eq!(printed, ["/opt/tool:\n\n/v/one:\n", "12345\ntoo\n", "again\n"]);
+    assert_eq!(printed(&report), ["/opt/tool:\n\n/v/one:\n", "12345\ntoo\n", "again\n"]);
 }
 
-#[tokio::test]
-async fn rule_11_4_what_is_named_is_there_and_writable_for_any_user() {
-    let ground = docker!();
-    let out = out(&ground);
+/// Work directories, parents of outputs and of streams, volumes.
+pub async fn rule_11_4_what_is_named_is_there_and_writable_for_any_user(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
     let mut job = job(&["set -e; pwd; echo a > here; echo b > /r/deep/er/out; mkdir /v/d; echo c"]);
     job.plan.executors[0].workdir = Some("/w/deep".into());
     job.plan.executors[0].stdout = Some("/s/deep/stdout".into());
@@ -152,27 +118,25 @@ async fn rule_11_4_what_is_named_is_there_and_writable_for_any_user() {
         output("/s/deep/stdout", &out.join("stdout"), Some(Kind::File)),
     ];
     job.plan.limits.container_user = Some("12345:54321".into());
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
     assert_eq!((read(&out.join("out")), read(&out.join("stdout"))), ("b\n".into(), "/w/deep\nc\n".into()));
 }
 
-#[tokio::test]
-async fn rule_11_4_where_the_user_may_not_write_the_fault_names_the_path() {
-    let ground = docker!();
+/// Instead of a command that fails for a reason nobody sees.
+pub async fn rule_11_4_where_the_user_may_not_write_the_fault_names_the_path(ground: &dyn Ground) {
     let mut job = job(&["true"]);
     job.plan.executors[0].workdir = Some("/usr/not/mine".into());
     job.plan.limits.container_user = Some("12345".into());
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     let fault = fault(&report);
     assert!(fault.message.contains("`/usr/not/mine`") && fault.message.contains("12345"), "{}", fault.message);
     assert!(!fault.user_code_started && report.steps.is_empty(), "{report:#?}");
 }
 
-#[tokio::test]
-async fn rule_11_5_an_output_directory_is_made_only_where_nothing_covers_its_parent() {
-    let ground = docker!();
-    let out = out(&ground);
+/// Commands that make it themselves are not disturbed.
+pub async fn rule_11_5_an_output_directory_is_made_only_where_nothing_covers_its_parent(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
     let mut job = job(&["set -e; echo a > /outputs/a; mkdir /work/outdir; echo b > /work/outdir/b; ls /work"]);
     job.plan.executors[0].workdir = Some("/work".into());
     job.plan.outputs = vec![
@@ -181,18 +145,16 @@ async fn rule_11_5_an_output_directory_is_made_only_where_nothing_covers_its_par
         // An output file is never there before the command made it.
         output("/work/file", &out.join("file"), Some(Kind::File)),
     ];
-    let report = done(&ground, job).await;
+    let report = ground.run(job).await;
     let fault = fault(&report);
     assert!(fault.message.contains("`/work/file`"), "{}", fault.message);
     assert_eq!(report.steps[0].stdout_tail, "outdir\n", "{report:#?}");
     assert_eq!((read(&out.join("one/a")), read(&out.join("two/b"))), ("a\n".into(), "b\n".into()));
 }
 
-#[tokio::test]
-async fn rule_11_6_tmp_is_empty_private_and_the_tasks_own() {
-    let ground = docker!();
-    let backend = ground.open().await;
-    let out = out(&ground);
+/// Two tasks at the same time do not meet in it.
+pub async fn rule_11_6_tmp_is_empty_private_and_the_tasks_own(ground: &dyn Ground) {
+    let out = ground.folder().join("out");
     let mine = "ls -A /tmp; mkdir /tmp/conda && echo mine > /tmp/conda/file";
     let mut as_workdir = job(&[mine, "cat conda/file /tmp/in; echo out > out"]);
     for executor in &mut as_workdir.plan.executors {
@@ -200,26 +162,20 @@ async fn rule_11_6_tmp_is_empty_private_and_the_tasks_own() {
     }
     as_workdir.plan.inputs = vec![content("/tmp/in", "in\n")];
     as_workdir.plan.outputs = vec![output("/tmp", &out, Some(Kind::Directory))];
-    as_workdir.plan.storage.file_roots.push(ground.folder.path().display().to_string());
     // Two tasks at once, any of which would see the other's directory.
-    let other = backend.submit(&job(&[mine, "cat /tmp/conda/file; ls -ld /tmp"])).await.unwrap();
-    let handle = backend.submit(&as_workdir).await.unwrap();
-    let report = ground.ended(&backend, &handle).await;
+    let other = job(&[mine, "cat /tmp/conda/file; ls -ld /tmp"]);
+    let (report, of_other) = tokio::join!(ground.run(as_workdir), ground.run(other));
     assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
-    assert_eq!((report.steps[0].stdout_tail.as_str(), report.steps[1].stdout_tail.as_str()), ("in\n", "mine\nin\n"));
+    assert_eq!(printed(&report), ["in\n", "mine\nin\n"]);
     assert_eq!((read(&out.join("conda/file")), read(&out.join("out"))), ("mine\n".into(), "out\n".into()));
-    let of_other = ground.ended(&backend, &other).await;
     assert_eq!(of_other.outcome, Outcome::Complete, "{of_other:#?}");
     assert_eq!(of_other.steps[0].stdout_tail, "");
     assert!(of_other.steps[1].stdout_tail.starts_with("mine\ndrwxrwxrwt"), "{of_other:#?}");
-    ground.put_away(&backend, &handle).await;
-    ground.put_away(&backend, &other).await;
 }
 
-#[tokio::test]
-async fn rule_11_7_the_images_own_directories_are_writable() {
-    let ground = docker!();
+/// Tools write where they are installed.
+pub async fn rule_11_7_the_images_own_directories_are_writable(ground: &dyn Ground) {
     let script = "set -e; for at in / /usr/share /opt/tool /var/lib /root /etc; do echo x > $at/made; done; echo all";
-    let report = done(&ground, job(&[script])).await;
+    let report = ground.run(job(&[script])).await;
     assert_eq!(report.steps[0].stdout_tail, "all\n", "{report:#?}");
 }

@@ -1,0 +1,101 @@
+//! What only the cluster's own folder and log show: a kubelet that dies, and what was made of each attempt.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tessera_contract::rules::jobs::job;
+use tessera_contract::{Backend, Observation};
+use tessera_runtime::report::Outcome;
+
+use crate::ground::cluster;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubelet_that_dies_and_comes_back_loses_no_job() {
+    let Some(folder) = std::env::var_os("TESSERA_TEST_CLUSTER").map(PathBuf::from) else {
+        eprintln!("cannot run: TESSERA_TEST_CLUSTER names no cluster of tests/cluster/run");
+        return;
+    };
+    let ground = cluster!();
+    let backend = ground.open().await;
+    let (begun, ended) = (format!("begun-{}", ground.installation.0), format!("ended-{}", ground.installation.0));
+    let script = format!("{}; sleep 6; {}", ground.outside.count(&begun), ground.outside.count(&ended));
+    let job = job(&[&script, "exit 3"]);
+    let handle = backend.submit(&job).await.unwrap();
+    ground.outside.until_counted(&begun).await;
+    kill_kubelet(&folder);
+    // The job goes on without it.
+    ground.outside.until_counted(&ended).await;
+    let seen = backend.observe(std::slice::from_ref(&handle)).await.unwrap();
+    assert!(matches!(seen[0], Observation::Working(_)), "{seen:?}");
+    mend(&folder);
+    let report = ground.over(&*backend, &handle).await.report();
+    assert_eq!(report.outcome, Outcome::ExecutorFailed { step: 1 }, "{report:#?}");
+    assert_eq!((ground.outside.counted(&begun), ground.outside.counted(&ended)), (1, 1));
+    ground.put_away(&*backend, &job, &handle).await;
+}
+
+fn kill_kubelet(folder: &Path) {
+    let text = std::fs::read_to_string(folder.join("pids/kubelet")).unwrap();
+    let pid = text.split_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+fn mend(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cluster/run");
+    let up = std::env::var_os("TESSERA_TEST_CLUSTER_UP").map(PathBuf::from);
+    let mut command = match up {
+        Some(up) => std::process::Command::new(up),
+        None => {
+            let mut command = std::process::Command::new(script);
+            command.arg("up");
+            command
+        }
+    };
+    let done = command.arg(folder).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_many_hand_over_at_once_is_made_once() {
+    let ground = cluster!();
+    let servers = [ground.open().await, ground.open().await];
+    let jobs: Vec<_> = (0..6).map(|_| job(&["true"])).collect();
+    let submits = jobs.iter().flat_map(|job| servers.iter().map(move |server| server.submit(job)));
+    let handles = futures::future::join_all(submits).await;
+    for (job, handles) in jobs.iter().zip(handles.chunks(servers.len())) {
+        let handle = handles[0].as_ref().unwrap();
+        assert!(handles.iter().all(|other| other.as_ref().ok() == Some(handle)), "{handles:?}");
+        assert_eq!(ground.over(&*servers[1], handle).await.report().outcome, Outcome::Complete);
+        ground.put_away(&*servers[0], job, handle).await;
+    }
+    let Some(log) = std::env::var_os("TESSERA_TEST_AUDIT_LOG") else {
+        eprintln!("cannot run: TESSERA_TEST_AUDIT_LOG names no log of an API server");
+        return;
+    };
+    let made = made(Path::new(&log), &ground.place.namespace.name);
+    for job in &jobs {
+        for kind in ["jobs", "secrets", "pods"] {
+            let of_job = |((resource, name), _): &(&(String, String), &usize)| {
+                resource == kind && name.contains(job.id.as_str())
+            };
+            let times: usize = made.iter().filter(of_job).map(|(_, times)| times).sum();
+            assert_eq!(times, 1, "{kind} of {}", job.id);
+        }
+    }
+}
+
+/// What was made in a namespace, and how often, by the audit log.
+fn made(log: &Path, namespace: &str) -> BTreeMap<(String, String), usize> {
+    let mut made = BTreeMap::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let object = &event["objectRef"];
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let created = text(&event["verb"]) == "create" && event["responseStatus"]["code"] == 201;
+        if created && text(&object["namespace"]) == namespace {
+            *made.entry((text(&object["resource"]), text(&object["name"]))).or_default() += 1;
+        }
+    }
+    made
+}
