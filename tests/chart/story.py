@@ -123,7 +123,7 @@ class Installation:
             name=name, executors=[tes.Executor(image=self.arguments.task_image, command=["sh", "-c", script])],
             inputs=[tes.Input(url=url + "in.txt", path="/in/in.txt")],
             outputs=[tes.Output(url=url + name + ".txt", path="/out/out.txt")],
-            resources=tes.Resources(cpu_cores=1, ram_gb=0.1))
+            resources=tes.Resources(ram_gb=0.1))
 
     def a_task_with_inputs_and_outputs(self, url):
         self.storage.put(self.tasks + "/in.txt", "b\na\n")
