@@ -78,11 +78,11 @@ pub async fn rule_13_2_who_writes_more_than_the_disk_allowed_is_stopped(ground: 
 /// What was fetched takes room as well.
 pub async fn rule_13_2_inputs_count_as_disk(ground: &dyn Ground) {
     let mut job = job(&["sleep 1000"]);
-    let text = "x".repeat(4 << 20);
+    let text = "x".repeat(128 << 10);
     for at in 0..4 {
         job.plan.inputs.push(content(&format!("/in/{at}"), &text));
     }
-    job.plan.limits.disk_bytes = Some(8 << 20);
+    job.plan.limits.disk_bytes = Some(256 << 10);
     let report = ground.run(job).await;
     let fault = fault(&report);
     assert_eq!(fault.class, FaultClass::Rejected, "{report:#?}");
