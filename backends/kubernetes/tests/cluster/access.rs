@@ -18,7 +18,7 @@ const NEEDED: [(&str, &str, &[&str]); 6] = [
     ("batch", "jobs", &["create", "get", "list", "watch", "patch", "delete"]),
     ("", "pods", &["get", "list", "watch"]),
     ("", "pods/log", &["get"]),
-    ("", "secrets", &["create"]),
+    ("", "secrets", &["create", "get", "patch", "delete"]),
     ("", "events", &["list"]),
     ("", "namespaces", &["get"]),
 ];

@@ -98,8 +98,8 @@ impl Subject for OnCluster {
         })
     }
 
-    /// Last words of a version that is not known yet. The kubelet puts its own back within seconds, so this ends when
-    /// they have been seen.
+    /// Last words of a version that is not known yet, and a server that has not read others before. The kubelet puts
+    /// its own back within seconds, so this ends when they have been seen.
     async fn make_unreadable(&self, handle: &Handle) {
         let pods = self.ours.place.api::<Pod>();
         let words = serde_json::json!({ "version": 99 }).to_string();
@@ -116,6 +116,7 @@ impl Subject for OnCluster {
                 let name = pod.metadata.name.unwrap();
                 pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
             }
+            self.reopen().await;
             for _ in 0..10 {
                 let seen = self.backend().observe(std::slice::from_ref(handle)).await.unwrap();
                 if matches!(seen[0], Observation::Unreadable { .. }) {
@@ -166,7 +167,8 @@ impl OnCluster {
                     writeln!(script, "printf '%s\\n' \"${name}\"").unwrap();
                     env.insert(name, text.clone());
                 }
-                Wish::RunFor(time) => writeln!(script, "sleep {}", time.as_secs_f64()).unwrap(),
+                // A kubelet looks at its containers once a second: what is shorter is never seen to run.
+                Wish::RunFor(time) => writeln!(script, "sleep {}", time.as_secs_f64() + 3.0).unwrap(),
                 Wish::Hang => writeln!(script, "sleep 100000").unwrap(),
                 Wish::End(code) => writeln!(script, "exit {code}").unwrap(),
             }
