@@ -103,6 +103,7 @@ impl House {
         let engine = Engine::new(store.clone(), vec![backend], Clock::system(), Settings::default());
         let (running, stopping) = watch::channel(false);
         let router = http::router(Doors {
+            plans: None,
             feed: Feed::new(store.clone()),
             logs: Logs::open(store.clone(), &[], &path.with_extension("logs"), logs::Settings::default())?,
             store: store.clone(),
