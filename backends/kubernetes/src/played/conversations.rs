@@ -253,7 +253,7 @@ async fn another_cluster_says_nothing_of_our_jobs() {
     assert!(matches!(scene.look(&foreign).await, Observation::Unreadable { .. }));
     assert!(matches!(scene.backend.cancel(&foreign).await, Err(BackendError::Misconfigured(_))));
     assert!(matches!(scene.backend.release(&foreign).await, Err(BackendError::Misconfigured(_))));
-    let elsewhere = Handle(handle.0.replace("\"tasks\"", "\"other\""));
+    let elsewhere = Handle(handle.0.replace("tasks/", "other/"));
     assert!(matches!(scene.look(&elsewhere).await, Observation::Unreadable { .. }));
 }
 
@@ -278,7 +278,7 @@ async fn a_server_that_does_not_answer_is_unavailable_and_a_missing_right_says_w
         refuses.mishap("list pods", Mishap::Refused(500, "no"));
     }
     let scene = opened(&refuses);
-    let handle = Handle(r#"{"job":"t-1","namespace":"tasks","at":"2026-11-22T11:00:00Z"}"#.to_owned());
+    let handle = Handle("tasks/t-1##2026-11-22T11:00:00Z".to_owned());
     let seen = scene.backend.observe(std::slice::from_ref(&handle)).await;
     assert!(matches!(seen, Err(BackendError::Unavailable(_))), "{seen:?}");
     let forbids = Server::default();
