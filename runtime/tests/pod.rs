@@ -144,6 +144,14 @@ fn records(log: &[u8]) -> Vec<Record> {
     text.split('\u{1e}').skip(1).map(|record| serde_json::from_str(record).unwrap()).collect()
 }
 
+/// The frames in the log of a wrapper's container.
+fn of_lines(log: &[u8]) -> File {
+    let (mut file, mut of_lines) = (tempfile::tempfile().unwrap(), Vec::new());
+    frames::Lines::default().take(log, &mut of_lines);
+    file.write_all(&of_lines).unwrap();
+    file
+}
+
 fn codes(report: &Report) -> Vec<i32> {
     report.steps.iter().map(|step| step.exit_code).collect()
 }
@@ -181,9 +189,9 @@ fn inputs_turns_outputs_and_a_report() {
     assert!(report.steps[0].ended <= report.steps[1].started);
     assert_eq!(report.outputs.len(), 1);
 
-    // The log of a wrapper's container is a file of frames, that of stage-out tells of the first step.
+    // The log of a wrapper's container is frames, each a line, that of stage-out tells of the first step.
     for (nth, stream, text) in [(2, Stream::Stdout, "one\n"), (1, Stream::Stderr, "two\n")] {
-        let log = File::open(pod.at(&format!("exec-{nth}.log"))).unwrap();
+        let log = of_lines(&pod.printed("exec", nth));
         assert_eq!(frames::read(&log, stream, 0, 100).unwrap().bytes, text.as_bytes());
     }
     let told = records(&pod.printed("stage-out", 3));
@@ -412,6 +420,21 @@ fn a_large_report_is_summed_up_and_stands_in_the_log() {
     let Some(Record::Report(report)) = told.last() else { panic!("{told:?}") };
     assert_eq!(report.steps.iter().map(|step| step.stdout_tail.len()).collect::<Vec<_>>(), [16_384, 16_384]);
     assert_eq!(serde_json::to_vec(report).unwrap().len() as u64, summary.bytes);
+}
+
+#[test]
+fn many_lines_are_few_lines_of_the_log() {
+    let mut pod = Pod::new(&["seq 100000; seq 1000 >&2"], json!({}));
+    assert_eq!(whole(&mut pod, 1).0, 0);
+    let log = pod.printed("exec", 1);
+    let expected: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+    // A node adds some fifty bytes to each.
+    let lines = log.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines < 2_000 && log.len() < expected.len() * 11 / 10, "{lines} lines, {} bytes", log.len());
+    let frames = of_lines(&log);
+    let read = frames::read(&frames, Stream::Stdout, 0, usize::MAX).unwrap();
+    assert!(read.bytes == expected.as_bytes());
+    assert_eq!(frames::tail(&frames, Stream::Stderr, 5).unwrap().text, "1000\n");
 }
 
 #[test]

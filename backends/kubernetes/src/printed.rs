@@ -1,5 +1,6 @@
-//! What steps print. The wrapper writes its frames to its own standard output, too, so the log of a container is a file
-//! of frames: it is spooled here while somebody reads, and read with the same words as everywhere.
+//! What steps print. The wrapper writes its frames to its own standard output, too, each as one line: nodes keep logs
+//! line by line. Here the lines become frames again, spooled while somebody reads, and read with the same words as
+//! everywhere.
 //!
 //! - While a container runs, its log is followed for as long as somebody asks for it.
 //! - When it has ended, its log is read once more, from the start to the end: the end of a stream that was followed is

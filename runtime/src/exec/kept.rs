@@ -1,4 +1,4 @@
-//! Where frames go: into the step directory, and in a pod on our own standard output as well.
+//! Where frames go: into the step directory, and in a pod on our own standard output as well, each as one line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,22 +8,25 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::frames::write_line;
+
 /// Who keeps the container's log may be slow, but the command does not wait longer than this for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A pipe that can be written to takes as much without waiting.
 const AT_ONCE: usize = 4_096;
 
-/// What takes frames.
+/// What takes frames, each with one call.
 #[derive(Debug)]
 pub(super) struct Kept {
     file: File,
     /// The container's log, until it does not take any more.
     log: Option<OwnedFd>,
+    line: Vec<u8>,
 }
 
 impl Kept {
     pub(super) fn in_file(file: File) -> Self {
-        Self { file, log: None }
+        Self { file, log: None, line: Vec::new() }
     }
 
     /// Also in the log of the container.
@@ -40,8 +43,12 @@ impl Write for Kept {
     /// Only the file counts: a log that fails ends with half a frame, which no reader takes for one.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let kept = self.file.write_all(bytes);
-        if self.log.as_ref().is_some_and(|log| print(log, bytes).is_err()) {
-            self.log = None;
+        if let Some(log) = &self.log {
+            self.line.clear();
+            write_line(bytes, &mut self.line);
+            if print(log, &self.line).is_err() {
+                self.log = None;
+            }
         }
         kept
     }
@@ -104,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn both_get_the_same() {
+    fn both_get_the_same_and_the_log_in_one_line() {
         let (file, log) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let long = "x".repeat(AT_ONCE * 3 + 1);
+        let long = "x\n".repeat(AT_ONCE * 3 + 1);
         kept_in(&file, &log).write_all(long.as_bytes()).unwrap();
-        assert_eq!((text(file), text(log)), (long.clone(), long));
+        assert_eq!((text(file), text(log)), (long.clone(), long.replace('\n', "\u{1f}") + "\n"));
     }
 }

@@ -32,13 +32,14 @@ fn ours(asked: &Asked<'_>, verb: &str) -> Container {
         value: Some(value.replace('$', "$$")),
         value_from: None,
     };
-    let env = &config.ours.env;
+    let env = config.ours.env.iter().filter(|(name, _)| *name != places::JOB_VARIABLE).map(variable);
+    let job = EnvVar { name: places::JOB_VARIABLE.to_owned(), value: Some(asked.job.id.to_string()), value_from: None };
     Container {
         name: verb.to_owned(),
         image: Some(config.image.clone()),
         image_pull_policy: Some(config.image_pull_policy.text().to_owned()),
         command: Some(vec![IN_OUR_IMAGE.to_owned(), verb.to_owned()]),
-        env: if env.is_empty() { None } else { Some(env.iter().map(variable).collect()) },
+        env: Some(std::iter::once(job).chain(env).collect()),
         resources: Some(resources::of_ours(&config.ours)),
         security_context: Some(security::of_ours(config)),
         termination_message_path: Some(places::LAST_WORDS.to_owned()),

@@ -162,7 +162,8 @@ fn our_containers_see_the_attempt_and_what_the_operator_gave_them() {
     let mounts = &container(&made, "stage-in")["volumeMounts"];
     let read_only = |index: usize| mounts[index]["readOnly"] == true;
     assert_eq!([3, 4, 5, 6, 7].map(read_only), [true, true, true, false, true]);
-    assert_eq!(container(&made, "stage-in")["env"], json!([{"name": "GOOGLE", "value": "$$(X)$$"}]));
+    let job = json!({"name": "TESSERA_JOB", "value": "01k0abcdefghjkmnpqrstvwxyz-1"});
+    assert_eq!(container(&made, "stage-in")["env"], json!([job, {"name": "GOOGLE", "value": "$$(X)$$"}]));
     let volumes = &made["spec"]["template"]["spec"]["volumes"];
     assert_eq!(volumes[2]["secret"]["secretName"], made["metadata"]["name"]);
     let token = &volumes[3]["projected"]["sources"][0]["serviceAccountToken"];
@@ -323,4 +324,11 @@ fn a_plan_keeps_what_the_log_of_a_container_holds() {
     assert_eq!(super::plan(&setting(json!({})), &asks).unwrap().policy.log_cap_bytes, 5);
     let grace = made(json!({"stop_grace_ms": 9_001}), &asks);
     assert_eq!(grace["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 12);
+}
+
+#[test]
+fn more_executors_than_a_pod_tells_of_are_refused() {
+    let executors = |count: usize| json!({"executors": vec![json!({"image": "a:1", "command": ["true"]}); count]});
+    assert!(manifest(&setting(json!({})), &job(executors(30))).is_ok());
+    refused(json!({}), &job(executors(31)), &["31 executors", "takes 30", "make several tasks"]);
 }

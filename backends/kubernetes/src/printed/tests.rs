@@ -73,7 +73,10 @@ impl Server {
 }
 
 fn frame(offset: usize, text: &str) -> String {
-    format!("\u{1e}out {offset} {}\n{text}\n", text.len())
+    let mut line = Vec::new();
+    let frame = format!("\u{1e}out {offset} {}\n{text}\n", text.len());
+    tessera_runtime::frames::write_line(frame.as_bytes(), &mut line);
+    String::from_utf8(line).unwrap()
 }
 
 fn job() -> JobId {
