@@ -7,7 +7,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::Api;
@@ -16,6 +16,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Resource, runtime};
 use serde::de::DeserializeOwned;
 use tessera_contract::BackendError;
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::mirror::{Kind, Mirror};

@@ -379,3 +379,19 @@ async fn a_store_that_was_restored_is_listed_anew_and_its_lower_versions_are_bel
     scene.server.restored();
     scene.look_until(&handle, |seen| matches!(seen, Observation::Ended(_))).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_died_without_a_word_is_noticed() {
+    let scene = scene();
+    let job = job(1);
+    let handle = scene.backend.submit(&job).await.unwrap();
+    scene.look(&handle).await;
+    scene.server.watches_fall_silent();
+    scene.pod_that_reports(&job);
+    let ended = async {
+        while !matches!(scene.look(&handle).await, Observation::Ended(_)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), ended).await.unwrap();
+}

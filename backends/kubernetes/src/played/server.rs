@@ -95,6 +95,11 @@ impl Server {
         state.namespace_uid = Some("another-uid".to_owned());
     }
 
+    /// Watches that are open tell nothing any more, and do not end; those that are opened later do.
+    pub(crate) fn watches_fall_silent(&self) {
+        self.state().watchers.iter_mut().for_each(|(of, _)| "nothing".clone_into(of));
+    }
+
     /// Its store is restored from an older copy: versions begin again, and so does what is told of a Pod.
     pub(crate) fn restored(&self) {
         let mut state = self.state();
