@@ -46,7 +46,7 @@ pub(super) fn open(
 }
 
 /// All shelves as one; a token opens a plan of one of them.
-fn plans(shelves: Vec<Arc<PlanShelf>>) -> Option<http::Plans> {
+pub fn plans(shelves: Vec<Arc<PlanShelf>>) -> Option<http::Plans> {
     if shelves.is_empty() {
         return None;
     }

@@ -15,5 +15,6 @@ pub mod inspection;
 pub mod server;
 pub mod settings;
 
+pub use doors::plans;
 pub use inspection::Inspection;
 pub use server::Server;

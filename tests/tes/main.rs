@@ -11,6 +11,7 @@ mod idempotency;
 mod listing;
 mod pages;
 mod paths;
+mod plans;
 mod server;
 mod specification;
 mod tasks;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tessera::clock::Clock;
 use tessera::engine::{self, Engine};
 use tessera::feed::Feed;
-use tessera::http::{Doors, Settings, Stopping};
+use tessera::http::{Doors, Plans, Settings, Stopping};
 use tessera::logs::{self, Logs};
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
@@ -55,6 +55,15 @@ impl Server {
 
     /// A server with other parts beside the store, ready or not.
     pub(crate) fn with_parts(settings: Settings, parts: Vec<(String, Result<(), String>)>) -> Self {
+        Self::with_all(settings, parts, None)
+    }
+
+    /// A server that keeps plans for jobs.
+    pub(crate) fn with_plans(settings: Settings, plans: Option<Plans>) -> Self {
+        Self::with_all(settings, vec![], plans)
+    }
+
+    fn with_all(settings: Settings, parts: Vec<(String, Result<(), String>)>, plans: Option<Plans>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
         let (dispatches, cancels, reads) = (Arc::default(), Arc::default(), AtomicU32::new(0));
@@ -75,7 +84,7 @@ impl Server {
             async move { feed.run(stopping.stopped()).await }
         });
         let router = tessera::http::router(Doors {
-            plans: None,
+            plans,
             feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
             engine: Arc::clone(&engine),
