@@ -1,6 +1,5 @@
 //! What only the cluster's own folder and log show: a kubelet that dies, and what was made of each attempt.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -76,25 +75,29 @@ async fn what_many_hand_over_at_once_is_made_once() {
     let made = made(Path::new(&log), &ground.place.namespace.name);
     for job in &jobs {
         for kind in ["jobs", "secrets", "pods"] {
-            let of_job = |((resource, name), _): &(&(String, String), &usize)| {
-                resource == kind && name.contains(job.id.as_str())
-            };
-            let times: usize = made.iter().filter(of_job).map(|(_, times)| times).sum();
+            let times = made.iter().filter(|(resource, of)| resource == kind && of.contains(job.id.as_str())).count();
             assert_eq!(times, 1, "{kind} of {}", job.id);
         }
     }
 }
 
-/// What was made in a namespace, and how often, by the audit log.
-fn made(log: &Path, namespace: &str) -> BTreeMap<(String, String), usize> {
-    let mut made = BTreeMap::new();
+/// What was made in a namespace, by the audit log: of which kind, and how it is called. A pod has no name yet when it is
+/// asked for, but what its name is made of, and the label of its job.
+fn made(log: &Path, namespace: &str) -> Vec<(String, String)> {
+    let mut made = Vec::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
         let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
         let object = &event["objectRef"];
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let created = text(&event["verb"]) == "create" && event["responseStatus"]["code"] == 201;
-        if created && text(&object["namespace"]) == namespace {
-            *made.entry((text(&object["resource"]), text(&object["name"]))).or_default() += 1;
+        let done = event["stage"] == "ResponseComplete" && event["responseStatus"]["code"] == 201;
+        if done
+            && event["verb"] == "create"
+            && text(&object["namespace"]) == namespace
+            && object["subresource"].is_null()
+        {
+            let asked = &event["requestObject"]["metadata"];
+            let names = [&object["name"], &asked["generateName"], &asked["labels"]["tessera.job"]].map(text);
+            made.push((text(&object["resource"]), names.join(" ")));
         }
     }
     made

@@ -34,8 +34,8 @@ pub(crate) enum Fault {
     StatusOfEach(u16, usize),
     /// Every watch ends after this time.
     WatchesEnd(Duration),
-    /// Every watch answers that its version is too old.
-    Gone,
+    /// So many times a watch answers that its version is too old; then watches go on.
+    Gone(usize),
     /// What changes something is carried out, and its answer is lost: each one of so many.
     AnswersLostOfEach(usize),
 }
@@ -55,6 +55,10 @@ struct State {
     client: kube::Client,
     fault: watch::Receiver<Fault>,
     requests: AtomicUsize,
+    /// Watches that were asked for while the fault was that versions are too old.
+    too_old: AtomicUsize,
+    /// Listings that passed.
+    listed: AtomicUsize,
     /// Told of what was carried out, by method and path, before it is answered; `true` loses the answer.
     carried_out: Mutex<Option<Arc<Hook>>>,
     /// Ids of the objects that were made, by what they are.
@@ -75,6 +79,8 @@ impl Proxy {
             client: client.clone(),
             fault: told,
             requests: AtomicUsize::new(0),
+            too_old: AtomicUsize::new(0),
+            listed: AtomicUsize::new(0),
             carried_out: Mutex::default(),
             made: Mutex::default(),
         });
@@ -115,6 +121,11 @@ impl Proxy {
         *self.state.carried_out.lock().unwrap() = Some(hook);
     }
 
+    /// How many listings of jobs and pods have passed.
+    pub(crate) fn listed(&self) -> usize {
+        self.state.listed.load(Ordering::Relaxed)
+    }
+
     /// How many objects of a kind were made through the door.
     pub(crate) fn made(&self, kind: &str) -> usize {
         self.state.made.lock().unwrap().iter().filter(|(made, _)| made == kind).count()
@@ -138,10 +149,17 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(status) => return Ok(refusal(status)),
         Fault::StatusOfEach(status, each) if at % each == 0 => return Ok(refusal(status)),
-        Fault::Gone if watches => return Ok(refusal(410)),
-        Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone | Fault::AnswersLostOfEach(_) => {}
+        Fault::Gone(times) if watches && state.too_old.fetch_add(1, Ordering::Relaxed) < times => {
+            return Ok(refusal(410));
+        }
+        Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone(_) | Fault::AnswersLostOfEach(_) => {
+        }
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let selects = request.uri().query().is_some_and(|query| query.contains("labelSelector="));
+    if method == Method::GET && selects && !watches {
+        state.listed.fetch_add(1, Ordering::Relaxed);
+    }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let mut onward = Request::builder().method(head.method).uri(head.uri);
