@@ -17,11 +17,19 @@ pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Watches a second, and at once: they have a budget of their own, since they matter more than anything that is asked;
 /// one that is closed as soon as it is opened is not to be opened without end.
-const WATCHES: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(2).unwrap(), NonZeroU32::new(10).unwrap());
+const WATCHES: (u32, u32) = (2, 10);
+
+/// How much of the budget goes into making things, in tenths: thousands of jobs that are handed over leave room for one
+/// that is to be stopped, and for what else is asked. Making takes two calls of the three of a job, so that the third
+/// fits beside it.
+const MAKES: u32 = 6;
+/// What is made.
+const MADE: [&str; 2] = ["jobs", "secrets"];
 
 /// What was asked of the API server, and how much may be asked.
 pub(crate) struct Calls {
     budget: DefaultDirectRateLimiter,
+    makes: DefaultDirectRateLimiter,
     watches: DefaultDirectRateLimiter,
     counted: Mutex<Counted>,
 }
@@ -35,11 +43,17 @@ struct Counted {
 impl Calls {
     /// A budget; what cannot be is taken for one.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let budget = RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst));
-        let watches = RateLimiter::direct(Quota::per_second(WATCHES.0).allow_burst(WATCHES.1));
-        Self { budget, watches, counted: Mutex::default() }
+        let limiter = |per_second: u32, burst: u32| {
+            let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+            RateLimiter::direct(Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst)))
+        };
+        let part = |whole: u32| u32::try_from(u64::from(whole) * u64::from(MAKES) / 10).unwrap_or(u32::MAX);
+        Self {
+            budget: limiter(per_second, burst),
+            makes: limiter(part(per_second), part(burst)),
+            watches: limiter(WATCHES.0, WATCHES.1),
+            counted: Mutex::default(),
+        }
     }
 
     /// How many calls there were, tries that failed included, by verb and resource.
@@ -93,11 +107,15 @@ where
         let resource = resource(request.uri().path());
         // The client's own word for what it does; it asks for nothing without one.
         let verb = request.extensions().get::<&'static str>().copied().unwrap_or("get");
+        let makes = verb == "create" && MADE.contains(&resource.as_str()) && !is_dry(request.uri().query());
         let calls = self.calls.clone();
         // Nothing is sent before this is polled.
         let answer = self.inner.call(request);
         Box::pin(async move {
             let watch = verb == "watch";
+            if makes {
+                calls.makes.until_ready().await;
+            }
             let budget = if watch { &calls.watches } else { &calls.budget };
             budget.until_ready().await;
             *calls.lock().calls.entry((verb, resource.clone())).or_default() += 1;
@@ -109,6 +127,11 @@ where
             Ok(answer)
         })
     }
+}
+
+/// Nothing is made: it is only asked whether it could be.
+fn is_dry(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|part| part == "dryRun=All"))
 }
 
 /// The resource that a path names, as a Role calls it: `jobs`, `pods/log`, `namespaces`.

@@ -19,9 +19,9 @@ const OLDEST: u32 = 27;
 /// What the server's role has to allow: group, resource, subresource, verbs.
 const NEEDED: [(&str, &str, Option<&str>, &[&str]); 5] = [
     ("batch", "jobs", None, &["create", "get", "list", "watch", "patch", "delete"]),
-    ("", "pods", None, &["get", "list", "watch"]),
+    ("", "pods", None, &["list", "watch"]),
     ("", "pods", Some("log"), &["get"]),
-    ("", "secrets", None, &["create", "get", "patch", "delete"]),
+    ("", "secrets", None, &["create", "patch"]),
     ("", "events", None, &["list"]),
 ];
 

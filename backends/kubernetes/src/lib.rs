@@ -9,7 +9,7 @@
 //! - [`job`], [`plan`], [`shelf`]: our job → their request;
 //! - [`client`], [`calls`], [`trouble`]: the way to the API server, its budget, its refusals;
 //! - [`owner`], [`submit`], [`stop`]: handing over, stopping, removing;
-//! - [`slim`], [`mirror`], [`watch`], [`janitor`]: what the API server holds of ours;
+//! - [`slim`], [`mirror`], [`watch`], [`janitor`], [`events`]: what the API server holds of ours;
 //! - [`status`], [`facts`]: what that means; pure;
 //! - [`observe`], [`progress`], [`report`], [`printed`]: what is said of a job, and what needs a log for it;
 //! - [`check`]: whether it can be used.
@@ -20,6 +20,7 @@ mod again;
 mod calls;
 mod check;
 mod client;
+mod events;
 mod facts;
 mod handle;
 mod janitor;
@@ -247,7 +248,7 @@ impl Backend for Kubernetes {
         let kept = jobs.into_iter().map(|job| Kept {
             job: job.id,
             namespace: namespace.clone(),
-            namespace_uid: uid.map(str::to_owned),
+            namespace_uid: uid.clone(),
             at: job.created,
         });
         let jobs = kept.map(|kept| Inventoried { handle: kept.handle(), job: kept.job }).collect();

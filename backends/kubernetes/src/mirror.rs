@@ -13,7 +13,7 @@ use tessera_contract::{BackendError, Bell, JobId};
 use tokio::sync::watch;
 
 use crate::slim::{SlimJob, SlimPod, version_of};
-use crate::status::in_trouble;
+use crate::status::{in_trouble, kept};
 use crate::view::{JobSeen, PodSeen, Verdict};
 
 /// How long the copy is good after the watch has broken.
@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     trouble: Option<Timestamp>,
     /// Since when we know that it is not to run.
     stopped: Option<Instant>,
+    /// Since when we know of it.
+    known: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,11 @@ impl Entry {
     /// Its Pods, one as a rule, also those that are gone.
     pub(crate) fn pods(&self) -> Vec<PodSeen> {
         self.pods.iter().map(|held| held.seen.clone()).collect()
+    }
+
+    /// How long we know of the Job, by our own clock.
+    pub(crate) fn known_for(&self) -> Duration {
+        self.known.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Whether it has a Pod, or had one.
@@ -242,14 +249,16 @@ impl Mirror {
         let version = version_of(job.meta());
         let Some(seen) = job.seen() else { return };
         let mut state = self.lock();
-        state.listed(Kind::Jobs, &seen.uid);
+        let begun = state.listed(Kind::Jobs, &seen.uid);
         if state.deleted.contains_key(&seen.uid) {
             return;
         }
         let entry = state.jobs.entry(seen.id.clone()).or_default();
+        entry.known.get_or_insert_with(Instant::now);
         if let Some(held) = &mut entry.job
             && held.seen.uid == seen.uid
             && held.version > version
+            && begun.is_none_or(|begun| held.at >= begun)
         {
             return;
         }
@@ -291,17 +300,19 @@ impl Mirror {
         let version = version_of(pod.meta());
         let Some((job, seen)) = pod.seen() else { return };
         let mut state = self.lock();
-        state.listed(Kind::Pods, &seen.uid);
+        let begun = state.listed(Kind::Pods, &seen.uid);
         let entry = state.jobs.entry(job).or_default();
-        let held = Held { seen, version, at: Instant::now() };
+        let mut held = Held { seen, version, at: Instant::now() };
         let same = match entry.pods.iter_mut().find(|known| known.seen.uid == held.seen.uid) {
-            Some(known) if known.version > held.version => return,
+            Some(known) if known.version > held.version && begun.is_none_or(|begun| known.at >= begun) => return,
             Some(known) => {
+                kept::keep(Some(&known.seen), &mut held.seen, Timestamp::now());
                 let same = known.seen == held.seen;
                 *known = held;
                 same
             }
             None => {
+                kept::keep(None, &mut held.seen, Timestamp::now());
                 entry.pods.push(held);
                 false
             }
@@ -351,10 +362,12 @@ impl Mirror {
 }
 
 impl State {
-    fn listed(&mut self, kind: Kind, uid: &str) {
-        if let Some((_, listed)) = &mut self.sides[kind.index()].listing {
-            listed.insert(uid.to_owned());
-        }
+    /// It is there. While a listing goes on, since when: what is told now is newer than what was known by then, even
+    /// where its version is lower, as it is after the store of the API server was restored from a backup.
+    fn listed(&mut self, kind: Kind, uid: &str) -> Option<Instant> {
+        let (began, listed) = self.sides[kind.index()].listing.as_mut()?;
+        listed.insert(uid.to_owned());
+        Some(*began)
     }
 
     fn drop_job(&mut self, id: &JobId, uid: &str) {

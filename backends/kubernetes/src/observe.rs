@@ -20,6 +20,8 @@ use crate::view::PodSeen;
 
 /// Jobs that are read at the same time.
 const AT_ONCE: usize = 16;
+/// How long one answer about many jobs may take; without calls it takes no time.
+const LOOKS_WITHIN: Duration = Duration::from_secs(8);
 /// How long a log may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 /// How long a log that could not be read is left alone.
@@ -65,14 +67,21 @@ pub(crate) async fn observe(site: &Site, handles: &[Handle]) -> Result<Vec<Obser
         return Ok(Vec::new());
     }
     site.synced().await?;
-    let looks = handles.iter().cloned().map(|handle| async move { one(site, &handle).await });
+    let until = Instant::now() + LOOKS_WITHIN;
+    let looks = handles.iter().cloned().map(|handle| async move { one(site, &handle, until).await });
     Ok(futures::stream::iter(looks).buffered(AT_ONCE).collect().await)
 }
 
-async fn one(site: &Site, handle: &Handle) -> Observation {
-    match site.kept(handle) {
-        Ok(kept) => look(site, &kept).await,
-        Err(error) => unreadable(error.to_string()),
+/// Whoever needs a call that does not fit any more is looked at again: what was found out of the others until then is not
+/// thrown away.
+async fn one(site: &Site, handle: &Handle, until: Instant) -> Observation {
+    let kept = match site.kept(handle) {
+        Ok(kept) => kept,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    match tokio::time::timeout_at(until.into(), look(site, &kept)).await {
+        Ok(seen) => seen,
+        Err(_elapsed) => unreadable("the API server is slow to answer".to_owned()),
     }
 }
 
@@ -144,8 +153,8 @@ async fn judged(site: &Site, job: &JobId, known: Known) -> Observation {
                 None => progress,
             })
         }
-        // It is being done.
-        Judged::Condemn(fault) => Observation::Waiting { reason: Some(fault.message) },
+        // It is being done, and said in full when it is: for how long it was tried grows until then.
+        Judged::Condemn(_) => Observation::Waiting { reason: Some("it can never go on and is being ended".to_owned()) },
         Judged::ConfirmGone => unreadable("its Job is being deleted".to_owned()),
     }
 }

@@ -1,15 +1,14 @@
 //! What all parts of one backend share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use tessera_contract::{BackendError, JobId};
-use tokio::sync::OnceCell;
 
 use crate::client::Cluster;
 use crate::handle::Kept;
@@ -26,6 +25,17 @@ use crate::view::PodSeen;
 
 /// How long a listing that goes on is waited for.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the namespace's own id holds: made anew under its name it has another one.
+const ID_HOLDS: Duration = Duration::from_secs(30);
+
+/// The ids of our namespace.
+#[derive(Debug, Default)]
+struct Ids {
+    now: Option<(Instant, Option<String>)>,
+    /// All that this server has met behind its one way to the cluster.
+    met: HashSet<String>,
+}
 
 /// One backend.
 pub(crate) struct Site {
@@ -45,7 +55,7 @@ pub(crate) struct Site {
     pub(crate) refusals: Mutex<HashMap<String, Refusal>>,
     /// What was read of jobs, so that it is read once.
     pub(crate) told: Mutex<HashMap<JobId, Told>>,
-    namespace_uid: OnceCell<Option<String>>,
+    ids: Mutex<Ids>,
     owner: Owner,
 }
 
@@ -82,7 +92,7 @@ impl Site {
             printed,
             refusals: Mutex::default(),
             told: Mutex::default(),
-            namespace_uid: OnceCell::new(),
+            ids: Mutex::default(),
             owner: Owner::default(),
         }
     }
@@ -100,21 +110,48 @@ impl Site {
         names::object(&self.setting.installation, job)
     }
 
-    /// The namespace's own id, asked for once; `None` where we may not.
-    pub(crate) async fn namespace_uid(&self) -> Result<Option<&str>, BackendError> {
-        let uid = self.namespace_uid.get_or_try_init(|| async {
-            let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-            match self.cluster.call("get", "namespaces", namespaces.get(&self.cluster.namespace)).await {
-                Ok(namespace) => Ok(namespace.metadata.uid),
-                Err(trouble) if trouble.code == Some(403) => Ok(None),
-                Err(trouble) if trouble.is_gone() => Err(BackendError::Misconfigured(format!(
+    /// The namespace's own id, as it was a moment ago; `None` where we may not ask.
+    pub(crate) async fn namespace_uid(&self) -> Result<Option<String>, BackendError> {
+        if let Some((_, uid)) = self.ids().now.as_ref().filter(|(at, _)| at.elapsed() < ID_HOLDS) {
+            return Ok(uid.clone());
+        }
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let uid = match self.cluster.call("get", "namespaces", namespaces.get(&self.cluster.namespace)).await {
+            Ok(namespace) => namespace.metadata.uid,
+            Err(trouble) if trouble.code == Some(403) => None,
+            Err(trouble) if trouble.is_gone() => {
+                return Err(BackendError::Misconfigured(format!(
                     "there is no namespace `{}`: make it, or configure another `namespace`",
                     self.cluster.namespace
-                ))),
-                Err(trouble) => Err(trouble.error),
+                )));
             }
-        });
-        Ok(uid.await?.as_deref())
+            Err(trouble) => return Err(trouble.error),
+        };
+        let mut ids = self.ids();
+        ids.met.extend(uid.clone());
+        ids.now = Some((Instant::now(), uid.clone()));
+        Ok(uid)
+    }
+
+    /// The namespace seems to be another one by now.
+    pub(crate) fn forget_namespace_uid(&self) {
+        self.ids().now = None;
+    }
+
+    /// Why the place that we look at cannot say that a job is gone, if so. A namespace that we met ourselves and that is
+    /// not there any more, or was made anew, went with all that was in it.
+    pub(crate) async fn elsewhere(&self, kept: &Kept) -> Result<Option<String>, BackendError> {
+        if kept.namespace == self.cluster.namespace
+            && kept.namespace_uid.as_ref().is_some_and(|uid| self.ids().met.contains(uid))
+        {
+            return Ok(None);
+        }
+        let uid = self.namespace_uid().await?;
+        Ok(kept.elsewhere(&self.cluster.namespace, uid.as_deref()))
+    }
+
+    fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What Jobs are to belong to, if anything was named.
@@ -181,8 +218,7 @@ impl Site {
 
     /// Asks for the Job itself. `None`: it is not there, and this is the place where it was made.
     pub(crate) async fn confirm(&self, kept: &Kept) -> Result<Option<SlimJob>, BackendError> {
-        let uid = self.namespace_uid().await?;
-        if let Some(sentence) = kept.elsewhere(&self.cluster.namespace, uid) {
+        if let Some(sentence) = self.elsewhere(kept).await? {
             return Err(BackendError::Misconfigured(sentence));
         }
         let jobs = self.jobs();

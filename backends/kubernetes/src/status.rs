@@ -9,11 +9,13 @@
 //! 5. what keeps a pod from going on: until its time is over the answer to "why does it wait", then a fault;
 //! 6. how far it is.
 //!
-//! Parts, in reading order: [`pod`]: what a pod's status tells; [`told`]: last words; [`endings`]: what ended a pod;
+//! Parts, in reading order: [`pod`]: what a pod's status tells; [`kept`]: what is kept of the
+//! look before; [`told`]: last words; [`endings`]: what ended a pod;
 //! [`waiting`]: what it waits for; [`images`]: what the words about an image mean; [`refusal`]: why there is no pod.
 
 mod endings;
 mod images;
+pub(crate) mod kept;
 pub(crate) mod pod;
 mod refusal;
 mod told;
@@ -208,13 +210,15 @@ fn progress(seen: &Seen<'_>, look: &Look<'_>) -> Progress {
 /// A report on a job that could not make one.
 fn failed(seen: &Seen<'_>, pod: Option<&PodSeen>, fault: Fault) -> Report {
     let look = pod.map(Look::at);
+    let began = look.as_ref().map_or(seen.job.created, Look::began);
     let report = Report {
         version: REPORT_VERSION,
         job: seen.job.id.to_string(),
         outcome: Outcome::Failed(fault),
-        began: look.as_ref().map_or(seen.job.created, Look::began),
+        began,
         started: look.as_ref().and_then(Look::command_started),
-        ended: look.as_ref().and_then(Look::ended).unwrap_or(seen.now),
+        // The cluster's clock may be ahead of ours.
+        ended: look.as_ref().and_then(Look::ended).unwrap_or(seen.now).max(began),
         steps: Vec::new(),
         outputs: Vec::new(),
         notes: Vec::new(),

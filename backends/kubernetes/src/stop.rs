@@ -76,7 +76,7 @@ fn is_over(site: &Site, job: &JobId) -> bool {
 
 /// A job that is not there counts as gone only in the place where it was made.
 async fn elsewhere(site: &Site, kept: &Kept) -> Result<(), BackendError> {
-    match kept.elsewhere(&site.cluster.namespace, site.namespace_uid().await?) {
+    match site.elsewhere(kept).await? {
         Some(sentence) => Err(BackendError::Misconfigured(sentence)),
         None => Ok(()),
     }

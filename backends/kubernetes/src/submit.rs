@@ -23,21 +23,28 @@ use crate::{job, names, plan};
 
 /// Hands a job over, or finds it.
 pub(crate) async fn submit(site: &Site, job: &Job) -> Result<Handle, BackendError> {
-    let uid = site.namespace_uid().await?.map(str::to_owned);
+    let uid = site.namespace_uid().await?;
     let seen = made(site, job).await?;
     let kept =
         Kept { job: job.id.clone(), namespace: site.cluster.namespace.clone(), namespace_uid: uid, at: seen.created };
-    if may_begin(&seen) {
+    let queued = site.setting.config.kueue_queue.is_some();
+    // A queue may have let it begin before it had its Secret, for which its Pod waits.
+    if may_begin(&seen) || (queued && is_open(&seen)) {
         secret(site, job, &seen).await?;
-        if site.setting.config.kueue_queue.is_none() {
-            begin(site, &seen).await?;
-        }
+    }
+    if may_begin(&seen) && !queued {
+        begin(site, &seen).await?;
     }
     Ok(kept.handle())
 }
 
 fn may_begin(seen: &JobSeen) -> bool {
-    seen.suspended && seen.verdict == Verdict::Open && !seen.complete && seen.failed.is_none()
+    seen.suspended && is_open(seen)
+}
+
+/// Nothing was decided about it, and it has not ended.
+fn is_open(seen: &JobSeen) -> bool {
+    seen.verdict == Verdict::Open && !seen.complete && seen.failed.is_none()
 }
 
 /// The Job, new or found.
@@ -49,7 +56,12 @@ async fn made(site: &Site, job: &Job) -> Result<JobSeen, BackendError> {
     match site.cluster.call("create", "jobs", jobs.create(&params, &manifest)).await {
         Ok(made) => seen(site, made.into()),
         Err(trouble) if trouble.code == Some(409) => found(site, job, &trouble.error).await,
-        Err(trouble) => Err(trouble.error),
+        Err(trouble) => {
+            if matches!(trouble.code, Some(403 | 404)) {
+                site.forget_namespace_uid();
+            }
+            Err(trouble.error)
+        }
     }
 }
 

@@ -19,8 +19,12 @@ struct Scene {
 }
 
 fn opened(server: &Server) -> Scene {
+    opened_as(server, KubernetesConfig::default())
+}
+
+fn opened_as(server: &Server, config: KubernetesConfig) -> Scene {
     let folder = tempfile::tempdir().unwrap();
-    let config = KubernetesConfig { image: "tessera:1".to_owned(), ..KubernetesConfig::default() };
+    let config = KubernetesConfig { image: "tessera:1".to_owned(), ..config };
     let cluster = Cluster::played(server.clone(), "tasks");
     let installation = InstallationId("01hzy".to_owned());
     let backend = Kubernetes::on("cluster", config, installation, folder.path().to_owned(), Bell::default(), cluster);
@@ -325,4 +329,54 @@ async fn without_the_right_to_read_events_a_job_waits_and_nobody_asks_again() {
     tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
     assert!(matches!(scene.look(&handle).await, Observation::Waiting { .. }));
     assert_eq!(scene.server.count("list events"), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_its_queue_begins_early_gets_its_secret_by_the_next_try() {
+    let server = Server::default();
+    let queue = Some("q".to_owned());
+    let scene = opened_as(&server, KubernetesConfig { kueue_queue: queue, ..KubernetesConfig::default() });
+    let job = job(1);
+    server.mishap("create secrets", Mishap::Refused(500, "no"));
+    scene.backend.submit(&job).await.unwrap_err();
+    let mut begun = scene.job_object(&job);
+    begun["spec"]["suspend"] = json!(false);
+    server.put("jobs", &scene.name(&job), begun);
+    scene.backend.submit(&job).await.unwrap();
+    assert_eq!(server.names("secrets"), [scene.name(&job)]);
+    assert_eq!(server.count("patch jobs"), 0);
+}
+
+#[tokio::test]
+async fn jobs_went_with_a_namespace_that_was_made_anew_and_those_after_it_are_of_the_new_one() {
+    let scene = scene();
+    let (first, second) = (job(1), job(2));
+    let handle = scene.backend.submit(&first).await.unwrap();
+    scene.look(&handle).await;
+    scene.server.namespace_made_anew();
+    scene.look_until(&handle, |seen| matches!(seen, Observation::Lost { .. })).await;
+    scene.backend.release(&handle).await.unwrap();
+    // Whoever is refused looks whether it still is the same one.
+    scene.server.mishap("create jobs", Mishap::Refused(404, "namespaces \"tasks\" not found"));
+    scene.backend.submit(&second).await.unwrap_err();
+    let handle = scene.backend.submit(&second).await.unwrap();
+    assert!(handle.0.contains("another-uid"), "{}", handle.0);
+    let next = opened(&scene.server);
+    scene.server.remove("jobs", &scene.name(&second));
+    next.look_until(&handle, |seen| matches!(seen, Observation::Lost { .. })).await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_is_listed_anew_and_its_lower_versions_are_believed() {
+    let scene = scene();
+    let job = job(1);
+    let handle = scene.backend.submit(&job).await.unwrap();
+    for _ in 0..50 {
+        scene.pod(&job, json!({"phase": "Pending"}));
+    }
+    scene.look_until(&handle, |seen| matches!(seen, Observation::Waiting { .. })).await;
+    scene.pod_that_reports(&job);
+    // What the watch would have told is lost with the store.
+    scene.server.restored();
+    scene.look_until(&handle, |seen| matches!(seen, Observation::Ended(_))).await;
 }

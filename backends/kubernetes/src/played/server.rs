@@ -39,6 +39,7 @@ struct State {
     mishaps: Vec<(String, Mishap)>,
     asked: Vec<String>,
     page: Option<usize>,
+    namespace_uid: Option<String>,
 }
 
 /// The server; clones are the same one.
@@ -81,6 +82,32 @@ impl Server {
             state.version += 1;
             state.horizon = state.version;
         }
+        state.watchers.clear();
+    }
+
+    /// The namespace is removed with all that is in it, and made anew.
+    pub(crate) fn namespace_made_anew(&self) {
+        let mut state = self.state();
+        let all: Vec<(String, String)> = state.objects.keys().cloned().collect();
+        for (resource, name) in all {
+            state.remove(&resource, &name);
+        }
+        state.namespace_uid = Some("another-uid".to_owned());
+    }
+
+    /// Its store is restored from an older copy: versions begin again, and so does what is told of a Pod.
+    pub(crate) fn restored(&self) {
+        let mut state = self.state();
+        (state.version, state.horizon) = (0, u64::MAX);
+        let all: Vec<(String, String)> = state.objects.keys().cloned().collect();
+        for key in all {
+            state.version += 1;
+            let version = json!(state.version.to_string());
+            if let Some(object) = state.objects.get_mut(&key) {
+                object["metadata"]["resourceVersion"] = version;
+            }
+        }
+        state.past.clear();
         state.watchers.clear();
     }
 
@@ -179,6 +206,8 @@ impl State {
         let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
         let (sender, receiver) = unbounded();
         if from < self.horizon {
+            // Who lists anew may watch.
+            self.horizon = self.horizon.min(self.version);
             let status =
                 json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
             let _ = sender.unbounded_send(Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status}))));
@@ -201,7 +230,8 @@ impl State {
         body: Value,
     ) -> Result<Value, (u16, String)> {
         if resource == "namespaces" {
-            return Ok(json!({"metadata": {"name": name, "uid": "namespace-uid"}}));
+            let uid = self.namespace_uid.as_deref().unwrap_or("namespace-uid");
+            return Ok(json!({"metadata": {"name": name, "uid": uid}}));
         }
         let Some(name) = name else {
             if verb == "list" {

@@ -17,6 +17,11 @@ pub(super) fn cause(message: &str) -> &str {
     }
 }
 
+/// Whether a node says no more than that it will try again.
+pub(super) fn is_no_cause(message: &str) -> bool {
+    message.starts_with("Back-off pulling image") && !message.contains(": ")
+}
+
 /// What it means that an image could not be pulled for as long as we were willing to wait.
 pub(super) fn pull_class(message: &str, logins: bool) -> FaultClass {
     let words = message.to_lowercase();

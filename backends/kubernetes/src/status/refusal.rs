@@ -1,5 +1,8 @@
 //! Why a Job has no pod: refusals stand only in its events.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use tessera_runtime::report::{Fault, FaultClass};
@@ -11,33 +14,36 @@ use super::{Judged, Seen, waits};
 pub(crate) struct Refusal {
     /// The cluster's words.
     pub(crate) message: String,
-    /// Since when it is refused.
+    /// Since when we know, by our own clock.
     pub(crate) since: Timestamp,
 }
 
 impl Refusal {
-    /// An event of a Job, if it tells of a pod that was refused (`FailedCreate`).
-    pub(crate) fn of(event: &Event) -> Option<Self> {
-        if event.reason.as_deref() != Some("FailedCreate") {
-            return None;
-        }
-        let times = [&event.first_timestamp, &event.metadata.creation_timestamp, &event.last_timestamp];
-        let since = times.into_iter().flatten().next()?.0;
-        Some(Self { message: event.message.clone()?, since })
+    /// An event of a Job, if it tells of a pod that was refused (`FailedCreate`); `since` when we know of that.
+    pub(crate) fn of(event: &Event, since: Timestamp) -> Option<Self> {
+        let refused = event.reason.as_deref() == Some("FailedCreate");
+        refused.then(|| Some(Self { message: event.message.clone()?, since }))?
     }
 
     /// What it means for the job.
     pub(super) fn judged(&self, seen: &Seen<'_>) -> Judged {
         let words = self.message.split_once("is forbidden: ").map_or(self.message.as_str(), |(_, words)| words);
+        let words = without_use(words);
         let fault = |class, message| Judged::Condemn(Fault { class, message, user_code_started: false });
         let sentence = format!("backend `{}` was refused a pod: {words}", seen.backend);
-        let waited = seen.now.duration_since(self.since).unsigned_abs();
+        let waited = Duration::try_from(seen.now.duration_since(self.since)).unwrap_or_default();
         match kind(&self.message) {
             Kind::Final(class) => fault(class, sentence),
             Kind::Passing if waited < seen.patience.refused => waits(Some(sentence)),
             Kind::Passing => fault(FaultClass::Unavailable, format!("{sentence} (for {} s)", waited.as_secs())),
         }
     }
+}
+
+/// What others use of a quota changes all the time: what is asked for and what there is says enough.
+fn without_use(words: &str) -> Cow<'_, str> {
+    let parts = words.split_once(", used: ").and_then(|(head, rest)| Some((head, rest.split_once(", limited: ")?.1)));
+    parts.map_or(Cow::Borrowed(words), |(head, limited)| format!("{head}, limited: {limited}").into())
 }
 
 enum Kind {

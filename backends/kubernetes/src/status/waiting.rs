@@ -151,7 +151,11 @@ fn unscheduled(look: &Look<'_>) -> Judged {
     let words = condition.and_then(|condition| {
         let message = condition.message.as_deref().unwrap_or_default();
         Some(match condition.reason.as_deref()? {
-            "Unschedulable" => with("no node can take the pod".to_owned(), message),
+            // What pods of others could make room for it is no reason why it waits, and long.
+            "Unschedulable" => {
+                let message = message.split_once(" preemption: ").map_or(message, |(why, _)| why);
+                with("no node can take the pod".to_owned(), message)
+            }
             "SchedulingGated" => with("the pod is held back from the scheduler".to_owned(), message),
             other => with(format!("the pod is not given to a node ({other})"), message),
         })

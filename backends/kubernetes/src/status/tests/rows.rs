@@ -63,7 +63,7 @@ fn each_state_has_its_words() {
     };
     let unscheduled = json!({"initContainerStatuses": null, "containerStatuses": null, "conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-            "message": "0/1 nodes are available: 1 Insufficient cpu."}]});
+            "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."}]});
     let pulling = |name: &str| {
         let later = || waiting("PodInitializing", "");
         let mut states = vec![("stage-in", waiting("ContainerCreating", "")), ("stage-out", later())];
@@ -80,7 +80,8 @@ fn each_state_has_its_words() {
         states
     };
     let quota = Refusal {
-        message: "Error creating: pods \"x\" is forbidden: exceeded quota: q, requested: cpu=4".into(),
+        message: "Error creating: pods \"x\" is forbidden: exceeded quota: q, requested: cpu=4, used: cpu=6, \
+                  limited: cpu=8".into(),
         since: at("2026-01-01T00:00:05Z"),
     };
     let still_runs = [
@@ -112,7 +113,7 @@ fn each_state_has_its_words() {
         (
             "a quota refuses",
             with(|k| k.refusal = Some(quota), vec![]),
-            Is::Waiting(Some("backend `kubernetes` was refused a pod: exceeded quota: q, requested: cpu=4")),
+            Is::Waiting(Some("backend `kubernetes` was refused a pod: exceeded quota: q, requested: cpu=4, limited: cpu=8")),
         ),
         (
             "no node",
