@@ -16,9 +16,9 @@ use crate::ground::{Ground, cluster};
 /// What the server's account is to be allowed in its namespace: group, resource, verbs.
 const NEEDED: [(&str, &str, &[&str]); 6] = [
     ("batch", "jobs", &["create", "get", "list", "watch", "patch", "delete"]),
-    ("", "pods", &["get", "list", "watch"]),
+    ("", "pods", &["list", "watch"]),
     ("", "pods/log", &["get"]),
-    ("", "secrets", &["create", "get", "patch", "delete"]),
+    ("", "secrets", &["create", "patch"]),
     ("", "events", &["list"]),
     ("", "namespaces", &["get"]),
 ];
