@@ -1,5 +1,6 @@
 //! An API server that is away, slow, or loses its answers: a door before the real one.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +37,7 @@ pub(crate) enum Fault {
     WatchesEnd(Duration),
     /// So many times a watch answers that its version is too old; then watches go on.
     Gone(usize),
-    /// What changes something is carried out, and its answer is lost: each one of so many.
+    /// What changes something is carried out, and its answer is lost: the first of so many of each kind.
     AnswersLostOfEach(usize),
 }
 
@@ -61,6 +62,8 @@ struct State {
     listed: AtomicUsize,
     /// Told of what was carried out, by method and path, before it is answered; `true` loses the answer.
     carried_out: Mutex<Option<Arc<Hook>>>,
+    /// What changed something while answers were lost, by method and path.
+    changes: Mutex<BTreeMap<(String, String), usize>>,
     /// Ids of the objects that were made, by what they are.
     made: Mutex<Vec<(String, String)>>,
 }
@@ -82,6 +85,7 @@ impl Proxy {
             too_old: AtomicUsize::new(0),
             listed: AtomicUsize::new(0),
             carried_out: Mutex::default(),
+            changes: Mutex::default(),
             made: Mutex::default(),
         });
         let serving = state.clone();
@@ -149,8 +153,12 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(status) => return Ok(refusal(status)),
         Fault::StatusOfEach(status, each) if at % each == 0 => return Ok(refusal(status)),
-        Fault::Gone(times) if watches && state.too_old.fetch_add(1, Ordering::Relaxed) < times => {
-            return Ok(refusal(410));
+        Fault::Gone(times) if watches => {
+            let before = state.too_old.fetch_add(1, Ordering::Relaxed);
+            if before < times {
+                // In place of the watch, or as the first that it tells.
+                return Ok(if before % 2 == 0 { refusal(410) } else { told_in_watch(410) });
+            }
         }
         Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone(_) | Fault::AnswersLostOfEach(_) => {
         }
@@ -185,7 +193,16 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
     };
     if method != Method::GET {
         let hook = state.carried_out.lock().unwrap().clone();
-        let lost = matches!(fault, Fault::AnswersLostOfEach(each) if at % each == 0);
+        let lost = match fault {
+            // Each kind by itself: what is tried again from its first call on would lose the same one for ever.
+            Fault::AnswersLostOfEach(each) => {
+                let mut changes = state.changes.lock().unwrap();
+                let count = changes.entry((method.to_string(), path.clone())).or_default();
+                *count += 1;
+                (*count - 1) % each == 0
+            }
+            _other => false,
+        };
         if lost || hook.is_some_and(|hook| hook(method.as_str(), &path)) {
             return Err(broken());
         }
@@ -228,19 +245,28 @@ fn remember(state: &State, bytes: &[u8]) {
     state.made.lock().unwrap().push((text(&object["kind"]), text(&object["metadata"]["uid"])));
 }
 
-/// In the words of Kubernetes.
+/// As an event of a watch.
+fn told_in_watch(status: u16) -> Answer {
+    let text = json!({ "type": "ERROR", "object": said(status) });
+    Response::new(Either::Left(Full::from(format!("{text}\n"))))
+}
+
 fn refusal(status: u16) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::from(said(status).to_string())));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    answer
+}
+
+/// In the words of Kubernetes.
+fn said(status: u16) -> serde_json::Value {
     let reason = match status {
         410 => "Expired",
         429 => "TooManyRequests",
         _ => "InternalError",
     };
-    let text = json!({
+    json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "made up by a test", "reason": reason,
         "code": status, "metadata": {},
-    });
-    let mut answer = Response::new(Either::Left(Full::from(text.to_string())));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-    answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
-    answer
+    })
 }
