@@ -120,8 +120,11 @@ impl Printed {
         let filled = timeout(ANSWER, self.fill(pods, &seen.name, step, &spool, ended)).await;
         match filled.unwrap_or_else(|_| Err(late(&seen.name, step))) {
             Ok(()) => {}
-            // The pod went in between; what was read is what there is.
+            // The pod went in between, or its containers did before it; what was read is what there is.
             Err(BackendError::Rejected(_)) if spool.kept.load(Ordering::Relaxed) => {
+                return answer(spool, stream, from, true).await;
+            }
+            Err(_) if ended && spool.kept.load(Ordering::Relaxed) && spool.taken.load(Ordering::Relaxed) => {
                 return answer(spool, stream, from, true).await;
             }
             Err(error) => return Err(error),

@@ -19,7 +19,11 @@ pub(super) fn stage_in(asked: &Asked<'_>) -> Container {
 /// Those that run beside each other: stage-out, then the executors. The kubelet starts containers in this order, and
 /// pulls the image of each before it starts the next.
 pub(super) fn beside(asked: &Asked<'_>) -> Result<Vec<Container>, BackendError> {
-    let stage_out = Container { volume_mounts: Some(volumes::of_stage_out(asked)), ..ours(asked, places::STAGE_OUT) };
+    let stage_out = Container {
+        volume_mounts: Some(volumes::of_stage_out(asked)),
+        resources: Some(resources::of_stage_out(&asked.setting.config.ours, asked.plan.limits.disk_bytes)),
+        ..ours(asked, places::STAGE_OUT)
+    };
     let executors = (0..asked.plan.executors.len()).map(|index| executor(asked, index));
     std::iter::once(Ok(stage_out)).chain(executors).collect()
 }

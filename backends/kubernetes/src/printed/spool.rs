@@ -36,6 +36,8 @@ pub(super) struct Spool {
     pub(super) over: AtomicBool,
     /// The log was read to its end, and that after the container had ended.
     pub(super) whole: AtomicBool,
+    /// The node has no log of the container any more, though the pod is there.
+    pub(super) taken: AtomicBool,
     /// It is to stay until its job is forgotten.
     pub(super) kept: AtomicBool,
     /// Milliseconds after `made` at which it was last asked for.
@@ -55,6 +57,7 @@ impl Spool {
             followed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             whole: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             used_ms: AtomicU64::new(0),
             filled_ms: AtomicU64::new(u64::MAX),
@@ -148,6 +151,7 @@ impl<'a> Filling<'a> {
     /// Takes the next bytes of the log.
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !std::mem::replace(&mut self.begun, true) && NO_LOG.iter().any(|words| bytes.starts_with(words)) {
+            self.spool.taken.store(true, Ordering::Relaxed);
             return Err(io::Error::other(String::from_utf8_lossy(bytes).trim().to_owned()));
         }
         let mut frames = std::mem::take(&mut self.frames);
