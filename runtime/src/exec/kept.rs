@@ -18,7 +18,10 @@ const AT_ONCE: usize = 4_096;
 /// What takes frames, each with one call.
 #[derive(Debug)]
 pub(super) struct Kept {
-    file: File,
+    /// Until it does not take any more: on a full disk half a frame is the last.
+    file: Option<File>,
+    /// Why it does not.
+    pub(super) failed: Option<io::Error>,
     /// The container's log, until it does not take any more.
     log: Option<OwnedFd>,
     line: Vec<u8>,
@@ -26,7 +29,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn in_file(file: File) -> Self {
-        Self { file, log: None, line: Vec::new() }
+        Self { file: Some(file), failed: None, log: None, line: Vec::new() }
     }
 
     /// Also in the log of the container.
@@ -40,9 +43,15 @@ impl Write for Kept {
         self.write_all(bytes).map(|()| bytes.len())
     }
 
-    /// Only the file counts: a log that fails ends with half a frame, which no reader takes for one.
+    /// As long as one of both takes it, that the other does not ends nothing. Either ends with half a frame, which no
+    /// reader takes for one.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let kept = self.file.write_all(bytes);
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(bytes)
+        {
+            self.file = None;
+            self.failed = Some(error);
+        }
         if let Some(log) = &self.log {
             self.line.clear();
             write_line(bytes, &mut self.line);
@@ -50,11 +59,14 @@ impl Write for Kept {
                 self.log = None;
             }
         }
-        kept
+        match (&self.file, &self.log) {
+            (None, None) => Err(self.failed.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
+            (Some(_), _) | (_, Some(_)) => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_mut().map_or(Ok(()), File::flush)
     }
 }
 
@@ -108,6 +120,19 @@ mod tests {
         kept.write_all(b"three").unwrap();
         assert!(kept.log.is_none());
         assert_eq!(text(file), "onetwothree");
+    }
+
+    #[test]
+    fn a_full_disk_does_not_end_the_log() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let log = tempfile::tempfile().unwrap();
+        let mut kept = kept_in(&full, &log);
+        kept.write_all(b"one").unwrap();
+        kept.write_all(b"two").unwrap();
+        assert_eq!(kept.failed.as_ref().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(text(log), "one\ntwo\n");
+        let alone = Kept::in_file(full).write_all(b"one");
+        assert_eq!(alone.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

@@ -93,9 +93,8 @@ impl Sink {
         for at in 0..self.outputs.len() {
             self.flush(at);
         }
-        if let Some(frames) = self.frames.take()
-            && let Err(error) = frames.finish()
-        {
+        let finished = self.frames.take().map(Writer::finish);
+        if let Some(Err(error) | Ok(Kept { failed: Some(error), .. })) = finished {
             self.lost.get_or_insert(error.to_string());
         }
     }
