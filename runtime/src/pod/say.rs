@@ -174,14 +174,17 @@ fn short(mut summary: Summary, room: usize) -> String {
         if words.len() <= room {
             return words;
         }
-        match &mut summary.outcome {
-            Outcome::Failed(fault) if sentence > 0 && !fault.message.is_empty() => {
-                let end = fault.message.floor_char_boundary(sentence.min(fault.message.len()));
-                fault.message.truncate(end);
-                sentence /= 2;
-            }
-            _ if !summary.exit_codes.is_empty() => summary.exit_codes.clear(),
-            _ => return words,
+        if let Outcome::Failed(fault) = &mut summary.outcome
+            && sentence > 0
+            && !fault.message.is_empty()
+        {
+            let end = fault.message.floor_char_boundary(sentence.min(fault.message.len()));
+            fault.message.truncate(end);
+            sentence /= 2;
+        } else if summary.exit_codes.is_empty() {
+            return words;
+        } else {
+            summary.exit_codes.clear();
         }
     }
 }
