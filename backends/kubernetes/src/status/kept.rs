@@ -63,7 +63,11 @@ mod tests {
         let failed = waits("ErrImagePull", "dial tcp: no such host");
         for (reason, says, told) in [
             ("ImagePullBackOff", "Back-off pulling image \"r:5000/x\"", "dial tcp: no such host"),
-            ("ImagePullBackOff", "Back-off pulling image \"x\": ErrImagePull: other", "Back-off pulling image \"x\": ErrImagePull: other"),
+            (
+                "ImagePullBackOff",
+                "Back-off pulling image \"x\": ErrImagePull: other",
+                "Back-off pulling image \"x\": ErrImagePull: other",
+            ),
             ("ErrImagePull", "not found", "not found"),
             ("CreateContainerError", "Back-off pulling image \"x\"", "Back-off pulling image \"x\""),
         ] {

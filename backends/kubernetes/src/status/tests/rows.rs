@@ -81,7 +81,8 @@ fn each_state_has_its_words() {
     };
     let quota = Refusal {
         message: "Error creating: pods \"x\" is forbidden: exceeded quota: q, requested: cpu=4, used: cpu=6, \
-                  limited: cpu=8".into(),
+                  limited: cpu=8"
+            .into(),
         since: at("2026-01-01T00:00:05Z"),
     };
     let still_runs = [
@@ -113,7 +114,9 @@ fn each_state_has_its_words() {
         (
             "a quota refuses",
             with(|k| k.refusal = Some(quota), vec![]),
-            Is::Waiting(Some("backend `kubernetes` was refused a pod: exceeded quota: q, requested: cpu=4, limited: cpu=8")),
+            Is::Waiting(Some(
+                "backend `kubernetes` was refused a pod: exceeded quota: q, requested: cpu=4, limited: cpu=8",
+            )),
         ),
         (
             "no node",
