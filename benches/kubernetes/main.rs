@@ -112,11 +112,12 @@ async fn together(room: &Room, tasks: &Tasks, audit: &AuditLog, burst: usize, fi
     room.empty().await?;
 
     let mut rates = Vec::new();
-    for template in [&shape, &bare::command()] {
+    // The command alone is no aim, only a word on what a pod of three containers costs: fewer are enough.
+    for (template, many) in [(&shape, burst), (&bare::command(), burst.div_ceil(5))] {
         let began = Instant::now();
-        let jobs = bare::create(room, burst, template).await?;
+        let jobs = bare::create(room, many, template).await?;
         room.ended(&jobs).await?;
-        rates.push(burst as f64 / began.elapsed().as_secs_f64());
+        rates.push(many as f64 / began.elapsed().as_secs_f64());
         room.clear().await?;
     }
 

@@ -12,13 +12,17 @@
 //!
 //! Beyond a cap for each stream output is counted and dropped, except for its last [`KEPT_END`] bytes: the end
 //! is where a failure is explained.
+//!
+//! Where a log is kept line by line, as in a pod, each frame is one line: [`write_line`] makes it, [`Lines`] reads it.
 
+mod line;
 mod read;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use line::{Lines, write_line};
 pub use read::{Chunk, Place, Tail, read, read_on, tail};
 pub use write::Writer;
 

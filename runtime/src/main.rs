@@ -1,6 +1,6 @@
 //! `tessera-runtime`: the static binary that works inside a job.
 //!
-//! - `exec [STEP [TREE]]`: wraps one executor inside its container;
+//! - `exec [STEP [TREE [IMAGE]]]`: wraps one executor inside its container;
 //! - `stage-in`, `stage-out`: in a pod, what comes before the executors, and what gives them turns, delivers, reports;
 //! - `node DIR`: does a whole attempt on this host;
 //! - `version`: says which build this is.
@@ -35,6 +35,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: tessera-runtime exec [STEP [TREE]] | stage-in | stage-out | node DIR | version");
+    eprintln!("usage: tessera-runtime exec [STEP [TREE [IMAGE]]] | stage-in | stage-out | node DIR | version");
     ExitCode::from(USAGE)
 }

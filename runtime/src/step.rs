@@ -42,7 +42,7 @@ pub const RECORD: &str = "record.json";
 pub const BELL: &str = "bell";
 /// In a pod: locked by the wrapper while it lives.
 pub const ALIVE: &str = "alive";
-/// In a pod: made by the wrapper once it holds that lock.
+/// In a pod: made by the wrapper once it holds that lock, or when it gives up; then it holds its words.
 pub const HERE: &str = "here";
 /// In a pod: the FIFO that the one who gives turns holds open while it lives.
 pub const TURN: &str = "turn";

@@ -76,6 +76,7 @@ impl Pod {
         let child = Command::new(env!("CARGO_BIN_EXE_tessera-runtime"))
             .arg(verb)
             .args(arguments)
+            .env("TESSERA_JOB", "t-of-the-pod")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .spawn()
@@ -100,6 +101,18 @@ impl Pod {
         self.verb("exec", &[self.step(step, ""), self.at("attempt/tree")])
     }
 
+    /// One whose image is a folder here.
+    fn wrapper_of_image(&mut self, step: usize) -> Child {
+        fs::create_dir_all(self.at("image")).unwrap();
+        self.verb("exec", &[self.step(step, ""), self.at("attempt/tree"), self.at("image")])
+    }
+
+    fn replan(&self, change: impl FnOnce(&mut Value)) {
+        let mut plan: Value = serde_json::from_slice(&fs::read(self.at("plan/plan.json")).unwrap()).unwrap();
+        change(&mut plan);
+        fs::write(self.at("plan/plan.json"), plan.to_string()).unwrap();
+    }
+
     /// What a container has printed, by when it was started.
     fn printed(&self, verb: &str, nth: usize) -> Vec<u8> {
         fs::read(self.at(&format!("{verb}-{nth}.log"))).unwrap()
@@ -110,7 +123,13 @@ impl Pod {
     }
 
     fn report(&self) -> Report {
-        self.words().report.unwrap()
+        self.words().report.unwrap_or_else(|| {
+            let log = (0..).map(|nth| self.at(&format!("stage-out-{nth}.log"))).find(|log| log.exists()).unwrap();
+            match records(&fs::read(log).unwrap()).pop() {
+                Some(Record::Report(report)) => report,
+                other => panic!("{other:?}"),
+            }
+        })
     }
 }
 
@@ -144,6 +163,14 @@ fn records(log: &[u8]) -> Vec<Record> {
     text.split('\u{1e}').skip(1).map(|record| serde_json::from_str(record).unwrap()).collect()
 }
 
+/// The frames in the log of a wrapper's container.
+fn of_lines(log: &[u8]) -> File {
+    let (mut file, mut of_lines) = (tempfile::tempfile().unwrap(), Vec::new());
+    frames::Lines::default().take(log, &mut of_lines);
+    file.write_all(&of_lines).unwrap();
+    file
+}
+
 fn codes(report: &Report) -> Vec<i32> {
     report.steps.iter().map(|step| step.exit_code).collect()
 }
@@ -168,9 +195,7 @@ fn inputs_turns_outputs_and_a_report() {
         ],
         json!({"inputs": [{"path": "/data/in", "source": {"content": "hello\n"}}]}),
     );
-    let mut plan: Value = serde_json::from_slice(&fs::read(pod.at("plan/plan.json")).unwrap()).unwrap();
-    plan["outputs"] = outputs(pod.around.path());
-    fs::write(pod.at("plan/plan.json"), plan.to_string()).unwrap();
+    pod.replan(|plan| plan["outputs"] = outputs(pod.around.path()));
     let (code, ends) = whole(&mut pod, 2);
     let report = pod.report();
     assert_eq!((code, &report.outcome), (0, &Outcome::Complete), "{report:?}");
@@ -181,9 +206,9 @@ fn inputs_turns_outputs_and_a_report() {
     assert!(report.steps[0].ended <= report.steps[1].started);
     assert_eq!(report.outputs.len(), 1);
 
-    // The log of a wrapper's container is a file of frames, that of stage-out tells of the first step.
+    // The log of a wrapper's container is frames, each a line, that of stage-out tells of the first step.
     for (nth, stream, text) in [(2, Stream::Stdout, "one\n"), (1, Stream::Stderr, "two\n")] {
-        let log = File::open(pod.at(&format!("exec-{nth}.log"))).unwrap();
+        let log = of_lines(&pod.printed("exec", nth));
         assert_eq!(frames::read(&log, stream, 0, 100).unwrap().bytes, text.as_bytes());
     }
     let told = records(&pod.printed("stage-out", 3));
@@ -221,9 +246,7 @@ fn a_wrapper_that_is_killed_while_its_command_runs_counts_as_killed() {
         let script =
             format!("{first}{RUNS}echo made > $POD/attempt/tree/data/out; echo ready > $POD/ready; sleep 1000");
         let mut pod = Pod::new(&[&script, "true"], json!({"volumes": ["/data"]}));
-        let mut plan: Value = serde_json::from_slice(&fs::read(pod.at("plan/plan.json")).unwrap()).unwrap();
-        plan["outputs"] = json!([{"path": "/data/out", "url": pod.at("delivered/out")}]);
-        fs::write(pod.at("plan/plan.json"), plan.to_string()).unwrap();
+        pod.replan(|plan| plan["outputs"] = json!([{"path": "/data/out", "url": pod.at("delivered/out")}]));
         fifo(&pod.at("runs"));
         fifo(&pod.at("ready"));
         assert_eq!(pod.stage_in(), 0);
@@ -271,6 +294,156 @@ fn a_wrapper_that_is_killed_while_it_waits_is_a_lost_job_and_nothing_else_runs()
         assert_eq!(fault.message, "executor 1 was ended from outside before its command was started");
         assert!(fault.user_code_started && !pod.at("never").exists());
         assert_eq!(codes(&report), [0]);
+    }
+}
+
+/// Files enough that copying them takes a while, the first of them `a`.
+const MANY: usize = 5_000;
+const LAST: &str = "b4999";
+
+#[test]
+fn a_wrapper_that_is_killed_while_it_lays_in_is_a_lost_job() {
+    let mut pod = Pod::new(&["echo never > $POD/never", "true"], json!({}));
+    fs::create_dir(pod.at("many")).unwrap();
+    fs::write(pod.at("many/a"), "").unwrap();
+    (0..MANY).for_each(|n| fs::write(pod.at(&format!("many/b{n:04}")), "x").unwrap());
+    pod.replan(|plan| plan["inputs"] = json!([{"path": "/opt", "source": {"url": pod.at("many")}}]));
+    assert_eq!(pod.stage_in(), 0);
+    let mut out = pod.stage_out();
+    let (mut one, mut two) = (pod.wrapper_of_image(0), pod.wrapper_of_image(1));
+    wait_for(&pod.at("image/opt/a"));
+    kill(&one, Signal::KILL);
+    one.wait().unwrap();
+    assert!(!pod.at("image/opt").join(LAST).exists(), "it was done already");
+    assert_eq!(out.wait().unwrap().code(), Some(1));
+    assert!(!two.wait().unwrap().success() && !pod.at("never").exists());
+    let Outcome::Failed(fault) = pod.report().outcome else { panic!("{:?}", pod.report()) };
+    assert_eq!((fault.class, fault.user_code_started), (FaultClass::Lost, false));
+    assert_eq!(fault.message, "executor 0 was ended from outside before its command was started");
+}
+
+#[test]
+fn a_wrapper_that_is_killed_while_it_harvests_counts_as_killed() {
+    for (first, outcome, expected) in
+        [("ignored: ", Outcome::Complete, vec![137, 0]), ("", Outcome::ExecutorFailed { step: 0 }, vec![137])]
+    {
+        let make = format!(
+            "mkdir -p $POD/image/opt/out && cd $POD/image/opt/out && touch a && seq {MANY} | \
+                            while read n; do echo > b$(($n + 9999)); done; echo done"
+        );
+        let mut pod = Pod::new(&[&format!("{first}{make}"), "true"], json!({}));
+        let output = json!([{"path": "/opt/out", "url": pod.at("delivered/out"), "kind": "directory"}]);
+        pod.replan(|plan| plan["outputs"] = output);
+        assert_eq!(pod.stage_in(), 0);
+        let mut out = pod.stage_out();
+        let (mut one, mut two) = (pod.wrapper_of_image(0), pod.wrapper_of_image(1));
+        wait_for(&pod.at("attempt/tree/opt/out/a"));
+        kill(&one, Signal::KILL);
+        assert_eq!(one.wait().unwrap().signal(), Some(9), "it was done already");
+        out.wait().unwrap();
+        two.wait().unwrap();
+        let report = pod.report();
+        assert_eq!((&report.outcome, codes(&report)), (&outcome, expected), "{report:?}");
+        assert_eq!(report.steps[0].stdout_tail, "done\n");
+        assert!(report.notes.iter().any(|note| note.text == "executor 0 was killed together with its wrapper"));
+    }
+}
+
+/// A small file system at a place, which is root's to make.
+struct Small(PathBuf);
+
+impl Small {
+    fn at(place: PathBuf) -> Option<Self> {
+        let made = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&place).status();
+        made.is_ok_and(|status| status.success()).then(|| Self(place))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_job_with_a_sentence() {
+    let fill = "cat /dev/zero > $POD/attempt/tree/data/large; seq 100000; echo > $POD/full";
+    let mut pod = Pod::new(&[fill, "echo never > $POD/never"], json!({"volumes": ["/data"]}));
+    let Some(_small) = Small::at(pod.at("attempt")) else {
+        eprintln!("not run: a small file system cannot be mounted here");
+        return;
+    };
+    let (code, ends) = whole(&mut pod, 2);
+    assert!(pod.at("full").exists() && !pod.at("never").exists());
+    let report = pod.report();
+    let Outcome::Failed(fault) = &report.outcome else { panic!("{report:?}") };
+    assert!(fault.message.contains("No space left on device"), "{}", fault.message);
+    assert!(fault.user_code_started, "{report:?}");
+    assert_eq!((code, ends[0].code()), (1, Some(exit::WRAPPER)));
+    // The container's log does not lie there.
+    let log = of_lines(&pod.printed("exec", 2));
+    assert_eq!(frames::tail(&log, Stream::Stdout, 7).unwrap().text, "100000\n");
+}
+
+#[test]
+fn a_step_that_cannot_be_read_is_not_waited_for() {
+    // Before stage-out is there, and after.
+    for early in [true, false] {
+        let mut pod = Pod::new(&["true"], json!({}));
+        assert_eq!(pod.stage_in(), 0);
+        fs::write(pod.step(0, "step.json"), "{").unwrap();
+        let first = (!early).then(|| pod.stage_out());
+        if !early {
+            wait_for(&pod.step(0, "there"));
+        }
+        assert_eq!(pod.wrapper(0).wait().unwrap().code(), Some(exit::WRAPPER));
+        let mut out = first.unwrap_or_else(|| pod.stage_out());
+        assert_eq!(out.wait().unwrap().code(), Some(1));
+        let Outcome::Failed(fault) = pod.report().outcome else { panic!("{:?}", pod.report()) };
+        assert!(fault.message.starts_with("executor 0 could not be run in `a:1`: "), "{}", fault.message);
+    }
+}
+
+#[test]
+fn what_a_command_leaves_in_the_records_place_holds_nobody_up() {
+    let scripts = ["mkfifo $POD/attempt/steps/0/record.new", "ln -s /etc/passwd $POD/attempt/steps/1/record.new"];
+    let mut pod = Pod::new(&scripts, json!({}));
+    assert_eq!(whole(&mut pod, 2).0, 0);
+    assert_eq!(codes(&pod.report()), [0, 0]);
+}
+
+#[test]
+fn a_report_without_a_plan_still_says_whose_it_is() {
+    let mut pod = Pod::new(&["true"], json!({}));
+    fs::write(pod.at("plan/plan.json"), "{").unwrap();
+    assert_eq!(pod.stage_in(), 1);
+    assert_eq!(pod.report().job, "t-of-the-pod");
+}
+
+#[test]
+fn whenever_stage_out_is_ended_nobody_is_left_waiting() {
+    for (signal, after) in [Signal::KILL, Signal::TERM].into_iter().flat_map(|signal| (0..8).map(move |n| (signal, n)))
+    {
+        let mut pod = Pod::new(&["echo one", "ignored: exit 3", "sleep 1000"], json!({}));
+        assert_eq!(pod.stage_in(), 0);
+        let mut wrappers: Vec<Child> = (0..3).map(|step| pod.wrapper(step)).collect();
+        let mut out = pod.stage_out();
+        // Anywhere: it opens the steps, gives a turn, reads a record, waits.
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(3 * after);
+        while std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        kill(&out, signal);
+        out.wait().unwrap();
+        assert!(!pod.at("last-words").exists());
+        // The pod is taken down, or its containers notice by themselves; who came before it was there waits for that.
+        let there = (0..3).all(|step| pod.step(step, "there").exists());
+        for wrapper in wrappers.iter_mut() {
+            if signal == Signal::TERM || !there {
+                let _ended = rustix::process::kill_process(Pid::from_child(wrapper), Signal::TERM);
+            }
+            wrapper.wait().unwrap();
+        }
     }
 }
 
@@ -412,6 +585,21 @@ fn a_large_report_is_summed_up_and_stands_in_the_log() {
     let Some(Record::Report(report)) = told.last() else { panic!("{told:?}") };
     assert_eq!(report.steps.iter().map(|step| step.stdout_tail.len()).collect::<Vec<_>>(), [16_384, 16_384]);
     assert_eq!(serde_json::to_vec(report).unwrap().len() as u64, summary.bytes);
+}
+
+#[test]
+fn many_lines_are_few_lines_of_the_log() {
+    let mut pod = Pod::new(&["seq 100000; seq 1000 >&2"], json!({}));
+    assert_eq!(whole(&mut pod, 1).0, 0);
+    let log = pod.printed("exec", 1);
+    let expected: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+    // A node adds some fifty bytes to each.
+    let lines = log.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines < 2_000 && log.len() < expected.len() * 11 / 10, "{lines} lines, {} bytes", log.len());
+    let frames = of_lines(&log);
+    let read = frames::read(&frames, Stream::Stdout, 0, usize::MAX).unwrap();
+    assert!(read.bytes == expected.as_bytes());
+    assert_eq!(frames::tail(&frames, Stream::Stderr, 5).unwrap().text, "1000\n");
 }
 
 #[test]

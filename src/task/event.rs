@@ -109,6 +109,13 @@ pub struct JobRef {
     pub handle: String,
 }
 
+impl JobRef {
+    /// Its name, for people; the rest of a handle is its backend's own memory.
+    pub fn shown(&self) -> &str {
+        self.handle.split('#').next().unwrap_or_default()
+    }
+}
+
 /// How much of a job's progress the history holds already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {

@@ -79,9 +79,9 @@ fn tell(told: &mut Vec<Attempt>, canceled: bool, at: Timestamp, event: &Event) {
         Event::Postponed { reason, .. } if reason.is_empty() => {}
         Event::Postponed { reason, .. } => last.say(at, reason),
         Event::Submitted { job, .. } => {
-            last.say(at, format!("handed to backend `{}` as job `{}`", job.backend, job.handle));
+            last.say(at, format!("handed to backend `{}` as job `{}`", job.backend, job.shown()));
             last.metadata.insert("backend".to_owned(), job.backend.clone());
-            last.metadata.insert("job_id".to_owned(), job.handle.clone());
+            last.metadata.insert("job_id".to_owned(), job.shown().to_owned());
             last.job = Some(job.clone());
             last.handed_over = Some(at);
         }

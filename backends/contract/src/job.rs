@@ -47,7 +47,8 @@ impl fmt::Display for JobId {
 #[serde(transparent)]
 pub struct InstallationId(pub String);
 
-/// All that must be remembered of a job; only its backend knows what it means.
+/// All that must be remembered of a job; only its backend knows what it means. What stands before the first `#` is
+/// shown to people as the job's name, so it is one that they find on the backend.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Handle(pub String);

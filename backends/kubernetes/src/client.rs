@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tessera_contract::BackendError;
@@ -19,15 +18,13 @@ use tower::layer::layer_fn;
 use tower::retry::Retry;
 use tower::{BoxError, Service};
 
+use crate::again::Again;
 use crate::calls::{ANSWERS_WITHIN, Calls, Paced};
 use crate::config::KubernetesConfig;
 use crate::trouble::{self, Trouble};
 
 /// How long one call may take with its answer and with what is tried again of it.
 const DONE_WITHIN: Duration = Duration::from_secs(40);
-/// How often a call is tried again that the API server puts off (429, 503, 504), and after what time.
-const TRIES_AGAIN: u32 = 3;
-const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 /// Calls that may wait for their turn.
 const WAITING: usize = 4_096;
 
@@ -121,12 +118,11 @@ fn in_a_pod() -> bool {
 type Sent<B> = BoxFuture<'static, Result<Response<B>, BoxError>>;
 
 /// What a client of ours is over whatever carries its requests.
-fn patient<S, B>(service: S, calls: Arc<Calls>) -> Retry<RetryPolicy, Buffer<Request<Body>, Sent<B>>>
+fn patient<S, B>(service: S, calls: Arc<Calls>) -> Retry<Again, Buffer<Request<Body>, Sent<B>>>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
     S::Future: Send + 'static,
     B: Send + 'static,
 {
-    let policy = RetryPolicy::new(TRY_AGAIN.0, TRY_AGAIN.1, TRIES_AGAIN, true).unwrap_or_default();
-    Retry::new(policy, Buffer::new(Paced::new(service, calls), WAITING))
+    Retry::new(Again::default(), Buffer::new(Paced::new(service, calls), WAITING))
 }

@@ -1,12 +1,11 @@
 //! What must be remembered of a job: where it is, and how to know that place again.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tessera_contract::{Handle, JobId};
 
-/// A handle as we read and write it. Everything in it stays the same while the Job exists, so that a job that is
-/// handed over twice has one handle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A handle as we read and write it: `NAMESPACE/JOB#NAMESPACE-UID#TIME`. Everything in it stays the same while the Job
+/// exists, so that a job that is handed over twice has one handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// The job.
     pub(crate) job: JobId,
@@ -14,7 +13,6 @@ pub(crate) struct Kept {
     pub(crate) namespace: String,
     /// The namespace's own id: in another cluster, and after the namespace was made anew, it is another one. Absent
     /// where we may not read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace_uid: Option<String>,
     /// When the Job was made.
     pub(crate) at: Timestamp,
@@ -23,12 +21,25 @@ pub(crate) struct Kept {
 impl Kept {
     /// For the engine.
     pub(crate) fn handle(&self) -> Handle {
-        Handle(serde_json::to_string(self).unwrap_or_default())
+        let uid = self.namespace_uid.as_deref().unwrap_or_default();
+        Handle(format!("{}/{}#{uid}#{}", self.namespace, self.job, self.at))
     }
 
     /// From the engine; what is no handle of ours has a sentence.
     pub(crate) fn read(handle: &Handle) -> Result<Self, String> {
-        serde_json::from_str(&handle.0).map_err(|e| format!("`{}` is no job of a Kubernetes backend: {e}", handle.0))
+        Self::parse(&handle.0).ok_or_else(|| format!("`{}` is no job of a Kubernetes backend", handle.0))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (place, known) = text.split_once('#')?;
+        let (namespace, job) = place.split_once('/')?;
+        let (uid, at) = known.split_once('#')?;
+        Some(Self {
+            job: JobId::parse(job)?,
+            namespace: namespace.to_owned(),
+            namespace_uid: Some(uid.to_owned()).filter(|uid| !uid.is_empty()),
+            at: at.parse().ok()?,
+        })
     }
 
     /// Why the namespace that we look at cannot say anything about this job. A job that is not there has been removed
@@ -75,7 +86,7 @@ mod tests {
     #[test]
     fn a_handle_is_short_and_read_back() {
         let handle = kept(Some("u")).handle();
-        assert_eq!(handle.0, r#"{"job":"t-1","namespace":"tasks","namespace_uid":"u","at":"2026-11-22T11:00:00Z"}"#);
+        assert_eq!(handle.0, "tasks/t-1#u#2026-11-22T11:00:00Z");
         assert_eq!(Kept::read(&handle).unwrap(), kept(Some("u")));
         assert!(Kept::read(&Handle("t-1".into())).is_err());
     }

@@ -65,7 +65,11 @@ fn condemned(site: &Site) -> Vec<(JobId, Fault)> {
         }
         match site.judge(entry)?.judged {
             Judged::Condemn(fault) => Some((id.clone(), fault)),
-            Judged::Is(_) | Judged::ReportIn { .. } | Judged::StepsIn { .. } | Judged::ConfirmGone => None,
+            Judged::Is(_)
+            | Judged::ReportIn { .. }
+            | Judged::ReportSought { .. }
+            | Judged::StepsIn { .. }
+            | Judged::ConfirmGone => None,
         }
     })
 }

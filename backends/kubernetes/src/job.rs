@@ -33,6 +33,8 @@ use crate::view::Verdict;
 const PARAMETERS: [&str; 3] = ["container_user", "gpu_count", "walltime"];
 /// The one that chooses among the kinds of GPU that are configured.
 pub(crate) const GPU_TYPE: &str = "gpu_type";
+/// Containers of a task in one pod: what is left to each of the last words must hold a summary.
+const MOST_EXECUTORS: usize = 30;
 /// Kueue's label for its queue.
 const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
@@ -117,6 +119,15 @@ pub(crate) fn plan(setting: &Setting, job: &Job) -> Result<Plan, BackendError> {
     let rejected = |reason: String| Err(BackendError::Rejected(reason));
     if plan.executors.is_empty() {
         return rejected(format!("job {} has nothing to run", job.id));
+    }
+    if plan.executors.len() > MOST_EXECUTORS {
+        return rejected(format!(
+            "job {} has {} executors, and a pod of `{}` takes {MOST_EXECUTORS}: all their containers are there at once; \
+             make several tasks of it",
+            job.id,
+            plan.executors.len(),
+            setting.name
+        ));
     }
     let asked = match plan.limits.network {
         Network::Bridge => None,

@@ -16,6 +16,7 @@
 
 pub mod config;
 
+mod again;
 mod calls;
 mod check;
 mod client;

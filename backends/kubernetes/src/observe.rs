@@ -142,6 +142,18 @@ async fn judged(site: &Site, job: &JobId, known: Known) -> Observation {
                 None => unreadable("its pod is not known any more".to_owned()),
             }
         }
+        Judged::ReportSought { pod, container, last_chance, otherwise } => {
+            let pod = known.pods.iter().find(|seen| seen.name == pod);
+            let found = match pod {
+                Some(pod) => report_sought(site, job, pod, container, last_chance).await,
+                None => None,
+            };
+            match (found, otherwise) {
+                (Some(found), _) => found,
+                (None, Observation::Ended(report)) => ended(site, job, report),
+                (None, otherwise) => otherwise,
+            }
+        }
         Judged::StepsIn { pod, container, ended, progress } => {
             let pod = known.pods.iter().find(|seen| seen.name == pod);
             let told = match pod {
@@ -174,23 +186,50 @@ async fn report_in(
     summary: Summary,
     last_chance: bool,
 ) -> Observation {
-    let lately = |at: &Instant| at.elapsed() < AGAIN;
-    let known = site.told().get(job).and_then(|told| told.unreadable.clone());
-    if let Some((_, reason)) = known.filter(|(at, _)| lately(at) && !last_chance) {
+    if let Some(reason) = unreadable_lately(site, job).filter(|_| !last_chance) {
         return unreadable(reason);
     }
     let (backend, namespace) = (&site.setting.name, &site.cluster.namespace);
     let pods = site.pods();
     match in_time(report::read(&pods, &pod.name, container, &summary)).await {
         Ok(report) => ended(site, job, facts::complete(report, pod, backend, namespace)),
-        Err(LogError::Unreadable(reason)) if !last_chance => {
-            site.told().entry(job.clone()).or_default().unreadable = Some((Instant::now(), reason.clone()));
-            unreadable(reason)
-        }
+        Err(LogError::Unreadable(reason)) if !last_chance => unreadable_for_now(site, job, reason),
         Err(LogError::Unreadable(_) | LogError::Gone(_)) => {
             ended(site, job, facts::of_summary(summary, pod, backend, namespace))
         }
     }
+}
+
+/// The report of a job without last words; `None` when there is none, or never will be.
+async fn report_sought(
+    site: &Site,
+    job: &JobId,
+    pod: &PodSeen,
+    container: &str,
+    last_chance: bool,
+) -> Option<Observation> {
+    if let Some(reason) = unreadable_lately(site, job).filter(|_| !last_chance) {
+        return Some(unreadable(reason));
+    }
+    match in_time(report::last(&site.pods(), &pod.name, container, job)).await {
+        Ok(report) => {
+            let (backend, namespace) = (&site.setting.name, &site.cluster.namespace);
+            Some(ended(site, job, facts::complete(report?, pod, backend, namespace)))
+        }
+        Err(LogError::Unreadable(reason)) if !last_chance => Some(unreadable_for_now(site, job, reason)),
+        Err(LogError::Unreadable(_) | LogError::Gone(_)) => None,
+    }
+}
+
+/// Why a report could not be read a moment ago.
+fn unreadable_lately(site: &Site, job: &JobId) -> Option<String> {
+    let (at, reason) = site.told().get(job)?.unreadable.clone()?;
+    (at.elapsed() < AGAIN).then_some(reason)
+}
+
+fn unreadable_for_now(site: &Site, job: &JobId, reason: String) -> Observation {
+    site.told().entry(job.clone()).or_default().unreadable = Some((Instant::now(), reason.clone()));
+    unreadable(reason)
 }
 
 async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
@@ -223,7 +262,7 @@ pub(crate) async fn logs(
 /// Nothing of it runs, and nothing will.
 fn is_over(judged: &Judged) -> bool {
     match judged {
-        Judged::ReportIn { .. } => true,
+        Judged::ReportIn { .. } | Judged::ReportSought { .. } => true,
         Judged::StepsIn { .. } | Judged::Condemn(_) | Judged::ConfirmGone => false,
         Judged::Is(seen) => match seen {
             Observation::Ended(_) | Observation::Stopped | Observation::Preempted { .. } | Observation::Lost { .. } => {

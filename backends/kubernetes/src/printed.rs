@@ -1,5 +1,6 @@
-//! What steps print. The wrapper writes its frames to its own standard output, too, so the log of a container is a file
-//! of frames: it is spooled here while somebody reads, and read with the same words as everywhere.
+//! What steps print. The wrapper writes its frames to its own standard output, too, each as one line: nodes keep logs
+//! line by line. Here the lines become frames again, spooled while somebody reads, and read with the same words as
+//! everywhere.
 //!
 //! - While a container runs, its log is followed for as long as somebody asks for it.
 //! - When it has ended, its log is read once more, from the start to the end: the end of a stream that was followed is
@@ -119,8 +120,11 @@ impl Printed {
         let filled = timeout(ANSWER, self.fill(pods, &seen.name, step, &spool, ended)).await;
         match filled.unwrap_or_else(|_| Err(late(&seen.name, step))) {
             Ok(()) => {}
-            // The pod went in between; what was read is what there is.
+            // The pod went in between, or its containers did before it; what was read is what there is.
             Err(BackendError::Rejected(_)) if spool.kept.load(Ordering::Relaxed) => {
+                return answer(spool, stream, from, true).await;
+            }
+            Err(_) if ended && spool.kept.load(Ordering::Relaxed) && spool.taken.load(Ordering::Relaxed) => {
                 return answer(spool, stream, from, true).await;
             }
             Err(error) => return Err(error),

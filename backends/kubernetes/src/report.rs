@@ -5,8 +5,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
 use sha2::{Digest, Sha256};
+use tessera_contract::JobId;
 use tessera_runtime::pod::words::{Record, Summary};
-use tessera_runtime::report::{Progress, Report};
+use tessera_runtime::report::{Progress, REPORT_VERSION, Report};
 
 /// Bytes of a log that are read at most; nodes keep 10 MiB of one by default.
 const MOST: u64 = 64 << 20;
@@ -31,6 +32,27 @@ pub(crate) async fn read(pods: &Api<Pod>, pod: &str, container: &str, summary: &
     let log = bytes(pods, pod, &LogParams { container: Some(container.to_owned()), ..LogParams::default() }).await?;
     find(&log, summary).ok_or_else(|| {
         LogError::Gone(format!("the log of {container} in pod `{pod}` does not hold the report that it promises"))
+    })
+}
+
+/// The last report in the log of a container that made no last words; `None` when there is none of this job.
+pub(crate) async fn last(pods: &Api<Pod>, pod: &str, container: &str, job: &JobId) -> Result<Option<Report>, LogError> {
+    let params =
+        LogParams { container: Some(container.to_owned()), tail_lines: Some(TAIL_LINES), ..LogParams::default() };
+    match last_of(&bytes(pods, pod, &params).await?, job) {
+        Some(report) if report.version > REPORT_VERSION => Err(LogError::Unreadable(format!(
+            "the report in the log of {container} has version {}, and this build reads up to {REPORT_VERSION}: update \
+             the server",
+            report.version
+        ))),
+        report => Ok(report),
+    }
+}
+
+fn last_of(log: &[u8], job: &JobId) -> Option<Report> {
+    records(log).rev().find_map(|text| match serde_json::from_slice(text) {
+        Ok(Record::Report(report)) if report.job == job.as_str() => Some(report),
+        Ok(Record::Report(_) | Record::Progress(_)) | Err(_) => None,
     })
 }
 
@@ -90,6 +112,29 @@ mod tests {
         let json = json!({"job": "t-1", "sha256": hex(text.as_bytes()), "bytes": text.len(), "outcome": "complete",
             "began": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:00:01Z", "exit_codes": [0], "outputs": 0});
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn without_a_promise_the_last_report_of_the_job_counts() {
+        let report = |job: &str, began: u32| {
+            format!(
+                "\u{1e}{{\"report\":{{\"version\":1,\"job\":\"{job}\",\"outcome\":\"complete\",\
+                 \"began\":\"2026-01-01T00:00:0{began}Z\",\"ended\":\"2026-01-01T00:00:09Z\"}}}}\n"
+            )
+        };
+        let progress = "\u{1e}{\"progress\":{\"version\":1,\"job\":\"t-1\",\"began\":\"2026-01-01T00:00:00Z\"}}\n";
+        let table = [
+            (String::new(), None),
+            (progress.to_owned(), None),
+            (report("t-2", 1) + &report("", 2), None),
+            (report("t-1", 1).trim_end().to_owned(), None),
+            (report("t-1", 1) + progress + "noise\n" + &report("t-1", 2) + &report("t-2", 3), Some(2)),
+        ];
+        for (log, expected) in table {
+            let found = last_of(log.as_bytes(), &JobId::of_attempt("t", 1));
+            let began = found.map(|report| report.began.as_second() % 10);
+            assert_eq!(began, expected, "{log:?}");
+        }
     }
 
     #[test]

@@ -105,6 +105,17 @@ pub(crate) enum Judged {
         /// Whoever cannot read the log now never will: `facts::of_summary` is all there is.
         last_chance: bool,
     },
+    /// It has ended, and its last words are missing or cannot be read. The log of a container may hold its report.
+    ReportSought {
+        /// The pod's name.
+        pod: String,
+        /// The container's.
+        container: &'static str,
+        /// Whoever cannot read the log now never will.
+        last_chance: bool,
+        /// What it is if there is no report.
+        otherwise: Observation,
+    },
     /// How far it is, but for what only the newest [`Progress`] in the log of a container tells: see
     /// `facts::with_told`. Worth a call when `ended` has grown, and otherwise now and then.
     StepsIn {

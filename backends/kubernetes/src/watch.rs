@@ -125,10 +125,15 @@ async fn follow<K: Watched>(site: &Site, watch: impl futures::Stream<Item = watc
                 }
             }
             Some(Err(error)) => {
+                // Told in the watch, the watcher lists anew by itself; told in place of it, it would ask for ever.
+                let too_old = matches!(&error, watcher::Error::WatchStartFailed(kube::Error::Api(s)) if s.code == 410);
                 let error = sorted(resource, &site.cluster.namespace, error);
                 debug!(backend = site.setting.name, resource, %error, "the watch has broken");
                 mirror.broke(K::KIND, opened(), error);
                 tokio::time::sleep(pause).await;
+                if too_old {
+                    return;
+                }
                 pause = (pause * 2).min(PAUSE.1);
             }
         }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::turn::Turn;
@@ -61,7 +61,9 @@ impl StepDirectory {
 
     /// Writes the record under a temporary name, durably, and renames it.
     pub(super) fn write_record(&self, record: &StepRecord) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        // What the command may have left there is not opened: a FIFO would hold us up.
+        let _nothing_there = rustix::fs::unlinkat(&self.fd, NEW_RECORD, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let mut file = self.file(NEW_RECORD, flags, 0o644)?;
         file.write_all(&serde_json::to_vec(record)?)?;
         rustix::fs::fdatasync(&file)?;
@@ -90,9 +92,13 @@ impl StepDirectory {
 
     /// Says in a pod why there will be no record.
     pub(super) fn give_up(&self, error: &io::Error) {
+        let mut words = format!("{error}");
+        words.truncate(words.floor_char_boundary(GIVING_UP_BYTES));
+        // Nobody may listen yet: who comes later finds it here.
+        if let Ok(mut here) = self.file(HERE, OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK, 0o644) {
+            let _unsaid = here.write_all(words.as_bytes());
+        }
         if let Ok(bell) = self.file(BELL, OFlags::WRONLY | OFlags::NONBLOCK, 0) {
-            let mut words = format!("{error}");
-            words.truncate(words.floor_char_boundary(GIVING_UP_BYTES));
             let _unheard = rustix::io::write(bell, format!("{GIVING_UP}{words}\n").as_bytes());
         }
     }

@@ -1,4 +1,4 @@
-//! Where frames go: into the step directory, and in a pod on our own standard output as well.
+//! Where frames go: into the step directory, and in a pod on our own standard output as well, each as one line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,22 +8,28 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::frames::write_line;
+
 /// Who keeps the container's log may be slow, but the command does not wait longer than this for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A pipe that can be written to takes as much without waiting.
 const AT_ONCE: usize = 4_096;
 
-/// What takes frames.
+/// What takes frames, each with one call.
 #[derive(Debug)]
 pub(super) struct Kept {
-    file: File,
+    /// Until it does not take any more: on a full disk half a frame is the last.
+    file: Option<File>,
+    /// Why it does not.
+    pub(super) failed: Option<io::Error>,
     /// The container's log, until it does not take any more.
     log: Option<OwnedFd>,
+    line: Vec<u8>,
 }
 
 impl Kept {
     pub(super) fn in_file(file: File) -> Self {
-        Self { file, log: None }
+        Self { file: Some(file), failed: None, log: None, line: Vec::new() }
     }
 
     /// Also in the log of the container.
@@ -37,17 +43,30 @@ impl Write for Kept {
         self.write_all(bytes).map(|()| bytes.len())
     }
 
-    /// Only the file counts: a log that fails ends with half a frame, which no reader takes for one.
+    /// As long as one of both takes it, that the other does not ends nothing. Either ends with half a frame, which no
+    /// reader takes for one.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let kept = self.file.write_all(bytes);
-        if self.log.as_ref().is_some_and(|log| print(log, bytes).is_err()) {
-            self.log = None;
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(bytes)
+        {
+            self.file = None;
+            self.failed = Some(error);
         }
-        kept
+        if let Some(log) = &self.log {
+            self.line.clear();
+            write_line(bytes, &mut self.line);
+            if print(log, &self.line).is_err() {
+                self.log = None;
+            }
+        }
+        match (&self.file, &self.log) {
+            (None, None) => Err(self.failed.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
+            (Some(_), _) | (_, Some(_)) => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_mut().map_or(Ok(()), File::flush)
     }
 }
 
@@ -104,10 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn both_get_the_same() {
+    fn a_full_disk_does_not_end_the_log() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let log = tempfile::tempfile().unwrap();
+        let mut kept = kept_in(&full, &log);
+        kept.write_all(b"one").unwrap();
+        kept.write_all(b"two").unwrap();
+        assert_eq!(kept.failed.as_ref().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(text(log), "one\ntwo\n");
+        let alone = Kept::in_file(full).write_all(b"one");
+        assert_eq!(alone.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn both_get_the_same_and_the_log_in_one_line() {
         let (file, log) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let long = "x".repeat(AT_ONCE * 3 + 1);
+        let long = "x\n".repeat(AT_ONCE * 3 + 1);
         kept_in(&file, &log).write_all(long.as_bytes()).unwrap();
-        assert_eq!((text(file), text(log)), (long.clone(), long));
+        assert_eq!((text(file), text(log)), (long.clone(), long.replace('\n', "\u{1f}") + "\n"));
     }
 }

@@ -33,13 +33,13 @@ pub struct Places {
     pub image: PathBuf,
 }
 
-/// The verb: `exec [STEP [TREE]]`.
+/// The verb: `exec [STEP [TREE [IMAGE]]]`.
 pub fn main(arguments: &[String]) -> ExitCode {
     let place = |at: usize, default: &str| {
         let given = arguments.get(at).map(String::as_str);
         PathBuf::from(given.unwrap_or(default))
     };
-    let code = run(&Places { step: place(0, STEP_PATH), tree: place(1, TREE_PATH), image: PathBuf::from("/") });
+    let code = run(&Places { step: place(0, STEP_PATH), tree: place(1, TREE_PATH), image: place(2, "/") });
     // Exit codes are bytes wherever they come from.
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
@@ -62,7 +62,9 @@ fn about(path: &Path, error: io::Error) -> io::Error {
 fn attempt(places: &Places) -> io::Result<i32> {
     let mut signals = Signals::catch()?;
     let directory = StepDirectory::open(&places.step).map_err(|e| about(&places.step, e))?;
-    let step = directory.read_step().map_err(|e| about(&places.step, e))?;
+    let step = directory.read_step().map_err(|e| about(&places.step, e));
+    // Nobody else would say it in a pod, and its turn would be waited for.
+    let step = step.inspect_err(|error| directory.give_up(error))?;
     if directory.is_marked() {
         return Ok(exit::MARKED);
     }
@@ -193,7 +195,12 @@ impl Wrapper<'_> {
         };
         let (out_reader, out_writer) = io::pipe()?;
         let (err_reader, err_writer) = io::pipe()?;
-        let mut sink = Sink::new(frames, (out_reader, files.stdout.clone()), (err_reader, files.stderr.clone()))?;
+        let mut sink = Sink::new(
+            frames,
+            self.step.in_turn,
+            (out_reader, files.stdout.clone()),
+            (err_reader, files.stderr.clone()),
+        )?;
 
         let stdin = match &self.step.stdin {
             None => Ok(Stdio::null()),

@@ -15,8 +15,11 @@ use super::usage::Meter;
 use crate::frames::{Stream, Writer};
 
 /// Frames of one stream are written at most this often, so that a command that prints byte by byte does not make
-/// a frame of each.
+/// a frame of each. In a pod, whose log must not grow long, the pause doubles after each so many frames, up to the
+/// longest: what frames take beside what they hold is little then, however long a command prints a little at a time.
 const FLUSH_EVERY: Duration = Duration::from_millis(10);
+const FLUSH_SLOWER_AFTER: u32 = 1_000;
+const FLUSH_AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 /// As much as this is written at once.
 const FLUSH_AT: usize = 32 * 1024;
 /// How long the end of what was killed is waited for. Only a process stuck in the kernel takes longer.
@@ -40,6 +43,8 @@ struct Output {
     file: Option<Rc<StreamFile>>,
     pending: Vec<u8>,
     flushed: Option<Instant>,
+    /// How many of its frames were short; not counted where they may be as many as they like.
+    short: Option<u32>,
 }
 
 /// How the command ended.
@@ -52,14 +57,23 @@ pub(super) struct Ended {
 }
 
 impl Sink {
+    /// `sparing`: frames are to be few.
     pub(super) fn new(
         frames: Writer<Kept>,
+        sparing: bool,
         stdout: (PipeReader, Option<Rc<StreamFile>>),
         stderr: (PipeReader, Option<Rc<StreamFile>>),
     ) -> io::Result<Self> {
         let output = |stream, (pipe, file): (PipeReader, _)| -> io::Result<Output> {
             set_blocking(&pipe, false)?;
-            Ok(Output { stream, pipe: Some(pipe), file, pending: Vec::new(), flushed: None })
+            Ok(Output {
+                stream,
+                pipe: Some(pipe),
+                file,
+                pending: Vec::new(),
+                flushed: None,
+                short: sparing.then_some(0),
+            })
         };
         Ok(Self {
             frames: Some(frames),
@@ -79,9 +93,8 @@ impl Sink {
         for at in 0..self.outputs.len() {
             self.flush(at);
         }
-        if let Some(frames) = self.frames.take()
-            && let Err(error) = frames.finish()
-        {
+        let finished = self.frames.take().map(Writer::finish);
+        if let Some(Err(error) | Ok(Kept { failed: Some(error), .. })) = finished {
             self.lost.get_or_insert(error.to_string());
         }
     }
@@ -111,6 +124,9 @@ impl Sink {
             // The command goes on: what it prints is not all that it does.
             self.lost.get_or_insert(error.to_string());
             self.frames = None;
+        }
+        if output.pending.len() < FLUSH_AT {
+            output.short = output.short.map(|short| short.saturating_add(1));
         }
         output.pending.clear();
         output.flushed = Some(Instant::now());
@@ -151,9 +167,15 @@ impl Sink {
 impl Output {
     /// When pending bytes are to be written; `None` when that is now.
     fn due(&self, now: Instant) -> Option<Instant> {
-        let due = self.flushed? + FLUSH_EVERY;
+        let due = self.flushed? + pause(self.short.unwrap_or_default());
         (due > now).then_some(due)
     }
+}
+
+/// Between two frames of a stream, after so many that were short.
+fn pause(short: u32) -> Duration {
+    let doubled = 1u32.checked_shl(short / FLUSH_SLOWER_AFTER).unwrap_or(u32::MAX);
+    FLUSH_EVERY.saturating_mul(doubled).min(FLUSH_AT_LEAST_EVERY)
 }
 
 /// Runs until the command has ended and nothing of it is left.
@@ -257,6 +279,19 @@ fn all_gone(command: Pid) -> bool {
                 end_everything(command);
                 std::thread::sleep(Duration::from_millis(1));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_frames_become_rarer_but_not_rare() {
+        let table = [(0, 10), (999, 10), (1_000, 20), (5_000, 320), (7_000, 1_280), (8_000, 2_000), (u32::MAX, 2_000)];
+        for (short, ms) in table {
+            assert_eq!(pause(short), Duration::from_millis(ms), "{short}");
         }
     }
 }

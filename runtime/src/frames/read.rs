@@ -278,6 +278,11 @@ impl<'a> Frames<'a> {
     }
 }
 
+/// Whether these bytes are one frame, whole and nothing else.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    parse(bytes).is_some_and(|(frame, header)| bytes.get(header + frame.length()..) == Some(&[b'\n']))
+}
+
 /// A frame's header and its length, newline included.
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let header = bytes.strip_prefix(&[MARK])?;

@@ -12,7 +12,7 @@
 //! what it should be. Afterwards nothing in there is trusted.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,7 +132,8 @@ impl Conductor {
                 if let Mark::Started(at) = mark {
                     started(at);
                 }
-                let ended = unrecorded(number, image, mark, bell.said)?;
+                let said = bell.said.or_else(|| step.words_here());
+                let ended = unrecorded(number, image, mark, said)?;
                 journal.note(format!("executor {number} was killed together with its wrapper"));
                 ended
             }
@@ -193,6 +194,14 @@ impl Step {
                 Ok(false)
             }
         }
+    }
+
+    /// What a wrapper left that gave up before anybody listened.
+    fn words_here(&self) -> Option<String> {
+        let mut words = Vec::new();
+        let here = self.dir.open_regular(HERE).ok()??;
+        here.take(GIVING_UP_BYTES as u64).read_to_end(&mut words).ok()?;
+        (!words.is_empty()).then(|| String::from_utf8_lossy(&words).into_owned())
     }
 
     /// Told when the wrapper that has come is gone. A thread of its own waits in the kernel, and ends with us.

@@ -130,6 +130,12 @@ mod tests {
         }
     }
 
+    /// Progress with so much of what was printed, and so much that cannot be given up.
+    fn long_progress(tail: usize, note: usize) -> Progress {
+        let note = crate::report::Note { at: Timestamp::UNIX_EPOCH, text: "n".repeat(note) };
+        Progress { notes: vec![note], ..progress(tail) }
+    }
+
     fn progress(tail: usize) -> Progress {
         let step = StepReport {
             step: 0,
@@ -156,8 +162,9 @@ mod tests {
     fn progress_is_bounded_and_gives_up_its_tails_first() {
         let page = Page::default();
         let log = Log::on(page.clone());
-        for _ in 0..7_000 {
-            log.progress(&progress(200), When::Now);
+        let progress = long_progress(10_000, 20_000);
+        for _ in 0..100 {
+            log.progress(&progress, When::Now);
         }
         let page = page.0.lock().unwrap();
         assert!(page.len() as u64 > PROGRESS_BYTES && page.len() as u64 <= PROGRESS_BYTES_AT_ALL, "{}", page.len());
@@ -166,7 +173,7 @@ mod tests {
             Record::Progress(progress) => progress.steps[0].clone(),
             Record::Report(_) => panic!("nobody has reported"),
         };
-        assert_eq!(read(records.next().unwrap()).stdout_tail.len(), 200);
+        assert_eq!(read(records.next().unwrap()).stdout_tail.len(), 10_000);
         let last = read(records.last().unwrap());
         assert!(last.stdout_tail.is_empty() && !last.stdout_whole && last.stderr_whole);
     }

@@ -36,6 +36,9 @@ pub const PLAN_KEY: &str = "plan.json";
 /// Key of the Secret that holds a [`Fetch`](super::words::Fetch) as JSON where the plan is too large for it.
 pub const FETCH_KEY: &str = "fetch.json";
 
+/// Variable of the environment of our containers: the job's id, for a report that is made before the plan is read.
+pub const JOB_VARIABLE: &str = "TESSERA_JOB";
+
 /// Name of the container that brings the inputs in.
 pub const STAGE_IN: &str = "stage-in";
 /// Name of the container that gives turns, delivers and reports.

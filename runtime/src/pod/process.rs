@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::Log;
-use super::places::Places;
+use super::places::{JOB_VARIABLE, Places};
 use super::say::say;
 use crate::course::trouble::Trouble;
 use crate::node::attempt::Attempt;
@@ -62,8 +62,7 @@ pub(super) async fn fail(places: &Places, plan: Option<&Plan>, trouble: Trouble,
     let now = jiff::Timestamp::now();
     let report = Report {
         version: REPORT_VERSION,
-        // Whoever reads it knows whose pod it is.
-        job: plan.map(|plan| plan.job.clone()).unwrap_or_default(),
+        job: plan.map(|plan| plan.job.clone()).or_else(|| std::env::var(JOB_VARIABLE).ok()).unwrap_or_default(),
         outcome: Outcome::Failed(Fault { class: trouble.class, message: trouble.message.clone(), user_code_started }),
         began: now,
         started: None,

@@ -12,7 +12,7 @@ use crate::plan::{Kind, Output, Plan};
 use crate::report::{DeliveredFile, Note, Outcome, Report, StepReport};
 use crate::stage;
 use crate::storage::checksum::hex;
-use crate::storage::location::join;
+use crate::storage::location::{join, redacted};
 use crate::tree::Tree;
 
 /// Where lists of outputs are made before they are delivered, in the attempt's directory.
@@ -83,8 +83,16 @@ async fn fitting(places: &Places, plan: Option<&Plan>, mut report: Report) -> (R
         Ok(at) => (at, String::new()),
         Err(why) => (None, format!(": {why}")),
     };
-    if missing > 0 && outputs_at.is_none() {
-        let text = format!("{missing} files that were delivered are not listed here, for the list is too long{why}");
+    if missing > 0 {
+        let text = match &outputs_at {
+            Some(at) => {
+                let at = redacted(at);
+                format!(
+                    "{missing} of the {outputs} files that were delivered are not listed here; the whole list is `{at}`"
+                )
+            }
+            None => format!("{missing} files that were delivered are not listed here, for the list is too long{why}"),
+        };
         // A failure is explained by the last line.
         let at = report.notes.len().saturating_sub(usize::from(report.outcome != Outcome::Complete));
         report.notes.insert(at, Note { at: report.ended, text });
@@ -275,8 +283,12 @@ mod tests {
         let (folder, prefix) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let prefix = prefix.path().canonicalize().unwrap();
         let said = said(&plan(Some(&prefix)), report(50_000), folder.path()).await;
-        assert!(in_log(&said).notes.is_empty());
+        let cut = in_log(&said);
         let at = said.words.summary.unwrap().outputs_at.unwrap();
+        let missing = 50_000 - cut.outputs.len();
+        let sentence =
+            format!("{missing} of the 50000 files that were delivered are not listed here; the whole list is `{at}`");
+        assert_eq!(cut.notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>(), [sentence]);
         assert!(at.ends_with("/t-1/outputs.json"), "{at}");
         let list: Vec<DeliveredFile> = serde_json::from_slice(&std::fs::read(at).unwrap()).unwrap();
         assert_eq!(list, report(50_000).outputs);

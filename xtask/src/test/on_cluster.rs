@@ -44,6 +44,8 @@ pub(super) fn run(ledger: &mut Ledger, cluster: Installing, steps: Vec<Step>) {
     let Some((cluster, docker)) = started else { return };
     let mut variables = [docker.variables.clone(), cluster.variables.clone()].concat();
     variables.push(("TESSERA_REQUIRE_CLUSTER".to_owned(), "1".to_owned()));
+    // Tests wait for pods, not for processors; how many there are at once they bound themselves.
+    variables.push(("RUST_TEST_THREADS".to_owned(), "12".to_owned()));
     variables.extend(cluster.importer().map(|importer| (IMPORTER.to_owned(), importer)));
     for step in steps {
         ledger.step(&step.name, |log| (step.work)(&variables, log));

@@ -26,6 +26,6 @@ pub trait Ground: Send + Sync {
 pub struct Can {
     /// Bound the processes of a container.
     pub limit_processes: bool,
-    /// Say how much disk a container has used beside its mounts before it is stopped for it.
+    /// Bound the disk that a container uses beside its mounts to about what was asked for, with 256 MiB to spare.
     pub weigh_containers: bool,
 }

@@ -19,7 +19,11 @@ pub(super) fn stage_in(asked: &Asked<'_>) -> Container {
 /// Those that run beside each other: stage-out, then the executors. The kubelet starts containers in this order, and
 /// pulls the image of each before it starts the next.
 pub(super) fn beside(asked: &Asked<'_>) -> Result<Vec<Container>, BackendError> {
-    let stage_out = Container { volume_mounts: Some(volumes::of_stage_out(asked)), ..ours(asked, places::STAGE_OUT) };
+    let stage_out = Container {
+        volume_mounts: Some(volumes::of_stage_out(asked)),
+        resources: Some(resources::of_stage_out(&asked.setting.config.ours, asked.plan.limits.disk_bytes)),
+        ..ours(asked, places::STAGE_OUT)
+    };
     let executors = (0..asked.plan.executors.len()).map(|index| executor(asked, index));
     std::iter::once(Ok(stage_out)).chain(executors).collect()
 }
@@ -32,13 +36,14 @@ fn ours(asked: &Asked<'_>, verb: &str) -> Container {
         value: Some(value.replace('$', "$$")),
         value_from: None,
     };
-    let env = &config.ours.env;
+    let env = config.ours.env.iter().filter(|(name, _)| *name != places::JOB_VARIABLE).map(variable);
+    let job = EnvVar { name: places::JOB_VARIABLE.to_owned(), value: Some(asked.job.id.to_string()), value_from: None };
     Container {
         name: verb.to_owned(),
         image: Some(config.image.clone()),
         image_pull_policy: Some(config.image_pull_policy.text().to_owned()),
         command: Some(vec![IN_OUR_IMAGE.to_owned(), verb.to_owned()]),
-        env: if env.is_empty() { None } else { Some(env.iter().map(variable).collect()) },
+        env: Some(std::iter::once(job).chain(env).collect()),
         resources: Some(resources::of_ours(&config.ours)),
         security_context: Some(security::of_ours(config)),
         termination_message_path: Some(places::LAST_WORDS.to_owned()),

@@ -23,12 +23,26 @@ const STORAGE: &str = "ephemeral-storage";
 const LEAST_MEMORY: u64 = 16 << 20;
 /// Room beyond the bound on disk, so that the watch within the pod, which can tell what happened, comes first.
 const LEAST_SLACK: u64 = 256 << 20;
-/// Room for what is not the task's: logs, the journal.
+/// Room for what is not the task's: logs, the journal, our own program.
 const BESIDE: u64 = 1 << 30;
 
-/// How much the volume with the task's files may take before the kubelet ends the Pod.
+/// How much the volume with the task's files, or what a container has beside it, may take before the kubelet ends the
+/// Pod.
 pub(super) fn work_size(disk: u64) -> Quantity {
     bytes(disk.saturating_add(LEAST_SLACK.max(disk / 10)))
+}
+
+/// Those of stage-out. The limits of all containers together bound the Pod, where staged inputs lie twice for a moment:
+/// what executors may not have is room for that.
+pub(super) fn of_stage_out(ours: &Ours, disk: Option<u64>) -> ResourceRequirements {
+    let mut found = of_ours(ours);
+    if let Some(disk) = disk {
+        let room = [(STORAGE, bytes(disk.saturating_add(BESIDE)))];
+        found.limits.get_or_insert_default().extend(named(room));
+        // A limit without a request would count as one.
+        found.requests.get_or_insert_default().extend(named([(STORAGE, bytes(0))]));
+    }
+    found
 }
 
 /// Those of our own containers.
@@ -45,8 +59,8 @@ pub(super) fn of_executor(asked: &Asked<'_>, index: usize) -> Result<ResourceReq
     let cpu = limits.cpu_milli.filter(|milli| *milli > 0).map(milli);
     let memory = limits.ram_bytes.map(|ram| bytes(ram.max(LEAST_MEMORY)));
     let disk = limits.disk_bytes;
-    // Of the whole Pod, whose containers' limits are added up: staged inputs lie there twice for a moment.
-    let storage = disk.map(|disk| bytes(disk.saturating_mul(2).saturating_add(BESIDE)));
+    // Of the container's own layer, which the watch within the pod does not see: the kubelet looks at it now and then.
+    let storage = disk.map(work_size);
     let most = [(CPU, cpu.clone()), (MEMORY, memory.clone()), (STORAGE, storage)];
     let wanted = [(CPU, cpu), (MEMORY, memory), (STORAGE, disk.map(bytes))];
     let mut limits = said(most);

@@ -162,7 +162,8 @@ fn our_containers_see_the_attempt_and_what_the_operator_gave_them() {
     let mounts = &container(&made, "stage-in")["volumeMounts"];
     let read_only = |index: usize| mounts[index]["readOnly"] == true;
     assert_eq!([3, 4, 5, 6, 7].map(read_only), [true, true, true, false, true]);
-    assert_eq!(container(&made, "stage-in")["env"], json!([{"name": "GOOGLE", "value": "$$(X)$$"}]));
+    let job = json!({"name": "TESSERA_JOB", "value": "01k0abcdefghjkmnpqrstvwxyz-1"});
+    assert_eq!(container(&made, "stage-in")["env"], json!([job, {"name": "GOOGLE", "value": "$$(X)$$"}]));
     let volumes = &made["spec"]["template"]["spec"]["volumes"];
     assert_eq!(volumes[2]["secret"]["secretName"], made["metadata"]["name"]);
     let token = &volumes[3]["projected"]["sources"][0]["serviceAccountToken"];
@@ -177,14 +178,20 @@ fn rule_13_2_the_first_executor_asks_for_what_each_may_use() {
     let limits = json!({"cpu_milli": 1500, "ram_bytes": 1 << 30, "disk_bytes": 10_u64 << 30});
     let made = made(json!({}), &job(json!({"executors": three(), "limits": limits})));
     let resources = |name: &str| container(&made, name)["resources"].clone();
-    let most = json!({"cpu": "1500m", "memory": "1073741824", "ephemeral-storage": (21_u64 << 30).to_string()});
+    let most = json!({"cpu": "1500m", "memory": "1073741824", "ephemeral-storage": (11_u64 << 30).to_string()});
     let wanted = json!({"cpu": "1500m", "memory": "1073741824", "ephemeral-storage": (10_u64 << 30).to_string()});
     let zero = json!({"cpu": "0", "memory": "0", "ephemeral-storage": "0"});
     assert_eq!(resources("executor-0"), json!({"requests": wanted, "limits": most}));
     assert_eq!(resources("executor-1"), json!({"requests": zero, "limits": most}));
     assert_eq!(resources("executor-2"), json!({"requests": zero, "limits": most}));
     let ours = json!({"requests": {"cpu": "100m", "memory": "134217728"}, "limits": {"memory": "1073741824"}});
-    assert_eq!((resources("stage-in"), resources("stage-out")), (ours.clone(), ours));
+    assert_eq!(resources("stage-in"), ours);
+    // Room in the Pod for inputs that lie there twice.
+    let storage = |amount: u64| json!({"ephemeral-storage": amount.to_string()});
+    let mut room = ours;
+    room["requests"].as_object_mut().unwrap().extend(storage(0).as_object().unwrap().clone());
+    room["limits"].as_object_mut().unwrap().extend(storage(11 << 30).as_object().unwrap().clone());
+    assert_eq!(resources("stage-out"), room);
     let work = &made["spec"]["template"]["spec"]["volumes"][0]["emptyDir"]["sizeLimit"];
     assert_eq!(work, &json!((11_u64 << 30).to_string()));
 }
@@ -323,4 +330,11 @@ fn a_plan_keeps_what_the_log_of_a_container_holds() {
     assert_eq!(super::plan(&setting(json!({})), &asks).unwrap().policy.log_cap_bytes, 5);
     let grace = made(json!({"stop_grace_ms": 9_001}), &asks);
     assert_eq!(grace["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 12);
+}
+
+#[test]
+fn more_executors_than_a_pod_tells_of_are_refused() {
+    let executors = |count: usize| json!({"executors": vec![json!({"image": "a:1", "command": ["true"]}); count]});
+    assert!(manifest(&setting(json!({})), &job(executors(30))).is_ok());
+    refused(json!({}), &job(executors(31)), &["31 executors", "takes 30", "make several tasks"]);
 }

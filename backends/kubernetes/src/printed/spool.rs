@@ -1,4 +1,5 @@
-//! One log of a container, kept in a file without a name: it is gone with us, however we end.
+//! One log of a container, its lines turned back into frames, in a file without a name: it is gone with us, however we
+//! end.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tessera_contract::{LogChunk, Stream};
-use tessera_runtime::frames::{self, Place};
+use tessera_runtime::frames::{self, Lines, Place};
 use tokio::sync::watch;
 
 /// Bytes of one answer.
@@ -35,6 +36,8 @@ pub(super) struct Spool {
     pub(super) over: AtomicBool,
     /// The log was read to its end, and that after the container had ended.
     pub(super) whole: AtomicBool,
+    /// The node has no log of the container any more, though the pod is there.
+    pub(super) taken: AtomicBool,
     /// It is to stay until its job is forgotten.
     pub(super) kept: AtomicBool,
     /// Milliseconds after `made` at which it was last asked for.
@@ -54,6 +57,7 @@ impl Spool {
             followed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             whole: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             used_ms: AtomicU64::new(0),
             filled_ms: AtomicU64::new(u64::MAX),
@@ -135,31 +139,46 @@ pub(super) struct Filling<'a> {
     /// Where in the spool the log goes on, as long as both are the same.
     same_to: Option<u64>,
     begun: bool,
+    lines: Lines,
+    frames: Vec<u8>,
 }
 
 impl<'a> Filling<'a> {
     pub(super) fn into(spool: &'a Spool) -> Self {
-        Self { spool, same_to: Some(0), begun: false }
+        Self { spool, same_to: Some(0), begun: false, lines: Lines::default(), frames: Vec::new() }
     }
 
     /// Takes the next bytes of the log.
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !std::mem::replace(&mut self.begun, true) && NO_LOG.iter().any(|words| bytes.starts_with(words)) {
+            self.spool.taken.store(true, Ordering::Relaxed);
             return Err(io::Error::other(String::from_utf8_lossy(bytes).trim().to_owned()));
+        }
+        let mut frames = std::mem::take(&mut self.frames);
+        frames.clear();
+        self.lines.take(bytes, &mut frames);
+        let added = self.add(&frames);
+        self.frames = frames;
+        added
+    }
+
+    fn add(&mut self, frames: &[u8]) -> io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
         }
         let length = self.spool.length();
         let Some(at) = self.same_to.filter(|at| *at < length) else {
-            return self.spool.append(bytes);
+            return self.spool.append(frames);
         };
-        let both = usize::try_from(length - at).unwrap_or(usize::MAX).min(bytes.len());
+        let both = usize::try_from(length - at).unwrap_or(usize::MAX).min(frames.len());
         let mut known = vec![0; both];
         self.spool.file.read_exact_at(&mut known, at)?;
-        if known != bytes[..both] {
+        if known != frames[..both] {
             self.same_to = None;
-            return self.spool.append(bytes);
+            return self.spool.append(frames);
         }
         self.same_to = Some(at + both as u64);
-        if both < bytes.len() { self.spool.append(&bytes[both..]) } else { Ok(()) }
+        if both < frames.len() { self.spool.append(&frames[both..]) } else { Ok(()) }
     }
 }
 
@@ -169,7 +188,10 @@ mod tests {
     use super::*;
 
     fn frame(stream: &str, offset: usize, text: &str) -> String {
-        format!("\u{1e}{stream} {offset} {}\n{text}\n", text.len())
+        let mut line = Vec::new();
+        let frame = format!("\u{1e}{stream} {offset} {}\n{text}\n", text.len());
+        frames::write_line(frame.as_bytes(), &mut line);
+        String::from_utf8(line).unwrap()
     }
 
     fn text(spool: &Spool, from: u64) -> (String, bool) {
@@ -186,7 +208,8 @@ mod tests {
             let mut filling = Filling::into(&spool);
             log.as_bytes()[..cut].chunks(7).for_each(|piece| filling.take(piece).unwrap());
         }
-        assert_eq!(spool.length(), log.len() as u64);
+        // A frame is a line without the newline at its end.
+        assert_eq!(spool.length(), log.len() as u64 - 3);
         assert_eq!(text(&spool, 0), ("one two".to_owned(), true));
         // Nothing has a name there.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -73,7 +73,10 @@ impl Server {
 }
 
 fn frame(offset: usize, text: &str) -> String {
-    format!("\u{1e}out {offset} {}\n{text}\n", text.len())
+    let mut line = Vec::new();
+    let frame = format!("\u{1e}out {offset} {}\n{text}\n", text.len());
+    tessera_runtime::frames::write_line(frame.as_bytes(), &mut line);
+    String::from_utf8(line).unwrap()
 }
 
 fn job() -> JobId {
@@ -185,6 +188,11 @@ async fn what_is_kept_outlives_the_pod_until_the_job_is_forgotten() {
         let never = reader.printed.read(&server.pods, of, 1, Stream::Stdout, 0).await.unwrap();
         assert!(never.bytes.is_empty() && never.ended);
     }
+    // A node removes the containers of a pod that is being deleted before the pod.
+    server.answers(Answer::Log("unable to retrieve container logs for containerd://x".to_owned()));
+    let ending = pod("Failed", &finishing(ended(137, "Error", "")), json!({}));
+    let chunk = reader.read(&server, Some(&ending), 0).await.unwrap();
+    assert_eq!((text(&chunk), chunk.ended), ("kept", true));
     reader.printed.forget(&reader.job);
     let of = Of { job: &reader.job, there: true, over: true, pod: None };
     let gone = reader.printed.read(&server.pods, of, 0, Stream::Stdout, 0).await;

@@ -24,14 +24,14 @@ pub(super) fn judged(seen: &Seen<'_>, look: &Look<'_>) -> Option<Judged> {
         return Some(judged);
     }
     if let Some(end) = stage_in {
-        return Some(without_a_word(seen, look, STAGE_IN, end));
+        return Some(sought(seen, look, STAGE_IN, end));
     }
     if look.executor_runs() {
         // They end now that nobody is left to give them a turn.
         return Some(Judged::Is(Observation::Working(progress(seen, look))));
     }
     if let Some(end) = stage_out {
-        return Some(without_a_word(seen, look, STAGE_OUT, end));
+        return Some(sought(seen, look, STAGE_OUT, end));
     }
     let words = look.reason().map_or_else(String::new, |(reason, message)| with(reason.to_owned(), message));
     let sentence = with(format!("the pod on {} has ended, and nothing tells how", look.node()), &words);
@@ -103,6 +103,22 @@ pub(super) fn deadline(seen: &Seen<'_>, look: Option<&Look<'_>>, message: &str) 
     }
 }
 
+/// A container of ours ended without last words. One that ended by itself may have said it all in its log.
+fn sought(seen: &Seen<'_>, look: &Look<'_>, name: &'static str, end: &ContainerStateTerminated) -> Judged {
+    match without_a_word(seen, look, name, end) {
+        Judged::Is(otherwise) if by_itself(end) => {
+            let last_chance = look.pod().gone || look.lost_node_by(seen.now).is_some();
+            Judged::ReportSought { pod: look.name().to_owned(), container: name, last_chance, otherwise }
+        }
+        judged => judged,
+    }
+}
+
+/// With one of the exit codes after which something has been said.
+fn by_itself(end: &ContainerStateTerminated) -> bool {
+    matches!(end.exit_code, 0 | 1) && !never_began(end)
+}
+
 /// A container of ours ended and said nothing.
 fn without_a_word(seen: &Seen<'_>, look: &Look<'_>, name: &str, end: &ContainerStateTerminated) -> Judged {
     let (message, node) = (end.message.as_deref().unwrap_or_default(), look.node());
@@ -122,6 +138,10 @@ fn without_a_word(seen: &Seen<'_>, look: &Look<'_>, name: &str, end: &ContainerS
         }
         (Some("ContainerStatusUnknown"), _) => {
             lost(with(format!("{node} does not know how {name} ended"), message), look.user_code_started())
+        }
+        (_, _) if by_itself(end) => {
+            let sentence = format!("{name} on {node} has ended (exit code {}), and its report is lost", end.exit_code);
+            lost(sentence, look.user_code_started())
         }
         (_, _) => {
             let sentence = format!("{name} on {node} was ended from outside (exit code {})", end.exit_code);

@@ -68,7 +68,7 @@ fn words(look: &Look<'_>) -> Option<Words> {
     })
 }
 
-/// `None` when these are no words of ours: the kubelet writes there, too.
+/// `None` when these are no words of ours, or not whole: the kubelet writes there, too, and cuts.
 fn read(text: &str) -> Option<Result<LastWords, String>> {
     let value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
     let version = value.get("version")?.as_u64()?;
@@ -76,12 +76,12 @@ fn read(text: &str) -> Option<Result<LastWords, String>> {
     Some(match newer(WORDS_VERSION) {
         Some(problem) => Err(format!("{problem}, and this build reads up to {WORDS_VERSION}: update the server")),
         None => {
-            serde_json::from_value(value).map_err(|error| error.to_string()).and_then(|words: LastWords| {
-                match words.report.as_ref().map(|report| report.version).filter(|version| *version > REPORT_VERSION) {
-                    Some(version) => Err(format!("their report has version {version}: update the server")),
-                    None => Ok(words),
-                }
-            })
+            let words: LastWords = serde_json::from_value(value).ok()?;
+            match words.report.as_ref().map(|report| report.version).filter(|version| *version > REPORT_VERSION) {
+                Some(version) => Err(format!("their report has version {version}: update the server")),
+                None if words.report.is_none() && words.summary.is_none() => return None,
+                None => Ok(words),
+            }
         }
     })
 }

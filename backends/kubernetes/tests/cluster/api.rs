@@ -87,6 +87,10 @@ async fn a_server_that_is_away_at_the_start_is_waited_for() {
 /// Runs a job while something is the matter all the time.
 async fn goes_through(ground: Ground, fault: Fault) {
     let (ground, proxy) = behind_a_door(ground).await;
+    passes(&ground, &proxy, fault).await;
+}
+
+async fn passes(ground: &Ground, proxy: &Proxy, fault: Fault) {
     let backend = ground.open().await;
     proxy.set(fault);
     let counted = format!("ran-{}", ground.installation.0);
@@ -123,7 +127,12 @@ async fn watches_that_end_each_second_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_whose_version_is_too_old_are_begun_anew() {
-    goes_through(cluster!(), Fault::Gone).await;
+    let (ground, proxy) = behind_a_door(cluster!()).await;
+    // The first watches of both kinds, and one of them once more.
+    proxy.set(Fault::Gone(3));
+    passes(&ground, &proxy, Fault::Gone(3)).await;
+    // Once for each at the start, and once for each that was too old.
+    assert!(proxy.listed() >= 5, "{} listings", proxy.listed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

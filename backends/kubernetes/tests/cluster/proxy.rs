@@ -1,5 +1,6 @@
 //! An API server that is away, slow, or loses its answers: a door before the real one.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,9 +35,9 @@ pub(crate) enum Fault {
     StatusOfEach(u16, usize),
     /// Every watch ends after this time.
     WatchesEnd(Duration),
-    /// Every watch answers that its version is too old.
-    Gone,
-    /// What changes something is carried out, and its answer is lost: each one of so many.
+    /// So many times a watch answers that its version is too old; then watches go on.
+    Gone(usize),
+    /// What changes something is carried out, and its answer is lost: the first of so many of each kind.
     AnswersLostOfEach(usize),
 }
 
@@ -55,8 +56,14 @@ struct State {
     client: kube::Client,
     fault: watch::Receiver<Fault>,
     requests: AtomicUsize,
+    /// Watches that were asked for while the fault was that versions are too old.
+    too_old: AtomicUsize,
+    /// Listings that passed.
+    listed: AtomicUsize,
     /// Told of what was carried out, by method and path, before it is answered; `true` loses the answer.
     carried_out: Mutex<Option<Arc<Hook>>>,
+    /// What changed something while answers were lost, by method and path.
+    changes: Mutex<BTreeMap<(String, String), usize>>,
     /// Ids of the objects that were made, by what they are.
     made: Mutex<Vec<(String, String)>>,
 }
@@ -75,7 +82,10 @@ impl Proxy {
             client: client.clone(),
             fault: told,
             requests: AtomicUsize::new(0),
+            too_old: AtomicUsize::new(0),
+            listed: AtomicUsize::new(0),
             carried_out: Mutex::default(),
+            changes: Mutex::default(),
             made: Mutex::default(),
         });
         let serving = state.clone();
@@ -115,6 +125,11 @@ impl Proxy {
         *self.state.carried_out.lock().unwrap() = Some(hook);
     }
 
+    /// How many listings of jobs and pods have passed.
+    pub(crate) fn listed(&self) -> usize {
+        self.state.listed.load(Ordering::Relaxed)
+    }
+
     /// How many objects of a kind were made through the door.
     pub(crate) fn made(&self, kind: &str) -> usize {
         self.state.made.lock().unwrap().iter().filter(|(made, _)| made == kind).count()
@@ -138,10 +153,21 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(status) => return Ok(refusal(status)),
         Fault::StatusOfEach(status, each) if at % each == 0 => return Ok(refusal(status)),
-        Fault::Gone if watches => return Ok(refusal(410)),
-        Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone | Fault::AnswersLostOfEach(_) => {}
+        Fault::Gone(times) if watches => {
+            let before = state.too_old.fetch_add(1, Ordering::Relaxed);
+            if before < times {
+                // In place of the watch, or as the first that it tells.
+                return Ok(if before % 2 == 0 { refusal(410) } else { told_in_watch(410) });
+            }
+        }
+        Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone(_) | Fault::AnswersLostOfEach(_) => {
+        }
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let selects = request.uri().query().is_some_and(|query| query.contains("labelSelector="));
+    if method == Method::GET && selects && !watches {
+        state.listed.fetch_add(1, Ordering::Relaxed);
+    }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let mut onward = Request::builder().method(head.method).uri(head.uri);
@@ -167,7 +193,16 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
     };
     if method != Method::GET {
         let hook = state.carried_out.lock().unwrap().clone();
-        let lost = matches!(fault, Fault::AnswersLostOfEach(each) if at % each == 0);
+        let lost = match fault {
+            // Each kind by itself: what is tried again from its first call on would lose the same one for ever.
+            Fault::AnswersLostOfEach(each) => {
+                let mut changes = state.changes.lock().unwrap();
+                let count = changes.entry((method.to_string(), path.clone())).or_default();
+                *count += 1;
+                (*count - 1) % each == 0
+            }
+            _other => false,
+        };
         if lost || hook.is_some_and(|hook| hook(method.as_str(), &path)) {
             return Err(broken());
         }
@@ -210,19 +245,28 @@ fn remember(state: &State, bytes: &[u8]) {
     state.made.lock().unwrap().push((text(&object["kind"]), text(&object["metadata"]["uid"])));
 }
 
-/// In the words of Kubernetes.
+/// As an event of a watch.
+fn told_in_watch(status: u16) -> Answer {
+    let text = json!({ "type": "ERROR", "object": said(status) });
+    Response::new(Either::Left(Full::from(format!("{text}\n"))))
+}
+
 fn refusal(status: u16) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::from(said(status).to_string())));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    answer
+}
+
+/// In the words of Kubernetes.
+fn said(status: u16) -> serde_json::Value {
     let reason = match status {
         410 => "Expired",
         429 => "TooManyRequests",
         _ => "InternalError",
     };
-    let text = json!({
+    json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "made up by a test", "reason": reason,
         "code": status, "metadata": {},
-    });
-    let mut answer = Response::new(Either::Left(Full::from(text.to_string())));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-    answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
-    answer
+    })
 }

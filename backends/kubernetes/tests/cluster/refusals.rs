@@ -92,6 +92,33 @@ async fn a_container_that_cannot_be_made_ends_the_job() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_cannot_start_in_an_image_ends_the_job_at_once() {
+    let ground = cluster!();
+    let backend = ground.open().await;
+    // Something is to be mounted below what is a file of this image.
+    let mut job = job(&["sleep 1000", "true"]);
+    job.plan.volumes = vec!["/etc/passwd/inside".to_owned()];
+    let began = std::time::Instant::now();
+    let fault = ground.run(&*backend, &job).await.fault();
+    assert_eq!((fault.class, fault.user_code_started), (FaultClass::Rejected, false), "{fault:?}");
+    assert!(fault.message.starts_with("failed to start a container of `"), "{}", fault.message);
+    assert!(fault.message.contains("tessera-test/busybox:1` on `kubernetes`: "), "{}", fault.message);
+    assert!(fault.message.contains("/etc/passwd"), "{}", fault.message);
+    // Nobody's patience was needed.
+    assert!(began.elapsed().as_millis() < u128::from(ground.config.start_timeout_ms), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_of_ours_without_our_program_is_an_operators_matter_at_once() {
+    let mut ground = cluster!();
+    ground.config.image = "tessera-test/busybox:1".into();
+    let backend = ground.open().await;
+    let fault = ground.run(&*backend, &job(&["true"])).await.fault();
+    assert_eq!((fault.class, fault.user_code_started), (FaultClass::Misconfigured, false), "{fault:?}");
+    assert!(fault.message.contains("/tessera-runtime"), "{}", fault.message);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_quota_refuses_waits_and_begins_when_there_is_room() {
     let Some(place) = Place::cluster().await else { return };
     let place = place.elsewhere(&[]).await;

@@ -58,6 +58,6 @@ impl rules::Ground for OnCluster {
     }
 
     fn can(&self) -> Can {
-        Can { limit_processes: false, weigh_containers: false }
+        Can { limit_processes: false, weigh_containers: true }
     }
 }

@@ -37,7 +37,11 @@ fn said(judged: Judged) -> (&'static str, String, String) {
             (phase(user_code_started), "lost".to_owned(), reason)
         }
         Judged::Is(Observation::Preempted { reason }) => ("running", "preempted".to_owned(), reason),
-        other @ (Judged::Is(_) | Judged::ReportIn { .. } | Judged::StepsIn { .. } | Judged::ConfirmGone) => {
+        other @ (Judged::Is(_)
+        | Judged::ReportIn { .. }
+        | Judged::ReportSought { .. }
+        | Judged::StepsIn { .. }
+        | Judged::ConfirmGone) => {
             panic!("no fault: {other:?}")
         }
     }

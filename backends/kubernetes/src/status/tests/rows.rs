@@ -8,6 +8,7 @@ enum Is {
     Working { started: bool },
     Ended(&'static str),
     ReportIn { last_chance: bool },
+    Sought { by: &'static str, last_chance: bool },
     StepsIn(&'static str, usize),
     Stopped,
     Unreadable,
@@ -27,9 +28,13 @@ fn is(judged: &Judged) -> Option<Is> {
         Judged::Is(Observation::Stopped) => Is::Stopped,
         Judged::Is(Observation::Unreadable { .. }) => Is::Unreadable,
         Judged::ReportIn { last_chance, .. } => Is::ReportIn { last_chance: *last_chance },
+        Judged::ReportSought { container, last_chance, otherwise: Observation::Lost { .. }, .. } => {
+            Is::Sought { by: container, last_chance: *last_chance }
+        }
         Judged::StepsIn { container, ended, .. } => Is::StepsIn(container, *ended),
         Judged::ConfirmGone => Is::ConfirmGone,
         Judged::Is(Observation::Paused | Observation::Preempted { .. } | Observation::Lost { .. })
+        | Judged::ReportSought { .. }
         | Judged::Condemn(_) => return None,
     })
 }
@@ -210,6 +215,26 @@ fn each_state_has_its_words() {
                 gone(one("Succeeded", &finishing(ended(0, "Completed", &summary(&json!("complete")))), json!({}))),
             ),
             Is::ReportIn { last_chance: true },
+        ),
+        (
+            "no last words, though it ended by itself",
+            with(|_| (), one("Succeeded", &finishing(ended(0, "Completed", "")), json!({}))),
+            Is::Sought { by: "stage-out", last_chance: false },
+        ),
+        (
+            "last words that were cut, of a pod that is gone",
+            with(|_| (), gone(one("Failed", &finishing(ended(1, "Error", &complete[..40])), json!({})))),
+            Is::Sought { by: "stage-out", last_chance: true },
+        ),
+        (
+            "last words that make no sense",
+            with(|_| (), one("Failed", &finishing(ended(1, "Error", "{\"version\":1,\"report\":7}")), json!({}))),
+            Is::Sought { by: "stage-out", last_chance: false },
+        ),
+        (
+            "stage-in has failed without last words",
+            with(|_| (), one("Failed", &[("stage-in", ended(1, "Error", ""))], json!({}))),
+            Is::Sought { by: "stage-in", last_chance: false },
         ),
         (
             "words of a newer runtime",
