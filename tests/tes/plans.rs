@@ -41,7 +41,10 @@ async fn a_plan_is_given_to_its_own_attempt_alone_and_nobody_else_learns_of_it()
     let bearer = |token: &str| format!("Bearer {token}");
     let found = ask(&server, "t-1", Some(&bearer(&token))).await;
     assert_eq!((found.status.as_u16(), found.body.as_slice()), (200, b"{\"first\":1}".as_slice()));
-    assert_eq!((found.header("content-type"), found.header("cache-control")), (Some("application/json"), Some("no-store")));
+    assert_eq!(
+        (found.header("content-type"), found.header("cache-control")),
+        (Some("application/json"), Some("no-store"))
+    );
     let found = ask(&server, "t-2", Some(&bearer(&of_second))).await;
     assert_eq!(found.body, b"{\"second\":2}");
 

@@ -1,7 +1,7 @@
 //! Keeps the mirror up: one watch for all Jobs, one for all Pods.
 //!
 //! A watch that breaks is taken up where it was; one that was away for too long lists anew. Each is opened again every
-//! minute, so that a connection that died without a word is noticed: nothing is opened on it any more. Now and then all
+//! minute, so that a connection that died without a word is noticed. Now and then all
 //! is listed anew, whatever the watch says: an API server that came back with an older store tells nothing until its
 //! versions have grown beyond those that we know.
 
@@ -27,15 +27,13 @@ use crate::trouble;
 
 /// How long the API server leaves a watch open.
 const OPEN_S: u32 = 55;
-/// A watch that was not opened again for so long is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(OPEN_S as u64 + 35);
 /// How often all is listed anew.
 const LISTED_ANEW: Duration = Duration::from_secs(1_800);
 /// Objects in a page of a listing.
 const PAGE: u32 = 500;
 /// How long a page of a listing may take.
 const PAGE_WITHIN: Duration = Duration::from_secs(60);
-/// How often is looked whether a quiet watch lives.
+/// How often is looked, while nothing is told, whether it is time to list anew.
 const LOOKS: Duration = Duration::from_secs(5);
 /// The first and the longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -88,7 +86,7 @@ pub(crate) async fn watch<K: Watched>(site: Arc<Site>) {
     }
 }
 
-/// Follows one watch until a listing takes too long, the watch is dead, or it is time to list anew.
+/// Follows one watch until a listing takes too long, or it is time to list anew.
 async fn follow<K: Watched>(site: &Site, watch: impl futures::Stream<Item = watcher::Result<Event<K>>>) {
     let mut watch = std::pin::pin!(watch);
     let mirror = &site.mirror;
@@ -96,7 +94,6 @@ async fn follow<K: Watched>(site: &Site, watch: impl futures::Stream<Item = watc
     let opened = || site.cluster.calls.opened(resource);
     let (mut listing, mut pause) = (true, PAUSE.0);
     let list_anew = Instant::now() + LISTED_ANEW;
-    let (mut known, mut heard) = (opened(), Instant::now());
     loop {
         if !listing && Instant::now() >= list_anew {
             return;
@@ -106,12 +103,6 @@ async fn follow<K: Watched>(site: &Site, watch: impl futures::Stream<Item = watc
             if listing {
                 let text = format!("to list {resource} in namespace `{}`: it took too long", site.cluster.namespace);
                 mirror.broke(K::KIND, opened(), BackendError::Unavailable(text));
-                return;
-            }
-            if known != opened() {
-                (known, heard) = (opened(), Instant::now());
-            }
-            if heard.elapsed() >= DEAD_AFTER {
                 return;
             }
             continue;

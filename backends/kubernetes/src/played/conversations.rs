@@ -73,7 +73,8 @@ impl Scene {
     /// The Job's Pod, with a status.
     fn pod(&self, job: &Job, status: Value) {
         let labels = self.job_object(job)["metadata"]["labels"].clone();
-        let pod = json!({"metadata": {"labels": labels}, "spec": {"nodeName": "n"}, "status": status});
+        let uid = format!("uid of {}", self.name(job));
+        let pod = json!({"metadata": {"labels": labels, "uid": uid}, "spec": {"nodeName": "n"}, "status": status});
         self.server.put("pods", &format!("{}-x", self.name(job)), pod);
     }
 
@@ -375,9 +376,9 @@ async fn a_store_that_was_restored_is_listed_anew_and_its_lower_versions_are_bel
         scene.pod(&job, json!({"phase": "Pending"}));
     }
     scene.look_until(&handle, |seen| matches!(seen, Observation::Waiting { .. })).await;
-    scene.pod_that_reports(&job);
-    // What the watch would have told is lost with the store.
     scene.server.restored();
+    // Its version is lower than those that are known.
+    scene.pod_that_reports(&job);
     scene.look_until(&handle, |seen| matches!(seen, Observation::Ended(_))).await;
 }
 

@@ -103,7 +103,7 @@ impl Server {
     /// Its store is restored from an older copy: versions begin again, and so does what is told of a Pod.
     pub(crate) fn restored(&self) {
         let mut state = self.state();
-        (state.version, state.horizon) = (0, u64::MAX);
+        (state.version, state.horizon) = (0, 0);
         let all: Vec<(String, String)> = state.objects.keys().cloned().collect();
         for key in all {
             state.version += 1;
@@ -210,9 +210,7 @@ impl State {
     fn watch(&mut self, resource: &str, query: &BTreeMap<String, String>) -> Answer {
         let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
         let (sender, receiver) = unbounded();
-        if from < self.horizon {
-            // Who lists anew may watch.
-            self.horizon = self.horizon.min(self.version);
+        if from < self.horizon || from > self.version {
             let status =
                 json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
             let _ = sender.unbounded_send(Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status}))));
