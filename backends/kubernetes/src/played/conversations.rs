@@ -338,7 +338,7 @@ async fn a_job_that_its_queue_begins_early_gets_its_secret_by_the_next_try() {
     let queue = Some("q".to_owned());
     let scene = opened_as(&server, KubernetesConfig { kueue_queue: queue, ..KubernetesConfig::default() });
     let job = job(1);
-    server.mishap("create secrets", Mishap::Refused(500, "no"));
+    server.mishap("create secrets", Mishap::Refused(501, "no"));
     scene.backend.submit(&job).await.unwrap_err();
     let mut begun = scene.job_object(&job);
     begun["spec"]["suspend"] = json!(false);

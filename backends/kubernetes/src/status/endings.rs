@@ -124,7 +124,8 @@ fn without_a_word(seen: &Seen<'_>, look: &Look<'_>, name: &str, end: &ContainerS
     let (message, node) = (end.message.as_deref().unwrap_or_default(), look.node());
     if never_began(end) {
         let image = look.container(name).map_or("", |container| container.image.as_str());
-        return ended_by(seen, look, FaultClass::Misconfigured, images::starting(seen.backend, image, message));
+        let class = images::start_class_of_ours(message);
+        return ended_by(seen, look, class, images::starting(seen.backend, image, message));
     }
     match (end.reason.as_deref(), name) {
         // The same would happen again.

@@ -67,10 +67,19 @@ pub(super) fn start_class(message: &str) -> FaultClass {
     let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
     if says(&["no space left", "read-only file system", "permission denied", "secret \"", "configmap \""]) {
         FaultClass::Misconfigured
-    } else if says(&["deadline exceeded", "timed out", "connection refused", "already reserved"]) {
+    } else if says(&["deadline exceeded", "timed out", "connection refused", "already reserved", "context canceled"]) {
         FaultClass::Unavailable
     } else {
         FaultClass::Rejected
+    }
+}
+
+/// The same of a container of ours: what is wrong with our image is the operator's.
+pub(super) fn start_class_of_ours(message: &str) -> FaultClass {
+    match start_class(message) {
+        // The node itself went away in the middle of it, or was too busy.
+        FaultClass::Unavailable => FaultClass::Unavailable,
+        _other => FaultClass::Misconfigured,
     }
 }
 

@@ -111,7 +111,8 @@ fn condemned(seen: &Seen<'_>, look: &Look<'_>, container: &ContainerStatus, what
     let waited = seen.trouble_since.map_or(0, |since| seconds(since, seen.now));
     let over = |patience: std::time::Duration| waited >= patience.as_secs();
     let class = match what {
-        Hindrance::Never(..) if order(container) < 2 => FaultClass::Misconfigured,
+        Hindrance::Never(Why::Start, message) if order(container) < 2 => images::start_class_of_ours(message),
+        Hindrance::Never(Why::Image, _) if order(container) < 2 => FaultClass::Misconfigured,
         Hindrance::Never(Why::Image, _) => FaultClass::Rejected,
         Hindrance::Never(Why::Start, message) => images::start_class(message),
         Hindrance::Image(message) if over(seen.patience.image) => images::pull_class(message, seen.patience.logins),

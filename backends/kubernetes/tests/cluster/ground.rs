@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::outside::Outside;
 use crate::over::Over;
-use crate::place::{Place, turn};
+use crate::place::{Place, every_turn, turn};
 
 /// How long a job of these tests may take.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -39,6 +39,12 @@ impl Ground {
     /// When it is this one's turn.
     pub(crate) async fn new(place: &Place) -> Self {
         let turn = turn().await;
+        Self { _turn: Some(turn), ..Self::beside(place).await }
+    }
+
+    /// When nobody else has a turn, and nobody gets one.
+    pub(crate) async fn alone(place: &Place) -> Self {
+        let turn = every_turn().await;
         Self { _turn: Some(turn), ..Self::beside(place).await }
     }
 

@@ -7,7 +7,8 @@ use tessera_contract::rules::jobs::job;
 use tessera_contract::{Backend, Observation};
 use tessera_runtime::report::Outcome;
 
-use crate::ground::cluster;
+use crate::ground::{Ground, cluster};
+use crate::place::Place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kubelet_that_dies_and_comes_back_loses_no_job() {
@@ -15,7 +16,8 @@ async fn a_kubelet_that_dies_and_comes_back_loses_no_job() {
         eprintln!("cannot run: TESSERA_TEST_CLUSTER names no cluster of tests/cluster/run");
         return;
     };
-    let ground = cluster!();
+    let Some(place) = Place::cluster().await else { return };
+    let ground = Ground::alone(&place).await;
     let backend = ground.open().await;
     let (begun, ended) = (format!("begun-{}", ground.installation.0), format!("ended-{}", ground.installation.0));
     let script = format!("{}; sleep 8; {}", ground.outside.count(&begun), ground.outside.count(&ended));

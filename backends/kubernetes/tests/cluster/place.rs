@@ -60,10 +60,16 @@ impl Place {
     }
 }
 
+static TURNS: std::sync::LazyLock<Arc<Semaphore>> = std::sync::LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+
 /// Waits for its turn, so that a small node is not asked to do everything at once.
 pub(crate) async fn turn() -> OwnedSemaphorePermit {
-    static TURNS: std::sync::LazyLock<Arc<Semaphore>> = std::sync::LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
     TURNS.clone().acquire_owned().await.unwrap()
+}
+
+/// Waits until nobody else has a turn: for what others would suffer from.
+pub(crate) async fn every_turn() -> OwnedSemaphorePermit {
+    TURNS.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap()
 }
 
 /// One line, or a failure where a cluster is required.

@@ -118,6 +118,10 @@ fn made(fault: &str) -> Known {
         "our own image cannot be started" => {
             stage_in(ended(128, "StartError", "exec: \"/tessera-runtime\": no such file"))
         }
+        "the node went away while our container was started" => {
+            let words = "failed to create containerd task: failed to create shim task: context canceled: unknown";
+            stage_in(ended(128, "StartError", words))
+        }
         "the program is for another architecture" => {
             let mut states = finishing(running());
             states[2].1 = ended(128, "StartError", "exec /.tessera/runtime: exec format error");
