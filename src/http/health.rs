@@ -45,6 +45,10 @@ pub async fn ready(State(doors): State<Doors>) -> Response {
         .chain(others)
         .map(|(name, outcome)| Part { name, ready: outcome.is_ok(), reason: outcome.err() })
         .collect();
+    for part in parts.iter().filter(|part| !part.ready) {
+        // Who reads the log of a server that nobody is sent to wants to know why.
+        tracing::warn!(part = part.name, reason = part.reason, "not ready");
+    }
     let ready = parts.iter().all(|part| part.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(Readiness { ready, parts })).into_response()

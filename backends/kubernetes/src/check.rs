@@ -13,6 +13,8 @@ use tessera_contract::{Finding, Severity};
 
 use crate::config::KubernetesConfig;
 
+mod pod_security;
+
 /// The oldest minor version of Kubernetes 1 that we are tested with.
 const OLDEST: u32 = 27;
 
@@ -39,12 +41,14 @@ pub(crate) async fn check(
         // Nothing else would be answered, either.
         Err(found) => return vec![found],
     }
-    findings.push(namespace_there(client, namespace).await);
+    let there = Api::<Namespace>::all(client.clone()).get(namespace).await;
+    findings.push(namespace_there(namespace, &there));
     findings.push(rights(client, namespace).await);
     findings.push(image(config));
     findings.extend(named(client, namespace, config).await);
     if let Some(sample) = sample {
         findings.push(admitted(client, namespace, sample).await);
+        findings.extend(there.ok().and_then(|there| pod_security::refuses(&there, sample)));
     }
     findings
 }
@@ -71,9 +75,9 @@ fn supported(major: &str, minor: &str, version: &str) -> Finding {
     }
 }
 
-async fn namespace_there(client: &Client, namespace: &str) -> Finding {
+fn namespace_there(namespace: &str, answer: &Result<Namespace, kube::Error>) -> Finding {
     let subject = "namespace";
-    match Api::<Namespace>::all(client.clone()).get(namespace).await {
+    match answer {
         Ok(found) if found.metadata.deletion_timestamp.is_some() => {
             let text = format!("`{namespace}` is being deleted: name another one with `namespace`");
             finding(Severity::Problem, subject, text)
@@ -92,7 +96,7 @@ async fn namespace_there(client: &Client, namespace: &str) -> Finding {
                  server `get` on this one namespace"
             ),
         ),
-        Err(error) => finding(Severity::Warning, subject, format!("`{namespace}` cannot be read: {}", words(&error))),
+        Err(error) => finding(Severity::Warning, subject, format!("`{namespace}` cannot be read: {}", words(error))),
     }
 }
 
