@@ -105,13 +105,15 @@ pub(super) fn deadline(seen: &Seen<'_>, look: Option<&Look<'_>>, message: &str) 
 
 /// A container of ours ended without last words. One that ended by itself may have said it all in its log.
 fn sought(seen: &Seen<'_>, look: &Look<'_>, name: &'static str, end: &ContainerStateTerminated) -> Judged {
-    match without_a_word(seen, look, name, end) {
-        Judged::Is(otherwise) if by_itself(end) => {
-            let last_chance = look.pod().gone || look.lost_node_by(seen.now).is_some();
-            Judged::ReportSought { pod: look.name().to_owned(), container: name, last_chance, otherwise }
-        }
-        judged => judged,
+    let judged = without_a_word(seen, look, name, end);
+    let Judged::Is(otherwise) = judged else {
+        return judged;
+    };
+    if !by_itself(end) {
+        return Judged::Is(otherwise);
     }
+    let last_chance = look.pod().gone || look.lost_node_by(seen.now).is_some();
+    Judged::ReportSought { pod: look.name().to_owned(), container: name, last_chance, otherwise }
 }
 
 /// With one of the exit codes after which something has been said.

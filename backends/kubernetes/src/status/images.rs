@@ -79,7 +79,7 @@ pub(super) fn start_class_of_ours(message: &str) -> FaultClass {
     match start_class(message) {
         // The node itself went away in the middle of it, or was too busy.
         FaultClass::Unavailable => FaultClass::Unavailable,
-        _other => FaultClass::Misconfigured,
+        FaultClass::Rejected | FaultClass::Misconfigured | FaultClass::Lost => FaultClass::Misconfigured,
     }
 }
 

@@ -1,5 +1,7 @@
 //! An API server that is away, slow, or loses its answers: a door before the real one.
 
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -152,12 +154,12 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Fault::Down => return Err(broken()),
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(status) => return Ok(refusal(status)),
-        Fault::StatusOfEach(status, each) if at % each == 0 => return Ok(refusal(status)),
+        Fault::StatusOfEach(status, each) if at.is_multiple_of(each) => return Ok(refusal(status)),
         Fault::Gone(times) if watches => {
             let before = state.too_old.fetch_add(1, Ordering::Relaxed);
             if before < times {
                 // In place of the watch, or as the first that it tells.
-                return Ok(if before % 2 == 0 { refusal(410) } else { told_in_watch(410) });
+                return Ok(if before.is_multiple_of(2) { refusal(410) } else { told_in_watch(410) });
             }
         }
         Fault::None | Fault::StatusOfEach(..) | Fault::WatchesEnd(_) | Fault::Gone(_) | Fault::AnswersLostOfEach(_) => {
@@ -199,7 +201,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
                 let mut changes = state.changes.lock().unwrap();
                 let count = changes.entry((method.to_string(), path.clone())).or_default();
                 *count += 1;
-                (*count - 1) % each == 0
+                (*count - 1).is_multiple_of(each)
             }
             _other => false,
         };
