@@ -10,7 +10,7 @@
 //! - this page: the trait itself;
 //! - [`scripted`]: a fake that does as it is told, stricter than any real engine;
 //! - [`conformance`]: the promises as a suite of functions that every backend must pass;
-//! - [`rules`]: rules of the TES contract that only an engine shows, as a suite that every engine must pass.
+//! - [`mod@rules`]: rules of the TES contract that only an engine shows, as a suite that every engine must pass.
 
 pub mod conformance;
 pub mod error;
