@@ -17,6 +17,7 @@ def trees() -> list[Path]:
 def make(place: Place) -> None:
     for tree in trees():
         group = Path(f"{tree}{place.cgroup}")
+        hand_down(tree)
         try:
             group.mkdir(exist_ok=True)
         except OSError:
@@ -25,6 +26,18 @@ def make(place: Place) -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):
             if (tree / name).exists():
                 (group / name).write_text((tree / name).read_text())
+
+
+def hand_down(tree: Path) -> None:
+    """In the second version a group has the controllers that the one above hands down; the kubelet wants them all."""
+    control = tree / "cgroup.subtree_control"
+    if not control.exists():
+        return
+    for name in (tree / "cgroup.controllers").read_text().split():
+        try:
+            control.write_text(f"+{name}")
+        except OSError:
+            pass  # the kubelet says which one it misses
 
 
 def members(place: Place) -> set[int]:

@@ -37,7 +37,9 @@ def there(name: str, path: str) -> bool:
 
 
 def apt(*words: str) -> None:
-    command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", *words]
+    # One at a time: apt-get waits for another one's installing, and not for its update.
+    alone = ["flock", "--timeout", "900", "/run/lock/tessera-apt"]
+    command = [*alone, "apt-get", "-o", "DPkg::Lock::Timeout=300", *words]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:

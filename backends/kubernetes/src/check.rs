@@ -192,7 +192,8 @@ where
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             // By design: the Role reads no Secrets. A pod that finds none says so while it waits.
-            let text = format!("the {kind} `{name}` in `{namespace}` was not looked at, which takes the right to read it");
+            let text =
+                format!("the {kind} `{name}` in `{namespace}` was not looked at, which takes the right to read it");
             Some(finding(Severity::Ok, key, text))
         }
         Err(error) => {

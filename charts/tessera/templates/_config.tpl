@@ -14,7 +14,16 @@ server refuses; JSON's scalars are TOML's as well.
 {{- end -}}
 {{- range $name, $backend := $config.backends -}}
 {{- if and $backend (eq (toString $backend.kind) "kubernetes") -}}
-{{- $_ := set $config.backends $name (merge $backend (include "tessera.config.backend" $ | fromYaml)) -}}
+{{- $known := include "tessera.config.backend" $ | fromYaml -}}
+{{- if $backend.kubeconfig -}}
+{{- /* Another cluster has none of the chart's objects. */ -}}
+{{- $known = pick $known "image" "image_pull_policy" -}}
+{{- end -}}
+{{- if eq (toString $backend.image_pull_policy) "IfNotPresent" -}}
+{{- /* The default, so the image's own policy counts. */ -}}
+{{- $backend = omit $backend "image_pull_policy" -}}
+{{- end -}}
+{{- $_ := set $config.backends $name (merge $backend $known) -}}
 {{- end -}}
 {{- end -}}
 {{- include "tessera.config.table" (dict "path" "" "table" $config) -}}

@@ -181,6 +181,8 @@ struct Frames<'a> {
     window_at: u64,
 }
 
+/// No stream is as long as that, dropped bytes included.
+const LONGEST_STREAM: u64 = 1 << 60;
 /// A header is never longer: a word and two numbers.
 const LONGEST_HEADER: usize = 64;
 const WINDOW: usize = 8 * 1024;
@@ -294,6 +296,8 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
         return None;
     }
     let (offset, number): (u64, u64) = (offset.parse().ok()?, number.parse().ok()?);
+    // A command may have written it: no stream is so long, and whoever follows one would begin anew behind its end.
+    offset.checked_add(number).filter(|end| *end < LONGEST_STREAM)?;
     let (word, cut) = match kind.strip_suffix("-cut") {
         Some(word) => (word, true),
         None => (kind, false),

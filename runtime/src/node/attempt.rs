@@ -225,7 +225,9 @@ impl StepDir {
         if text == FORBIDDEN {
             return Ok(Mark::Never);
         }
-        let at = jiff::Timestamp::try_from(made).unwrap_or_else(|_| jiff::Timestamp::now());
+        let now = jiff::Timestamp::now();
+        // A command may say of its mark what it likes, but not that it will start one day: its time would never be over.
+        let at = jiff::Timestamp::try_from(made).map_or(now, |made| made.min(now));
         self.note(at)?;
         Ok(Mark::Started(at))
     }

@@ -19,6 +19,8 @@ use crate::tree::Tree;
 const LISTS: &str = "lists";
 /// How such a list is called.
 const LIST: &str = "outputs.json";
+/// Last words that are short enough for any pod, whoever adds containers to it.
+const NEVER_CUT: usize = 512;
 /// Letters of a fault's sentence in a summary.
 const SENTENCE: usize = 300;
 
@@ -27,8 +29,12 @@ pub(crate) async fn say(places: &Places, plan: Option<&Plan>, log: &Log, report:
     let room = longest_last_words(plan.map_or(1, |plan| plan.executors.len()));
     let whole = text(&LastWords { version: WORDS_VERSION, report: Some(report.clone()), summary: None });
     if whole.len() <= room {
-        if let Err(error) = last_words(&places.last_words, &whole) {
+        let written = last_words(&places.last_words, &whole);
+        if let Err(error) = &written {
             eprintln!("the last words cannot be written: {error}");
+        }
+        // Containers that others put into the pod take their share of the room, and the kubelet cuts.
+        if written.is_err() || whole.len() > NEVER_CUT {
             log.report(&text(&report));
         }
         return;

@@ -32,7 +32,7 @@ install_contenders() {
 locked() {
     mkdir -p "$tools"
     exec 9>"$tools/lock"
-    flock --timeout 1800 9 || die "somebody else has been installing into $tools for half an hour"
+    flock --timeout 5400 9 || die "somebody else has been installing into $tools for an hour and a half"
     "$@" 9>&-
     exec 9>&-
 }
@@ -50,8 +50,9 @@ install_apt() {
         die "missing here: ${wanted[*]}. Installing takes root and apt-get; install them by hand, then try again"
     fi
     export DEBIAN_FRONTEND=noninteractive
-    logged apt apt-get -o DPkg::Lock::Timeout=120 update
-    logged apt apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "${wanted[@]}"
+    # One at a time: apt-get waits for another one's installing, and not for its update.
+    logged apt flock --timeout 900 /run/lock/tessera-apt apt-get -o DPkg::Lock::Timeout=120 update
+    logged apt flock --timeout 900 /run/lock/tessera-apt apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "${wanted[@]}"
     # We start programs of our own; that the packages start theirs, open to the network, is nobody's wish.
     if [ -d /run/systemd/system ]; then
         if [[ " ${wanted[*]} " = *" nginx-light "* ]]; then logged apt systemctl disable --now nginx; fi

@@ -22,6 +22,17 @@ const SERVER: &str = "tessera-test/server:1";
 /// What gives the cluster further images, for the steps.
 const IMPORTER: &str = "TESSERA_TEST_CLUSTER_IMPORT";
 
+/// Deaths of the server over it: one test of a suite whose others ran on Docker.
+pub(super) fn deaths() -> Step {
+    Step { name: "crash on the cluster".to_owned(), work: Box::new(kill_the_server) }
+}
+
+fn kill_the_server(variables: &Variables, log: &Path) -> Result<()> {
+    let mut command =
+        program(&["cargo", "test", "--workspace", "--test", "crash", "--", "kubernetes::", "--nocapture"]);
+    logged(command.env("TESSERA_REQUIRE_CLUSTER", "1").envs(variables.iter().cloned()), log)
+}
+
 /// The chart, from `helm lint` to `helm uninstall`.
 pub(super) fn chart() -> Step {
     Step { name: "chart".to_owned(), work: Box::new(install_chart) }

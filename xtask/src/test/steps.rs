@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         suites::all()?.into_iter().partition(|suite| ON_STORAGES.contains(&suite.name.as_str()));
     let (on_cluster, suites): (Vec<_>, Vec<_>) =
         suites.into_iter().partition(|suite| on_cluster::SUITES.contains(&suite.name.as_str()));
-    let on_cluster = on_cluster.into_iter().map(suite).chain([on_cluster::chart()]);
+    let on_cluster = on_cluster.into_iter().map(suite).chain([on_cluster::deaths(), on_cluster::chart()]);
     let on_cluster: Vec<Step> = on_cluster.filter(|step| wanted(&step.name)).collect();
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.

@@ -39,7 +39,7 @@ async fn a_server_that_is_away_loses_no_job() {
     let (ground, proxy) = behind_a_door(cluster!()).await;
     let backend = ground.open().await;
     let counted = format!("ran-{}", ground.installation.0);
-    let job = job(&[&format!("{}; sleep 3", ground.outside.count(&counted))]);
+    let job = job(&[&format!("{}; sleep 10", ground.outside.count(&counted))]);
     let handle = backend.submit(&job).await.unwrap();
     ground.started(&*backend, &handle).await;
 

@@ -179,6 +179,6 @@ impl OnCluster {
 
 /// The job that a handle is of.
 fn job_in(handle: &Handle) -> JobId {
-    let handle: serde_json::Value = serde_json::from_str(&handle.0).unwrap();
-    JobId::parse(handle["job"].as_str().unwrap()).unwrap()
+    let (place, _) = handle.0.split_once('#').unwrap();
+    JobId::parse(place.split_once('/').unwrap().1).unwrap()
 }

@@ -44,7 +44,7 @@ async fn rule_12_7_a_wrapper_killed_before_its_turn_is_lost() {
     let ground = cluster!();
     let backend = ground.open().await;
     let mark = format!("begun-{}", ground.installation.0);
-    let mut job = job(&[&format!("{}; sleep 3", ground.outside.count(&mark)), "echo next"]);
+    let mut job = job(&[&format!("{}; sleep 15", ground.outside.count(&mark)), "echo next"]);
     job.plan.executors[0].ignore_error = true;
     let handle = backend.submit(&job).await.unwrap();
     ground.outside.until_counted(&mark).await;
