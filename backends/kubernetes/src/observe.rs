@@ -175,6 +175,8 @@ async fn judged(site: &Site, job: &JobId, known: Known) -> Observation {
 fn ended(site: &Site, job: &JobId, report: Report) -> Observation {
     let mut told = site.told();
     let told = told.entry(job.clone()).or_default();
+    // It is all in the report: there is nothing left to read.
+    told.steps = None;
     Observation::Ended(told.ended.get_or_insert(report).clone())
 }
 

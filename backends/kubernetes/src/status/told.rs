@@ -1,14 +1,18 @@
 //! The last words of a pod: a report, or one in short.
 
+use jiff::SignedDuration;
 use tessera_contract::Observation;
 use tessera_runtime::pod::places::{STAGE_IN, STAGE_OUT};
 use tessera_runtime::pod::words::{LastWords, WORDS_VERSION};
-use tessera_runtime::report::{Outcome, REPORT_VERSION, Report};
+use tessera_runtime::report::{Fault, FaultClass, Outcome, REPORT_VERSION, Report};
 
 use super::pod::{Look, terminated};
 use super::{Judged, Seen, endings, progress, unreadable};
 use crate::facts;
 use crate::view::{PodSeen, Verdict};
+
+/// How long an executor may outlive the job's own end: a kubelet tells of the ends of containers one by one.
+const LINGERS: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether a container of ours has ended with last words.
 pub(super) fn has_told(pod: &PodSeen) -> bool {
@@ -23,7 +27,10 @@ pub(super) fn judged(seen: &Seen<'_>, look: &Look<'_>) -> Option<Judged> {
         Err(reason) => return Some(unreadable(format!("the last words of {container} cannot be read: {reason}"))),
     };
     if look.executor_runs() && look.lost_node_by(seen.now).is_none() {
-        return Some(Judged::Is(Observation::Working(progress(seen, look))));
+        return Some(match lingering(seen) {
+            Some(fault) => Judged::Condemn(fault),
+            None => Judged::Is(Observation::Working(progress(seen, look))),
+        });
     }
     let outcome = match (&told.report, &told.summary) {
         (Some(report), _) => &report.outcome,
@@ -42,6 +49,21 @@ pub(super) fn judged(seen: &Seen<'_>, look: &Look<'_>) -> Option<Judged> {
     let last_chance = look.pod().gone || look.lost_node_by(seen.now).is_some();
     let pod = look.name().to_owned();
     told.summary.map(|summary| Judged::ReportIn { pod, container, summary, last_chance })
+}
+
+/// Whether an executor outlives the job's own end.
+pub(super) fn lingers(pod: &PodSeen) -> bool {
+    has_told(pod) && Look::at(pod).executor_runs()
+}
+
+/// An executor that nobody in the pod could end is ended with the pod; what the job has said of itself stands.
+fn lingering(seen: &Seen<'_>) -> Option<Fault> {
+    let lasts = seen.now.duration_since(seen.trouble_since?);
+    (seen.job.verdict == Verdict::Open && lasts > LINGERS).then(|| Fault {
+        class: FaultClass::Lost,
+        message: "an executor would not end when the job was over; its pod is taken down".to_owned(),
+        user_code_started: true,
+    })
 }
 
 /// What really happened, where a job says that it was stopped and nobody here asked for that.

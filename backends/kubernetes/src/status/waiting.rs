@@ -7,13 +7,13 @@ use tessera_runtime::pod::places::{EXECUTOR, STAGE_IN, STAGE_OUT};
 use tessera_runtime::report::{Fault, FaultClass};
 
 use super::pod::{self, Look, never_began, terminated, with};
-use super::{Judged, Seen, images, waits};
+use super::{Judged, Seen, images, told, waits};
 use crate::view::PodSeen;
 
 /// Whether a container of a pod cannot go on just now. Since when that is so without a break has to be remembered
 /// outside: the cluster does not tell it.
 pub(crate) fn in_trouble(pod: &PodSeen) -> bool {
-    Look::at(pod).containers().any(|container| hindrance(container).is_some())
+    Look::at(pod).containers().any(|container| hindrance(container).is_some()) || told::lingers(pod)
 }
 
 /// What hinders a container.

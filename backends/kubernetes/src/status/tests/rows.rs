@@ -324,3 +324,25 @@ fn trouble_is_what_a_container_cannot_get_over_just_now() {
     assert!(!in_trouble(&first_waits("ContainerCreating", "")[0]));
     assert!(!in_trouble(&pod("Running", &at_work(), json!({}))));
 }
+
+#[test]
+fn an_executor_that_outlives_its_job_is_ended_and_what_was_reported_stands() {
+    let complete = report(&json!("complete"));
+    let states = |executor: Value| {
+        [
+            ("stage-in", ended(0, "Completed", "")),
+            ("stage-out", ended(0, "Completed", &complete)),
+            ("executor-0", executor),
+        ]
+    };
+    let mut known = Known::with(vec![pod("Running", &states(running()), json!({}))]);
+    assert!(in_trouble(&known.pods[0]));
+    known.trouble_since = Some(known.now - jiff::SignedDuration::from_secs(30));
+    assert_eq!(is(&known.judge()), Some(Is::Working { started: true }));
+    known.trouble_since = Some(known.now - jiff::SignedDuration::from_secs(90));
+    let Judged::Condemn(fault) = known.judge() else { panic!("{:?}", known.judge()) };
+    known.job.verdict = Verdict::Failed(fault);
+    assert_eq!(is(&known.judge()), Some(Is::Working { started: true }), "it is being taken down");
+    known.pods = vec![pod("Failed", &states(ended(137, "Error", "")), json!({}))];
+    assert_eq!(is(&known.judge()), Some(Is::Ended("complete")));
+}
