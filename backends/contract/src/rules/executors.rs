@@ -159,7 +159,8 @@ pub async fn rule_12_6_a_signal_is_told_and_the_memory_only_when_the_engine_says
         let expected = if *ignored { Outcome::Complete } else { Outcome::ExecutorFailed { step: 0 } };
         assert_eq!(report.outcome, expected, "{report:#?}");
         assert!(codes.contains(&report.steps[0].exit_code), "{report:#?}");
-        let sentence = "executor 0 ran out of memory: it was killed at its limit of 0.03 GiB";
+        // Of how much is not known where the kernel took the wrapper, too.
+        let sentence = "executor 0 ran out of memory: it was killed at its limit";
         assert!(notes(report).contains(sentence), "{}", notes(report));
     }
 }
