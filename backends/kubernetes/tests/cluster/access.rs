@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use tessera_contract::rules::jobs::{job, unique};
 use tessera_contract::{Backend, BackendError, Handle, Observation, Severity};
@@ -48,6 +50,7 @@ async fn account(ground: &Ground, without: Option<(&str, &str)>) -> PathBuf {
     accounts.create(&PostParams::default(), &account).await.unwrap();
     place.api::<Role>().create(&PostParams::default(), &role).await.unwrap();
     place.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+    until_it_holds(ground, &name).await;
     let asked = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
     let token = accounts.create_token_request(&name, &PostParams::default(), &asked).await.unwrap();
 
@@ -59,6 +62,33 @@ async fn account(ground: &Ground, without: Option<(&str, &str)>) -> PathBuf {
     let file = ground.folder.path().join(name);
     std::fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();
     file
+}
+
+/// The API server learns of a Role a moment after it was made; until then everything is forbidden.
+async fn until_it_holds(ground: &Ground, account: &str) {
+    let namespace = &ground.place.namespace.name;
+    // In every Role of these tests.
+    let granted = ResourceAttributes {
+        verb: Some("list".to_owned()),
+        resource: Some("events".to_owned()),
+        namespace: Some(namespace.clone()),
+        ..ResourceAttributes::default()
+    };
+    let spec = SubjectAccessReviewSpec {
+        user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+        resource_attributes: Some(granted),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+    let reviews = Api::<SubjectAccessReview>::all(ground.place.client.clone());
+    for _ in 0..300 {
+        let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+        if answer.status.is_some_and(|status| status.allowed) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the Role of {account} never holds");
 }
 
 async fn with(ground: &mut Ground, without: Option<(&str, &str)>) -> std::sync::Arc<Kubernetes> {
