@@ -38,7 +38,7 @@ def there(name: str, path: str) -> bool:
 
 def apt(*words: str) -> None:
     # One at a time: apt-get waits for another one's installing, and not for its update.
-    alone = ["flock", "--timeout", "900", "/run/lock/tessera-apt"]
+    alone = ["flock", "--timeout", "900", "/tmp/tessera-apt.lock"]
     command = [*alone, "apt-get", "-o", "DPkg::Lock::Timeout=300", *words]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)

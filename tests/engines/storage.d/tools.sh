@@ -51,8 +51,8 @@ install_apt() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     # One at a time: apt-get waits for another one's installing, and not for its update.
-    logged apt flock --timeout 900 /run/lock/tessera-apt apt-get -o DPkg::Lock::Timeout=120 update
-    logged apt flock --timeout 900 /run/lock/tessera-apt apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "${wanted[@]}"
+    logged apt flock --timeout 900 /tmp/tessera-apt.lock apt-get -o DPkg::Lock::Timeout=120 update
+    logged apt flock --timeout 900 /tmp/tessera-apt.lock apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends "${wanted[@]}"
     # We start programs of our own; that the packages start theirs, open to the network, is nobody's wish.
     if [ -d /run/systemd/system ]; then
         if [[ " ${wanted[*]} " = *" nginx-light "* ]]; then logged apt systemctl disable --now nginx; fi

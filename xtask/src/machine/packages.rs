@@ -110,7 +110,7 @@ pub(crate) fn ensure(groups: &[&[Program]]) -> Result<()> {
 
 fn apt(words: &[&str], log: &Path) -> Result<()> {
     // One at a time: apt-get waits for another one's installing, and not for its update.
-    let alone = ["flock", "--timeout", "900", "/run/lock/tessera-apt"];
+    let alone = ["flock", "--timeout", "900", "/tmp/tessera-apt.lock"];
     let mut command = program(&[&alone[..], &["apt-get", "-o", "DPkg::Lock::Timeout=120"]].concat());
     logged(command.args(words).env("DEBIAN_FRONTEND", "noninteractive"), log)
 }
