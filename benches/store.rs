@@ -187,7 +187,9 @@ async fn noop(store: &Arc<Sqlite>, tasks: u32, batch: u32) -> anyhow::Result<f64
             .into_iter()
             .map(|one| ClaimRequest { task: one.task, backend: "none".to_owned(), cpu_milli: 1, ram_bytes: 1 })
             .collect();
-        let claimed = store.claim(&holder, now, now + jiff::SignedDuration::from_secs(60), &wanted).await?;
+        let claimed = store
+            .claim(&holder, now, now + jiff::SignedDuration::from_secs(60), tessera::store::Ceiling::default(), &wanted)
+            .await?;
         done += claimed.len();
         let say = |event: fn(&TaskId) -> Event| {
             claimed

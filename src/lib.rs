@@ -6,6 +6,8 @@ pub mod clock;
 
 pub mod store;
 
+pub mod roster;
+
 pub mod logs;
 
 pub mod engine;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tessera_contract::{Backend, Bell, Handle};
-use ulid::Ulid;
 
 use super::pace::Pace;
 use super::quiet::Quiet;
@@ -12,7 +11,8 @@ use super::settings::Settings;
 use super::site::Site;
 use crate::clock::{Clock, after};
 use crate::logs::Logs;
-use crate::store::{Fence, Holder, Record, Recorded, Store, StoreError};
+use crate::roster::Roster;
+use crate::store::{Fence, Record, Recorded, Store, StoreError};
 use crate::task::{Event, JobRef, TaskId};
 
 /// What a tick has found.
@@ -30,7 +30,8 @@ pub struct Engine {
     pub(super) sites: Vec<Arc<Site>>,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
-    pub(super) holder: Holder,
+    /// Who else is here.
+    pub(super) roster: Arc<Roster>,
     /// What tasks have been told whose backend is not configured any more.
     pub(super) absent: Quiet,
     /// Of those who walk down the queue to explain it.
@@ -42,11 +43,12 @@ pub struct Engine {
 impl Engine {
     /// Puts an engine together. The first backend is the one for tasks that name none.
     pub fn new(store: Arc<dyn Store>, backends: Vec<Arc<dyn Backend>>, clock: Clock, settings: Settings) -> Arc<Self> {
-        Self::with_logs(store, backends, clock, settings, None)
+        Self::among(Roster::alone(), store, backends, clock, settings, None)
     }
 
-    /// The same, with somebody who keeps what jobs print before they are removed.
-    pub fn with_logs(
+    /// The same as one of several servers, with somebody who keeps what jobs print before they are removed.
+    pub fn among(
+        roster: Arc<Roster>,
         store: Arc<dyn Store>,
         backends: Vec<Arc<dyn Backend>>,
         clock: Clock,
@@ -54,9 +56,8 @@ impl Engine {
         logs: Option<Arc<Logs>>,
     ) -> Arc<Self> {
         let sites = backends.into_iter().map(|backend| Arc::new(Site::new(backend))).collect();
-        let holder = Holder(Ulid::generate().to_string().to_ascii_lowercase());
         let (absent, walks) = (Quiet::default(), Pace::default());
-        Arc::new(Self { store, sites, clock, settings, holder, absent, walks, logs })
+        Arc::new(Self { store, sites, clock, settings, roster, absent, walks, logs })
     }
 
     /// A task was created: wakes the dispatchers.

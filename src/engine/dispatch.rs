@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
+use tessera_contract::Capacity;
 
 use super::assembly::{Engine, Tick};
 use super::handover::hand_over;
@@ -11,7 +12,7 @@ use super::place::{Fit, Need, Room, Short, fit};
 use super::site::{Down, Health, Lack, Site};
 use super::telling;
 use super::verdict::ended_with;
-use crate::store::{Candidate, ClaimRequest, QueueCursor, Record, StoreError};
+use crate::store::{Candidate, Ceiling, ClaimRequest, QueueCursor, Record, StoreError};
 
 /// Looks down the queue in a row that may find nothing, before it rests until somebody rings.
 const ROUNDS: u32 = 8;
@@ -41,7 +42,10 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         engine.record(records).await?;
     }
     if !wanted.is_empty() {
-        let claimed = engine.store.claim(&engine.holder, now, engine.claim_until(now), &wanted).await?;
+        let Capacity { jobs, cpu_milli, ram_bytes, .. } = site.profile().capacity;
+        let ceiling = Ceiling { jobs, cpu_milli, ram_bytes };
+        let claimed =
+            engine.store.claim(engine.roster.holder(), now, engine.claim_until(now), ceiling, &wanted).await?;
         hand_over(engine, site, &claimed).await?;
     }
     telling::of_lacks(engine, site, now, &telling, &room).await;

@@ -27,12 +27,13 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::store::{Active, Claim, Fence};
+    use crate::store::{Active, Claim, Fence, Holder};
     use crate::task::{JobRef, Seen, TaskId, TaskState};
 
     fn active(state: TaskState, claimed_for: Option<&str>) -> Standing {
         let claim = claimed_for.map(|backend| Claim {
             fence: Fence(1),
+            holder: Holder("a".to_owned()),
             backend: backend.to_owned(),
             until: Timestamp::UNIX_EPOCH,
         });

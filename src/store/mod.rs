@@ -14,6 +14,7 @@
 //! - [`list`]: filters, pages, cursors;
 //! - [`changes`]: what happened, in the order in which it was stored;
 //! - [`key`]: callers' own names for creations;
+//! - [`replicas`]: several servers on one store;
 //! - [`sqlite`]: the embedded default;
 //! - `conformance`: the promises as a suite that every store must pass.
 
@@ -23,6 +24,7 @@ pub(crate) mod conformance;
 pub mod key;
 pub mod list;
 pub mod records;
+pub mod replicas;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -39,6 +41,7 @@ pub use records::{
     Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor,
     QueuePiece, Queueing, Record, Recorded, Standing,
 };
+pub use replicas::{Calls, Ceiling, Enlisted, Present, Replica};
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
 #[async_trait]
@@ -106,11 +109,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes waiting tasks for a holder until a moment. Answers those that were still to be had, in the order
     /// asked; each claim has a fence higher than any before it on that task.
+    ///
+    /// The ceiling is that of the backend, the same for all of `wanted`: where several servers claim at once, what would
+    /// pass it is left in the queue. A task whose claim has expired is counted already, and always has room.
     async fn claim(
         &self,
         holder: &Holder,
         now: Timestamp,
         until: Timestamp,
+        ceiling: Ceiling,
         wanted: &[ClaimRequest],
     ) -> Result<Vec<Claimed>, StoreError>;
 
@@ -135,6 +142,32 @@ pub trait Store: Send + Sync + 'static {
     /// Where a task stands, whoever owns it; for the sweep, which meets jobs before it knows their tasks.
     async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError>;
 
+    // Several servers.
+
+    /// Whether several servers may work on this store at once.
+    fn is_shared(&self) -> bool;
+
+    /// A server says that it is there until a moment, and hears who else has.
+    async fn enlist(&self, me: &Replica, now: Timestamp, until: Timestamp) -> Result<Enlisted, StoreError>;
+
+    /// A server goes in an orderly way: it is away from this moment on.
+    async fn leave(&self, me: &Holder, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes tasks outside, or being cancelled, from holders that are away. Each that is still as it was said gets a
+    /// higher fence, and is answered: what its former holder says late is refused.
+    async fn take_over(&self, me: &Holder, tasks: &[(TaskId, Fence)]) -> Result<Vec<Active>, StoreError>;
+
+    /// Takes, or keeps, what only one server should do at a time (telling a webhook). Whoever works under a lease must be
+    /// harmless without it: it is politeness, no lock.
+    async fn lease(&self, what: &str, holder: &Holder, now: Timestamp, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Who claimed a task last: what it printed is kept there.
+    async fn keeper(&self, task: &TaskId) -> Result<Option<Holder>, StoreError>;
+
+    /// Rises when another server leaves work. `None` where there is no other; never needed, for ticks also look by
+    /// themselves.
+    fn calls(&self) -> Option<watch::Receiver<Calls>>;
+
     // What is told as it happens.
 
     /// Rings after every commit that wrote changes. Subscribe before looking, or a change between the two is missed.
@@ -155,6 +188,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers how far a target was told.
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError>;
+
     /// A task with its whole history, whoever owns it; for what the server does by itself.
     async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError>;
 

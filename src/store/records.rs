@@ -6,9 +6,16 @@ use jiff::Timestamp;
 
 use crate::task::{Event, JobRef, Phase, Refusal, TaskId, TaskSpec, TaskState};
 
-/// Who takes claims: one running server, new at every start.
+/// Who takes claims: one running server, new at every start. Where there are several: `name/id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder(pub String);
+
+impl Holder {
+    /// The name of the server, the same after a restart; empty where there is only one.
+    pub fn replica(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(name, _)| name)
+    }
+}
 
 /// A number that rises with every claim of a task. What carries an older one is refused, so that a server that
 /// was paused cannot speak over the one that took its place.
@@ -108,6 +115,8 @@ pub struct Claimed {
 pub struct Claim {
     /// Its fence.
     pub fence: Fence,
+    /// Who has it.
+    pub holder: Holder,
     /// The backend it was taken for.
     pub backend: String,
     /// When it expires.
@@ -196,4 +205,6 @@ pub struct Leftover {
     pub task: TaskId,
     /// Where it is.
     pub job: JobRef,
+    /// Who had the task when the job was over: what it printed is kept there.
+    pub holder: Option<Holder>,
 }

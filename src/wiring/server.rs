@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::feed::Feed;
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
+use crate::roster::Roster;
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 use crate::webhooks::Target;
@@ -76,7 +77,14 @@ impl Server {
         let logs = Logs::open(store.clone(), backends, &data.join(LOGS), settings::logs(&config.logs));
         let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
         let settings = settings::engine(config, places);
-        let engine = Engine::with_logs(store.clone(), backends.to_vec(), clock.clone(), settings, Some(logs.clone()));
+        let engine = Engine::among(
+            Roster::alone(),
+            store.clone(),
+            backends.to_vec(),
+            clock.clone(),
+            settings,
+            Some(logs.clone()),
+        );
         let feed = Feed::new(store.clone());
         Ok(Parts { store, engine, logs, feed, clock, data })
     }

@@ -17,6 +17,7 @@ use tessera::engine::{self, Engine};
 use tessera::feed::Feed;
 use tessera::http::{Doors, Settings, Stopping};
 use tessera::logs::{self, Logs};
+use tessera::roster::Roster;
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
 use tokio::runtime::Runtime;
@@ -90,7 +91,7 @@ impl Server {
             retry_after_start: true,
             ..engine::Settings::default()
         };
-        let engine = Engine::with_logs(store.clone(), backends, Clock::system(), how, Some(logs.clone()));
+        let engine = Engine::among(Roster::alone(), store.clone(), backends, Clock::system(), how, Some(logs.clone()));
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
         let router = tessera::http::router(Doors {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tessera::http::{BackendFacts, Settings};
-use tessera::store::{ClaimRequest, Fence, Holder, Record, Recorded, Store as _};
+use tessera::store::{Ceiling, ClaimRequest, Fence, Holder, Record, Recorded, Store as _};
 use tessera::task::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, OutputFile, Seen, TaskId, Verdict};
 
 use crate::server::{Server, small, small_with};
@@ -20,7 +20,8 @@ async fn submitted(server: &Server, id: &str) -> Fence {
     let task = TaskId::parse(id).unwrap();
     let wanted = [ClaimRequest { task, backend: "local".to_owned(), cpu_milli: 1000, ram_bytes: 0 }];
     let until = now() + SignedDuration::from_secs(60);
-    let claimed = server.store.claim(&Holder("test".to_owned()), now(), until, &wanted).await.unwrap();
+    let claimed =
+        server.store.claim(&Holder("test".to_owned()), now(), until, Ceiling::default(), &wanted).await.unwrap();
     let fence = claimed[0].claim.fence;
     let job = JobRef { backend: "local".to_owned(), handle: format!("{id}-1") };
     record(server, id, fence, Event::Submitted { attempt: 1, job }).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tessera::engine::{dispatch, observe};
 use tessera::http::{Access, Credentials, Secret, Settings, Token};
-use tessera::store::{ClaimRequest, Holder, Store as _};
+use tessera::store::{Ceiling, ClaimRequest, Holder, Store as _};
 use tessera::task::spec::{Executor, Input};
 use tessera::task::{Owner, TaskId, TaskSpec};
 use tessera_contract::BackendError;
@@ -112,7 +112,8 @@ async fn a_task_and_the_queue_tell_the_same_place() {
     let task = TaskId::parse(&ids[2]).unwrap();
     let claim = ClaimRequest { task, backend: "scripted".to_owned(), cpu_milli: 0, ram_bytes: 0 };
     let until = now + std::time::Duration::from_secs(600);
-    let claimed = server.store.claim(&Holder("another".to_owned()), now, until, &[claim]).await.unwrap();
+    let claimed =
+        server.store.claim(&Holder("another".to_owned()), now, until, Ceiling::default(), &[claim]).await.unwrap();
     assert_eq!(claimed.len(), 1);
 
     let mut told = Vec::new();

@@ -28,7 +28,12 @@ fn claimed(spec: TaskSpec) -> Claimed {
         attempt: 2,
         refusals: 0,
         spec,
-        claim: Claim { fence: Fence(1), backend: "here".to_owned(), until: Timestamp::UNIX_EPOCH },
+        claim: Claim {
+            fence: Fence(1),
+            holder: crate::store::Holder("a".to_owned()),
+            backend: "here".to_owned(),
+            until: Timestamp::UNIX_EPOCH,
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use tessera_contract::scripted::{Mischief, Verb};
 use super::stage::{Stage, doing};
 use crate::engine::handover::hand_over;
 use crate::engine::{cancel, dispatch, observe};
-use crate::store::{ClaimRequest, Claimed, Recorded, Store};
+use crate::store::{Ceiling, ClaimRequest, Claimed, Recorded, Store};
 use crate::task::{Phase, TaskId, TaskState};
 
 fn unavailable() -> BackendError {
@@ -30,7 +30,7 @@ async fn rule_14_6_cancelled_while_queued_it_never_starts() {
 async fn claim(stage: &Stage, id: &TaskId) -> Vec<Claimed> {
     let (now, until) = (stage.clock.now(), stage.engine.claim_until(stage.clock.now()));
     let wanted = [ClaimRequest { task: id.clone(), backend: "scripted".to_owned(), cpu_milli: 1_000, ram_bytes: 0 }];
-    stage.store.claim(&stage.engine.holder, now, until, &wanted).await.unwrap()
+    stage.store.claim(stage.engine.roster.holder(), now, until, Ceiling::default(), &wanted).await.unwrap()
 }
 
 #[tokio::test]

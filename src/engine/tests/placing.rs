@@ -8,7 +8,7 @@ use tessera_contract::scripted::Verb;
 use super::stage::{Stage, doing, needing};
 use crate::engine::explain::Walked;
 use crate::engine::{Settings, dispatch};
-use crate::store::{ClaimRequest, Store};
+use crate::store::{Ceiling, ClaimRequest, Store};
 use crate::task::{Phase, TaskSpec};
 
 fn with_capacity(capacity: Capacity) -> Stage {
@@ -109,7 +109,10 @@ async fn expired_claims_behind_a_wall_are_handed_over_again_and_counted_once() {
     }
     // The server dies before it hands them over.
     let (now, until) = (stage.clock.now(), stage.engine.claim_until(stage.clock.now()));
-    assert_eq!(stage.store.claim(&stage.engine.holder, now, until, &wanted).await.unwrap().len(), 4);
+    assert_eq!(
+        stage.store.claim(stage.engine.roster.holder(), now, until, Ceiling::default(), &wanted).await.unwrap().len(),
+        4
+    );
     stage.restart();
     stage.clock.advance(Duration::from_secs(120));
     stage.settle().await;
@@ -125,7 +128,7 @@ async fn an_expired_claim_leaves_the_room_beside_it_free() {
     let task = stage.create(needing(1.0, &["hang"])).await;
     let wanted = [ClaimRequest { task, backend: "scripted".to_owned(), cpu_milli: 1_000, ram_bytes: 0 }];
     let (now, until) = (stage.clock.now(), stage.engine.claim_until(stage.clock.now()));
-    stage.store.claim(&stage.engine.holder, now, until, &wanted).await.unwrap();
+    stage.store.claim(stage.engine.roster.holder(), now, until, Ceiling::default(), &wanted).await.unwrap();
     stage.restart();
     stage.clock.advance(Duration::from_secs(120));
     let beside = stage.create(needing(1.0, &["hang"])).await;

@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{Recorded, Store};
+use crate::store::{Ceiling, Recorded, Store};
 use crate::task::{Event, Phase, TaskId};
 
 pub(crate) async fn a_claim_is_exclusive_until_it_expires(subject: &impl Subject) {
@@ -61,7 +61,7 @@ pub(crate) async fn two_claimers_never_both_win(subject: &impl Subject) {
         async move {
             let mut taken = Vec::new();
             for piece in wanted.chunks(3) {
-                taken.extend(store.claim(&holder, at(NOW), at(LATER), piece).await.unwrap());
+                taken.extend(store.claim(&holder, at(NOW), at(LATER), Ceiling::default(), piece).await.unwrap());
             }
             taken
         }
@@ -107,7 +107,7 @@ pub(crate) async fn answers_in_the_order_asked(subject: &impl Subject) {
     let order = [3, 0, 2, 1];
     let mut wanted: Vec<_> = order.iter().map(|n| wish(&tasks[*n])).collect();
     wanted.insert(1, wish(&TaskId::new(at(9))));
-    let taken = store.claim(&holder("a"), at(NOW), at(LATER), &wanted).await.unwrap();
+    let taken = store.claim(&holder("a"), at(NOW), at(LATER), Ceiling::default(), &wanted).await.unwrap();
     assert_eq!(taken.iter().map(|c| &c.task).collect::<Vec<_>>(), [&tasks[3], &tasks[0], &tasks[1]]);
-    assert!(store.claim(&holder("a"), at(NOW), at(LATER), &[]).await.unwrap().is_empty());
+    assert!(store.claim(&holder("a"), at(NOW), at(LATER), Ceiling::default(), &[]).await.unwrap().is_empty());
 }

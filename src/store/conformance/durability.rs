@@ -76,7 +76,7 @@ pub(crate) async fn forgetting(subject: &impl Subject) {
     let id = put_one(&store).await;
     bring(&store, &ann(), &id, Phase::Complete).await;
     let found = store.leftovers(10).await.unwrap();
-    assert_eq!(found, [Leftover { task: id.clone(), job: job(&format!("{id}-1")) }]);
+    assert_eq!(found, [Leftover { task: id.clone(), job: job(&format!("{id}-1")), holder: Some(holder("a")) }]);
     store.forget(&found).await.unwrap();
     let store = subject.after_a_kill(store).await;
     assert!(store.leftovers(10).await.unwrap().is_empty());

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{ListQuery, Store};
+use crate::store::{Ceiling, ListQuery, Store};
 use crate::task::spec::{Executor, Input};
 use crate::task::{Event, Owner, TaskId, TaskSpec};
 
@@ -47,7 +47,7 @@ pub(crate) async fn texts_come_back_as_they_were(subject: &impl Subject) {
         assert_eq!(task.attempts[0].log[0].text, text);
         let mut wish = wish(&id);
         wish.backend = text.to_owned();
-        let claimed = store.claim(&holder(text), at(NOW), at(LATER), &[wish]).await.unwrap();
+        let claimed = store.claim(&holder(text), at(NOW), at(LATER), Ceiling::default(), &[wish]).await.unwrap();
         assert_eq!((&claimed[0].claim.backend, &claimed[0].spec), (&text.to_owned(), &hostile(text)));
     }
 }
@@ -87,7 +87,7 @@ pub(crate) async fn the_edges_of_time(subject: &impl Subject) {
     store.create(&ann(), &id, fine, spec("fine")).await.unwrap();
     assert_eq!(store.summary(&ann(), &id).await.unwrap().unwrap().created, fine);
     assert_eq!(store.queued(Timestamp::MIN, None, 9).await.unwrap().len(), 1, "without a time it may be tried at any");
-    let claimed = store.claim(&holder("a"), fine, Timestamp::MAX, &[wish(&id)]).await.unwrap();
+    let claimed = store.claim(&holder("a"), fine, Timestamp::MAX, Ceiling::default(), &[wish(&id)]).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let postponed = Event::Postponed { attempt: 1, until: Timestamp::MAX, reason: "never".to_owned() };
     say(&store, &id, None, postponed).await;

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{Candidate, ClaimRequest, Load, QueueCursor, Store};
+use crate::store::{Candidate, Ceiling, ClaimRequest, Load, QueueCursor, Store};
 use crate::task::spec::Resources;
 use crate::task::{Owner, Phase, TaskId};
 
@@ -87,7 +87,7 @@ pub(crate) async fn load_is_what_was_claimed(subject: &impl Subject) {
         wanted.push(ClaimRequest { task, backend: backend.to_owned(), cpu_milli: amount, ram_bytes: amount });
     }
     put(&store, &ann(), 9, spec("waits")).await;
-    let claimed = store.claim(&holder("a"), at(NOW), at(LATER), &wanted).await.unwrap();
+    let claimed = store.claim(&holder("a"), at(NOW), at(LATER), Ceiling::default(), &wanted).await.unwrap();
     let load = async |backend: &str| store.load().await.unwrap().into_iter().find(|load| load.backend == backend);
     let docker = |jobs| {
         let amount = jobs * 100;

@@ -171,7 +171,7 @@ pub(crate) async fn what_is_over_leaves_something_behind(subject: &impl Subject)
             assert!(matches!(say(&store, &id, None, event).await, Recorded::Moved(_)));
         }
         if over {
-            expected.push(Leftover { job: job(&format!("{id}-1")), task: id });
+            expected.push(Leftover { job: job(&format!("{id}-1")), task: id, holder: Some(holder("a")) });
         }
     }
     assert_eq!(store.leftovers(99).await.unwrap(), expected, "oldest first");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::store::{ClaimRequest, Claimed, Fence, Holder, Record, Recorded, Store};
+use crate::store::{Ceiling, ClaimRequest, Claimed, Fence, Holder, Record, Recorded, Store};
 use crate::task::spec::Executor;
 use crate::task::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, Owner, Phase, Seen, TaskId, TaskSpec, Verdict};
 
@@ -69,7 +69,7 @@ pub(crate) fn wish(task: &TaskId) -> ClaimRequest {
 
 /// Tries to claim at a moment for a minute.
 pub(crate) async fn try_claim(store: &impl Store, who: &str, second: i64, task: &TaskId) -> Option<Claimed> {
-    store.claim(&holder(who), at(second), at(second + 60), &[wish(task)]).await.unwrap().pop()
+    store.claim(&holder(who), at(second), at(second + 60), Ceiling::default(), &[wish(task)]).await.unwrap().pop()
 }
 
 pub(crate) async fn claim(store: &impl Store, task: &TaskId) -> Fence {

@@ -64,7 +64,12 @@ pub(super) fn claim(
         attempt,
         refusals,
         spec,
-        claim: Claim { fence: Fence(columns::amount(fence)), backend: wanted.backend.clone(), until },
+        claim: Claim {
+            fence: Fence(columns::amount(fence)),
+            holder: holder.clone(),
+            backend: wanted.backend.clone(),
+            until,
+        },
     }))
 }
 

@@ -10,11 +10,14 @@ use super::fault::Fault;
 const APPLICATION: i32 = 0x5445_5353;
 
 /// The version this build works on.
-const KNOWN: u32 = 2;
+const KNOWN: u32 = 3;
 
 /// In order; the first brings a file to version 1.
-const MIGRATIONS: [&str; KNOWN as usize] =
-    [include_str!("migrations/0001_tasks.sql"), include_str!("migrations/0002_feed.sql")];
+const MIGRATIONS: [&str; KNOWN as usize] = [
+    include_str!("migrations/0001_tasks.sql"),
+    include_str!("migrations/0002_feed.sql"),
+    include_str!("migrations/0003_replicas.sql"),
+];
 
 /// Applies what is missing, all or nothing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
@@ -54,6 +57,7 @@ mod tests {
     const FROZEN: [&str; KNOWN as usize] = [
         "ac0099d4960ad8f25c28fdebfbea7f54c06e8b73dd42aa9aad5eff74cf0a55fc",
         "5237012277fc28b84f69e1a909a929f550ff37c8ca00f02d633263663d252d93",
+        "2578b506bc32b5ec3700167ff9676db55256e40010701779b86667acbd3902c6",
     ];
 
     #[test]

@@ -17,6 +17,7 @@
 //! - `open`, `migrations`: from a path to a store;
 //! - `writer`, `readers`: the threads;
 //! - `create`, `claim`, `record`: what is written;
+//! - `replicas`: who is here, who does what;
 //! - `changes`: what is told as it happens;
 //! - `tasks`, `listing`, `queue`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
@@ -32,6 +33,7 @@ mod open;
 mod queue;
 mod readers;
 mod record;
+mod replicas;
 mod tasks;
 #[cfg(test)]
 mod tests;

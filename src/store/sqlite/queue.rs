@@ -6,7 +6,9 @@ use tracing::warn;
 
 use super::columns::{self, CLAIMED};
 use super::fault::Fault;
-use crate::store::{Active, Candidate, Claim, Fence, Leftover, Load, OwnQueueing, QueueCursor, Queueing, Standing};
+use crate::store::{
+    Active, Candidate, Claim, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor, Queueing, Standing,
+};
 use crate::task::{JobRef, Owner, TaskId, TaskState};
 
 /// Tasks that wait and may be tried.
@@ -30,17 +32,17 @@ pub(super) const LOAD: &str = "SELECT backend, cpu, ram FROM tasks WHERE stage I
 
 /// Tasks that have, or may have, something outside.
 pub(super) const ACTIVE: &str = "
-    SELECT id, state, fence, backend, until FROM tasks WHERE stage IN (1, 2, 3) AND id > ?1 ORDER BY id LIMIT ?2";
+    SELECT id, state, fence, backend, until, holder FROM tasks WHERE stage IN (1, 2, 3) AND id > ?1 ORDER BY id LIMIT ?2";
 
 /// Those of them whose cancel was requested.
 pub(super) const IN_CANCELING: &str = "
-    SELECT id, state, fence, backend, until FROM tasks WHERE stage = 3 AND id > ?1 ORDER BY id LIMIT ?2";
+    SELECT id, state, fence, backend, until, holder FROM tasks WHERE stage = 3 AND id > ?1 ORDER BY id LIMIT ?2";
 
 /// Where one task stands.
-pub(super) const STANDING: &str = "SELECT id, state, fence, backend, until FROM tasks WHERE id = ?1";
+pub(super) const STANDING: &str = "SELECT id, state, fence, backend, until, holder FROM tasks WHERE id = ?1";
 
 /// Jobs whose leavings are to be removed.
-pub(super) const LEFTOVERS: &str = "SELECT task, backend, handle FROM leftovers ORDER BY task LIMIT ?1";
+pub(super) const LEFTOVERS: &str = "SELECT task, backend, handle, holder FROM leftovers ORDER BY task LIMIT ?1";
 
 /// Runs [`QUEUED`].
 pub(super) fn queued(
@@ -222,7 +224,8 @@ pub(super) fn leftovers(connection: &Connection, limit: u32) -> Result<Vec<Lefto
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let task = columns::task_id(row.get_ref(0)?.as_str()?)?;
-        found.push(Leftover { task, job: JobRef { backend: row.get(1)?, handle: row.get(2)? } });
+        let job = JobRef { backend: row.get(1)?, handle: row.get(2)? };
+        found.push(Leftover { task, job, holder: row.get::<_, Option<String>>(3)?.map(Holder) });
     }
     Ok(found)
 }
@@ -231,7 +234,7 @@ pub(super) fn leftovers(connection: &Connection, limit: u32) -> Result<Vec<Lefto
 pub(super) fn forget(connection: &Connection, leftovers: &[Leftover]) -> Result<(), Fault> {
     let mut statement =
         connection.prepare_cached("DELETE FROM leftovers WHERE task = ?1 AND backend = ?2 AND handle = ?3")?;
-    for Leftover { task, job } in leftovers {
+    for Leftover { task, job, .. } in leftovers {
         statement.execute([task.as_str(), &job.backend, &job.handle])?;
     }
     Ok(())
@@ -244,11 +247,13 @@ fn task_and_state(row: &Row<'_>) -> Result<(TaskId, TaskState), Fault> {
     Ok((columns::task_id(id)?, state))
 }
 
-fn one_active(row: &Row<'_>) -> Result<Active, Fault> {
+pub(super) fn one_active(row: &Row<'_>) -> Result<Active, Fault> {
     let (task, state) = task_and_state(row)?;
     let claim = match row.get(3)? {
         Some(backend) if !state.is_terminal() => {
-            Some(Claim { fence: Fence(columns::amount(row.get(2)?)), backend, until: columns::moment(row.get(4)?)? })
+            let holder = Holder(row.get::<_, Option<String>>(5)?.unwrap_or_default());
+            let fence = Fence(columns::amount(row.get(2)?));
+            Some(Claim { fence, holder, backend, until: columns::moment(row.get(4)?)? })
         }
         Some(_) | None => None,
     };

@@ -81,7 +81,10 @@ fn apply(
             write(connection, task, version, &from.state, &to)?;
             if let Some(job) = over(&from.state, &to) {
                 connection
-                    .prepare_cached("INSERT OR IGNORE INTO leftovers (task, backend, handle) VALUES (?1, ?2, ?3)")?
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO leftovers (task, backend, handle, holder)
+                         VALUES (?1, ?2, ?3, (SELECT holder FROM tasks WHERE id = ?1))",
+                    )?
                     .execute([task.as_str(), &job.backend, &job.handle])?;
             }
             let (before, now) = (from.state.phase(), to.phase());

@@ -8,10 +8,11 @@ use tessera_contract::InstallationId;
 use tokio::sync::watch;
 
 use super::create::NewTask;
-use super::{Sqlite, changes, claim, listing, queue, record, tasks};
+use super::{Sqlite, changes, claim, listing, queue, record, replicas, tasks};
 use crate::store::{
-    Active, Candidate, ChangeId, Changes, ClaimRequest, Claimed, Created, Holder, Kept, Key, Leftover, ListQuery, Load,
-    Page, QueueCursor, QueuePiece, Record, Recorded, Standing, Store, StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Fence, Holder,
+    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
+    StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -117,6 +118,8 @@ impl Store for Sqlite {
         holder: &Holder,
         now: Timestamp,
         until: Timestamp,
+        // One server alone knows what it has taken.
+        _ceiling: Ceiling,
         wanted: &[ClaimRequest],
     ) -> Result<Vec<Claimed>, StoreError> {
         if wanted.is_empty() {
@@ -167,6 +170,42 @@ impl Store for Sqlite {
     async fn standing(&self, ids: &[TaskId]) -> Result<Vec<Standing>, StoreError> {
         let ids = ids.to_vec();
         self.readers.read(move |connection| queue::standing(connection, &ids)).await
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn enlist(&self, me: &Replica, now: Timestamp, until: Timestamp) -> Result<Enlisted, StoreError> {
+        let me = me.clone();
+        self.writer.write(move |connection| replicas::enlist(connection, &me, now, until)).await
+    }
+
+    async fn leave(&self, me: &Holder, now: Timestamp) -> Result<(), StoreError> {
+        let me = me.clone();
+        self.writer.write(move |connection| replicas::leave(connection, &me, now)).await
+    }
+
+    async fn take_over(&self, me: &Holder, tasks: &[(TaskId, Fence)]) -> Result<Vec<Active>, StoreError> {
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (me, tasks) = (me.clone(), tasks.to_vec());
+        self.writer.write(move |connection| replicas::take_over(connection, &me, &tasks)).await
+    }
+
+    async fn lease(&self, what: &str, holder: &Holder, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        let (what, holder) = (what.to_owned(), holder.clone());
+        self.writer.write(move |connection| replicas::lease(connection, &what, &holder, now, until)).await
+    }
+
+    async fn keeper(&self, task: &TaskId) -> Result<Option<Holder>, StoreError> {
+        let id = task.clone();
+        self.readers.read(move |connection| replicas::keeper(connection, &id)).await
+    }
+
+    fn calls(&self) -> Option<watch::Receiver<Calls>> {
+        None
     }
 
     fn bell(&self) -> watch::Receiver<()> {
