@@ -36,6 +36,8 @@ mod pool;
 mod queue;
 mod replicas;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trail;
 mod verbs;
