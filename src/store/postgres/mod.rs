@@ -37,6 +37,8 @@ mod queue;
 mod read;
 mod replicas;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trail;
 mod verbs;
