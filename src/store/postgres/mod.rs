@@ -18,10 +18,10 @@
 //! - `verbs`: the store's verbs, each sent to the writer or the pool;
 //! - `address`, `tls`: whom to talk to, and how it is known;
 //! - `open`, `migrations`: from an address to a store;
-//! - `pool`: connections for those who read;
 //! - `writer`, `batch`, `session`: what is written, together;
 //! - `create`, `record`, `claim`: the three things that are;
 //! - `listener`: what other servers wrote;
+//! - `pool`, `read`: connections for those who read, and how they are asked;
 //! - `replicas`, `trail`: what is written alone;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
@@ -40,6 +40,7 @@ mod migrations;
 mod open;
 mod pool;
 mod queue;
+mod read;
 mod record;
 mod replicas;
 mod session;

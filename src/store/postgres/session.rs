@@ -18,10 +18,6 @@ use super::record::{MOVE, SAID, STANDING};
 /// How long an answer is waited for. A little more than the server waits for locks: its own word says more.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// Every table is walked by an index. A plan that was made while a table was still empty, and is kept, would read it
-/// whole when it is large.
-const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
-
 /// A connection that writes.
 pub(super) struct Session {
     client: Client,
@@ -49,7 +45,7 @@ impl Session {
                 // Its end is seen by whoever asks on it.
                 let _ended = connection.await;
             })));
-            client.batch_execute(&format!("{SESSION}; {BY_INDEX}")).await?;
+            client.batch_execute(SESSION).await?;
             let all = [CREATE, KEYS, STANDING, SAID, MOVE, WANTED, CLAIM, "SELECT pg_notify($1, $2)"];
             let prepared = join_all(all.map(|sql| client.prepare(sql))).await;
             let mut prepared = prepared.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter();
