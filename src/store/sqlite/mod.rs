@@ -19,6 +19,7 @@
 //! - `create`, `claim`, `record`: what is written;
 //! - `replicas`: who is here, who does what;
 //! - `changes`: what is told as it happens;
+//! - `retention`: the end of tasks that are kept no longer;
 //! - `tasks`, `listing`, `queue`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
@@ -34,6 +35,7 @@ mod queue;
 mod readers;
 mod record;
 mod replicas;
+mod retention;
 mod tasks;
 #[cfg(test)]
 mod tests;
