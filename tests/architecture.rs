@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["task"]),
     ("logs", &["task", "store"]),
     ("roster", &["store", "clock"]),
+    ("retention", &["task", "store", "clock", "logs"]),
     ("engine", &["task", "store", "clock", "logs", "roster"]),
     ("feed", &["task", "store"]),
     ("webhooks", &["task", "clock", "store", "engine", "roster"]),
@@ -28,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "wiring",
         &[
-            "task", "clock", "store", "roster", "logs", "engine", "feed", "webhooks", "tools", "client", "config",
+            "task", "clock", "store", "roster", "logs", "retention", "engine", "feed", "webhooks", "tools", "client", "config",
             "workunit", "http", "embedded",
         ],
     ),

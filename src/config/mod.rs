@@ -8,7 +8,7 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
+//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`logs`], [`retention`], [`policy`], [`service_info`],
 //!   [`telemetry`], [`events`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
@@ -25,6 +25,7 @@ pub mod overrides;
 pub mod policy;
 pub mod problem;
 pub mod read;
+pub mod retention;
 pub mod secret;
 pub mod server;
 pub mod service_info;
@@ -46,6 +47,7 @@ pub use overrides::Override;
 pub use policy::{MissingOutput, Policy, ShowCanceling};
 pub use problem::{Problem, Problems};
 pub use read::read;
+pub use retention::{OwnRetention, Retention};
 pub use secret::Secret;
 pub use server::Server;
 pub use service_info::ServiceInfo;
@@ -71,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much of what tasks print is kept.
     pub logs: Logs,
+    /// How long tasks are kept after their end.
+    pub retention: Retention,
     /// What the server does where the specification leaves it open.
     pub policy: Policy,
     /// How the server introduces itself.

@@ -19,6 +19,7 @@
 //! - [`sqlite`]: the embedded default;
 //! - [`postgres`]: for several servers on one store;
 //! - `columns`: domain values as columns, for both;
+//! - [`transfer`]: from one store to another;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod changes;
@@ -32,6 +33,7 @@ pub mod records;
 pub mod replicas;
 pub mod retention;
 pub mod sqlite;
+pub mod transfer;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -104,7 +104,8 @@ impl Server {
             let (engine, stopped) = (parts.engine.clone(), Stopping::new(stop.subscribe()).stopped());
             async move { engine.run(stopped).await }
         });
-        background::start(parts, targets, config.events.keep, &stop);
+        let rules = settings::retention(&config.retention);
+        background::start(parts, targets, config.events.keep, rules, &stop);
         let asked = async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::info!("asked to stop; running jobs go on");

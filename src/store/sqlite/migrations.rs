@@ -20,12 +20,11 @@ const MIGRATIONS: [&str; KNOWN as usize] = [
     include_str!("migrations/0004_retention.sql"),
 ];
 
-/// Applies what is missing, all or nothing.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+/// The version of a file that this build can read, or why it cannot; 0 when it is empty.
+pub(super) fn known(connection: &Connection) -> Result<u32, Fault> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION && (application != 0 || version != 0 || tables != 0) {
         return Err(Fault::Unreadable("this is the database of another program; name another file".to_owned()));
     }
@@ -34,6 +33,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
             "it was written by a newer build (its version is {version}, this build knows {KNOWN}); start that build"
         )));
     }
+    Ok(version)
+}
+
+/// Applies what is missing, all or nothing.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = known(&transaction)?;
     if version == KNOWN {
         return Ok(());
     }

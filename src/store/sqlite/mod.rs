@@ -21,8 +21,10 @@
 //! - `changes`: what is told as it happens;
 //! - `retention`: the end of tasks that are kept no longer;
 //! - `tasks`, `listing`, `queue`: what is read;
+//! - [`transfer`], [`backup`]: a file that is moved or copied;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
+pub mod backup;
 mod changes;
 mod claim;
 mod columns;
@@ -39,6 +41,7 @@ mod retention;
 mod tasks;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod verbs;
 mod writer;
 

@@ -53,11 +53,11 @@ pub(super) struct Found {
     pub(super) next: Option<TaskId>,
 }
 
-/// The keys of the tags that were asked for, whatever else was.
+/// The tags that were asked for, whatever else was.
 #[derive(Deserialize)]
-struct Tagged {
+pub(super) struct Tagged {
     #[serde(default)]
-    tags: Option<BTreeMap<String, String>>,
+    pub(super) tags: Option<BTreeMap<String, String>>,
 }
 
 /// Owners of tasks, in order, after one.
