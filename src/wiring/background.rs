@@ -14,6 +14,7 @@ use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
 use crate::retention::{Rules, Walk};
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
 
@@ -27,6 +28,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
+    pub(super) roster: Arc<Roster>,
     pub(super) engine: Arc<Engine>,
     pub(super) logs: Arc<Logs>,
     pub(super) feed: Feed,
@@ -38,9 +40,9 @@ pub(super) struct Parts {
 /// Starts all of it. It ends when the server stops, or with it: nothing here has to be finished.
 pub(super) fn start(parts: Parts, targets: Vec<Target>, keep: u64, rules: Rules, stop: &watch::Sender<bool>) {
     let stopped = || Stopping::new(stop.subscribe()).stopped();
-    let Parts { store, engine, logs, feed, clock, data } = parts;
+    let Parts { store, roster, logs, feed, clock, data, .. } = parts;
 
-    let holder = engine.roster().holder().clone();
+    let holder = roster.holder().clone();
     let walk = Walk { store: store.clone(), logs: logs.clone(), clock: clock.clone(), holder, rules };
     until(stopped(), async move { walk.run().await });
 

@@ -77,8 +77,9 @@ impl Server {
         let logs = Logs::open(store.clone(), backends, &data.join(LOGS), settings::logs(&config.logs));
         let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
         let settings = settings::engine(config, places);
+        let roster = Roster::alone();
         let engine = Engine::among(
-            Roster::alone(),
+            roster.clone(),
             store.clone(),
             backends.to_vec(),
             clock.clone(),
@@ -86,7 +87,7 @@ impl Server {
             Some(logs.clone()),
         );
         let feed = Feed::new(store.clone());
-        Ok(Parts { store, engine, logs, feed, clock, data })
+        Ok(Parts { store, roster, engine, logs, feed, clock, data })
     }
 
     /// Where it listens; port 0 has become a real one.

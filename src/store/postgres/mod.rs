@@ -22,6 +22,8 @@
 //! - `writer`: what is written, together;
 //! - `replicas`, `trail`: what is written alone;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
+//! - `retention`: the end of tasks that are kept no longer;
+//! - [`transfer`]: a database that is moved;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
 mod address;
@@ -35,9 +37,11 @@ mod open;
 mod pool;
 mod queue;
 mod replicas;
+mod retention;
 mod tasks;
 mod tls;
 mod trail;
+pub mod transfer;
 mod verbs;
 mod writer;
 

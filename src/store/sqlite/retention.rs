@@ -79,7 +79,7 @@ pub(super) fn beyond(connection: &Connection, owner: &Owner, keep: u64) -> Resul
     let mut statement = connection.prepare_cached(BEYOND)?;
     let id: Option<String> =
         statement.query_row(params![owner.0, columns::from_amount(keep)], |row| row.get(0)).optional()?;
-    id.as_deref().map(columns::task_id).transpose()
+    Ok(id.as_deref().map(columns::task_id).transpose()?)
 }
 
 /// Looks for tasks that are to go.

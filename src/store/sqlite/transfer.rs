@@ -114,7 +114,8 @@ impl Source for SqliteSide {
             let mut rows = statement.query([])?;
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
-                let values: Row = (0..table.columns.len()).map(|at| value(row.get_ref(at)?)).collect::<Result<_, _>>()?;
+                let values: Row =
+                    (0..table.columns.len()).map(|at| value(row.get_ref(at)?)).collect::<Result<_, _>>()?;
                 bytes += values.iter().map(Value::size).sum::<usize>();
                 batch.push(values);
                 if bytes >= BATCH_BYTES || batch.len() >= BATCH_ROWS {
