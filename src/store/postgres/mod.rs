@@ -39,6 +39,8 @@ mod queue;
 mod replicas;
 mod retention;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trail;
 pub mod transfer;
