@@ -18,7 +18,7 @@
 //! - `verbs`: the store's verbs, each sent to the writer or the pool;
 //! - `address`, `tls`: whom to talk to, and how it is known;
 //! - `open`, `migrations`: from an address to a store;
-//! - `pool`: connections for those who read;
+//! - `pool`, `read`: connections for those who read, and how they are asked;
 //! - `writer`: what is written, together;
 //! - `replicas`, `trail`: what is written alone;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
@@ -36,6 +36,7 @@ mod migrations;
 mod open;
 mod pool;
 mod queue;
+mod read;
 mod replicas;
 mod retention;
 mod tasks;
