@@ -10,6 +10,8 @@ pub mod roster;
 
 pub mod logs;
 
+pub mod retention;
+
 pub mod engine;
 
 pub mod feed;

@@ -13,6 +13,7 @@ use super::printer::Printer;
 use super::run::Run;
 use super::serve::Serve;
 use super::storage::StorageCommand;
+use super::store::StoreCommand;
 use super::task::TaskCommand;
 
 /// A GA4GH TES server: tasks in, container jobs out, nothing lost
@@ -42,6 +43,8 @@ enum Command {
     Backend(BackendCommand),
     #[command(subcommand)]
     Storage(StorageCommand),
+    #[command(subcommand)]
+    Store(StoreCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
 }
@@ -80,6 +83,8 @@ impl Command {
             Self::Storage(StorageCommand::Stat(stat)) => one_thread()?.block_on(stat.run(printer)),
             Self::Storage(StorageCommand::Get(get)) => one_thread()?.block_on(get.run(printer)),
             Self::Storage(StorageCommand::Put(put)) => one_thread()?.block_on(put.run(printer)),
+            Self::Store(StoreCommand::Migrate(migrate)) => one_thread()?.block_on(migrate.run(printer)),
+            Self::Store(StoreCommand::Backup(backup)) => one_thread()?.block_on(backup.run(printer)),
             Self::Config(ConfigCommand::Check(check)) => check.run(printer),
         }
     }

@@ -12,7 +12,7 @@
 //! - [`exit`], [`failure`]: how a command ends;
 //! - [`connection`], [`settings`], [`printer`] and [`visible`], [`watch`] and [`news`], [`pair`]: what commands share;
 //! - [`run`], [`task`]: talk to a server;
-//! - [`serve`], [`backend`], [`config`], [`storage`]: work with the configuration.
+//! - [`serve`], [`backend`], [`config`], [`storage`], [`store`]: work with the configuration.
 
 pub mod arguments;
 pub mod backend;
@@ -27,6 +27,7 @@ pub mod run;
 pub mod serve;
 pub mod settings;
 pub mod storage;
+pub mod store;
 pub mod task;
 pub mod visible;
 pub mod watch;

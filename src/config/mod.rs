@@ -8,8 +8,8 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`replica`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
-//!   [`telemetry`], [`events`], [`backends`]: one struct a concern;
+//! - [`server`], [`auth`], [`store`], [`replica`], [`storage`], [`engine`], [`limits`], [`logs`], [`retention`],
+//!   [`policy`], [`service_info`], [`telemetry`], [`events`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
 
@@ -26,6 +26,7 @@ pub mod policy;
 pub mod problem;
 pub mod read;
 pub mod replica;
+pub mod retention;
 pub mod secret;
 pub mod server;
 pub mod service_info;
@@ -48,6 +49,7 @@ pub use policy::{MissingOutput, Policy, ShowCanceling};
 pub use problem::{Problem, Problems};
 pub use read::read;
 pub use replica::Replica;
+pub use retention::{OwnRetention, Retention};
 pub use secret::Secret;
 pub use server::Server;
 pub use service_info::ServiceInfo;
@@ -75,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much of what tasks print is kept.
     pub logs: Logs,
+    /// How long tasks are kept after their end.
+    pub retention: Retention,
     /// What the server does where the specification leaves it open.
     pub policy: Policy,
     /// How the server introduces itself.

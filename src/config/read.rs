@@ -183,6 +183,7 @@ impl Config {
         self.engine.check(&self.backends, problems);
         self.limits.check(problems);
         self.logs.check(problems);
+        self.retention.check(&self.auth, problems);
         self.policy.check(problems);
         self.service_info.check(problems);
         self.telemetry.check(problems);

@@ -29,7 +29,7 @@
 //! - [`plan`]: what of a task is still to be collected, pure;
 //! - [`collect`]: the one that copies; [`assembly`]: all of them, and the engine's question whether a job may go;
 //! - [`follow`], [`pieces`]: readers;
-//! - [`prune`]: the end of what is old; [`goal`]: how much of it.
+//! - [`prune`]: the end of what is old; [`goal`]: how much of it; [`strays`]: of tasks that are gone.
 
 pub mod assembly;
 pub mod collect;
@@ -42,6 +42,7 @@ pub mod prune;
 pub mod settings;
 pub mod shelf;
 pub mod space;
+pub mod strays;
 pub mod tape;
 
 pub use assembly::Logs;

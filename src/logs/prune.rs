@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 use super::assembly::{Logs, lock};
 use super::goal::{Goal, at_most, margin, to_free};
 use super::shelf::day_of;
+use super::strays;
 use crate::store::Standing;
 use crate::task::TaskId;
 
@@ -37,7 +38,7 @@ impl Held {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    fn shrink(&mut self, bytes: u64) {
+    pub(super) fn shrink(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
@@ -64,9 +65,16 @@ pub(super) struct Pruned {
 impl Logs {
     /// Removes old logs for as long as it is polled.
     pub async fn prune(&self, now: impl Fn() -> Timestamp) {
+        let mut looked: Option<Timestamp> = None;
         loop {
             if let Err(error) = self.prune_once(now()).await {
                 warn!(%error, "old logs of tasks cannot be removed; it is tried again");
+            }
+            if looked.is_none_or(|at| now().duration_since(at) >= strays::EVERY) {
+                looked = Some(now());
+                if let Err(error) = self.remove_strays().await {
+                    warn!(%error, "logs of tasks that are gone cannot be removed; it is tried again");
+                }
             }
             tokio::time::sleep(PERIOD).await;
         }

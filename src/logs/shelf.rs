@@ -139,6 +139,12 @@ impl Shelf {
         if first { Ok(()) } else { self.remember(task) }
     }
 
+    /// Removes what is kept of a task that is gone itself: nobody will ask what became of it.
+    pub fn remove(&self, task: &TaskId) -> io::Result<()> {
+        gone(std::fs::remove_dir_all(self.task(task)))?;
+        gone(std::fs::remove_file(self.removed(task)))
+    }
+
     fn remember(&self, task: &TaskId) -> io::Result<()> {
         if self.was_pruned(task)? {
             return Ok(());

@@ -106,6 +106,24 @@ fn what_was_removed_is_told_from_what_never_was() {
 }
 
 #[test]
+fn of_a_task_that_is_gone_nothing_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::open(&folder.path().join("logs"), 0).unwrap();
+    let (kept, pruned) = (id("1a"), id("1b"));
+    for task in [&kept, &pruned] {
+        let spot = Spot { task: task.clone(), attempt: 1, executor: 0, stream: Stdout };
+        shelf.tape(&spot).unwrap().append(0, b"abc").unwrap();
+    }
+    shelf.prune(&pruned).unwrap();
+    for _ in 0..2 {
+        shelf.remove(&kept).unwrap();
+        shelf.remove(&pruned).unwrap();
+    }
+    assert!(!shelf.holds(&kept, 1) && !shelf.was_pruned(&kept).unwrap() && !shelf.was_pruned(&pruned).unwrap());
+    assert_eq!(shelf.tasks(&day(&kept)).unwrap(), []);
+}
+
+#[test]
 fn the_day_of_a_task_is_that_of_its_creation() {
     let at = "2026-11-22T23:59:59.999Z".parse().unwrap();
     assert_eq!(day(&TaskId::new(at)), "2026-11-22");

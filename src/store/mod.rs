@@ -15,9 +15,11 @@
 //! - [`changes`]: what happened, in the order in which it was stored;
 //! - [`key`]: callers' own names for creations;
 //! - [`replicas`]: several servers on one store;
+//! - [`retention`]: the end of tasks that are kept no longer;
 //! - [`sqlite`]: the embedded default;
 //! - [`postgres`]: for several servers on one store;
 //! - `columns`: domain values as columns, for both;
+//! - [`transfer`]: from one store to another;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod changes;
@@ -29,7 +31,9 @@ pub mod list;
 pub mod postgres;
 pub mod records;
 pub mod replicas;
+pub mod retention;
 pub mod sqlite;
+pub mod transfer;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -46,6 +50,7 @@ pub use records::{
     QueuePiece, Queueing, Record, Recorded, Standing,
 };
 pub use replicas::{Calls, Ceiling, Enlisted, FORGOTTEN_AFTER, Offer, Present, Replica};
+pub use retention::{Expired, Expiry, Surplus};
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
 #[async_trait]
@@ -193,6 +198,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers how far a target was told.
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError>;
+
+    // The end of tasks.
+
+    /// Owners of tasks, in order, after one.
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, StoreError>;
+
+    /// The newest ended task of an owner that is more than so many, by the creation of tasks.
+    async fn beyond(&self, owner: &Owner, keep: u64) -> Result<Option<TaskId>, StoreError>;
+
+    /// Removes ended tasks of an owner, oldest first, after an id: a task, what was asked for, its tags, its history and
+    /// its caller's name for it go together, and there never was such a task. At most `at_once`, after a bounded look.
+    async fn expire(
+        &self,
+        owner: &Owner,
+        expiry: &Expiry,
+        after: Option<&TaskId>,
+        at_once: u32,
+    ) -> Result<Expired, StoreError>;
 
     /// A task with its whole history, whoever owns it; for what the server does by itself.
     async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError>;

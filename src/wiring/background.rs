@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
+use crate::retention::{Rules, Walk};
 use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
@@ -37,9 +38,13 @@ pub(super) struct Parts {
 }
 
 /// Starts all of it. It ends when the server stops, or with it: nothing here has to be finished.
-pub(super) fn start(parts: Parts, targets: Vec<Target>, keep: u64, stop: &watch::Sender<bool>) {
+pub(super) fn start(parts: Parts, targets: Vec<Target>, keep: u64, rules: Rules, stop: &watch::Sender<bool>) {
     let stopped = || Stopping::new(stop.subscribe()).stopped();
-    let Parts { store, logs, feed, clock, data, .. } = parts;
+    let Parts { store, roster, logs, feed, clock, data, .. } = parts;
+
+    let holder = roster.holder().clone();
+    let walk = Walk { store: store.clone(), logs: logs.clone(), clock: clock.clone(), holder, rules };
+    until(stopped(), async move { walk.run().await });
 
     let (sharing, shared) = (stopped(), feed.clone());
     tokio::spawn(async move { shared.run(sharing).await });

@@ -5,7 +5,7 @@
 //! - [`settings`]: the configuration in each room's own words;
 //! - `data`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, the servers on one
 //!   store, the places where tasks run, what the doors open to, what goes on beside requests and ticks;
-//! - [`inspection`]: the backends without a server.
+//! - [`inspection`], [`stores`]: the backends and the stores without a server.
 
 mod backends;
 mod background;
@@ -16,6 +16,7 @@ mod replicas;
 mod seat;
 pub mod server;
 pub mod settings;
+pub mod stores;
 
 pub use doors::plans;
 pub use inspection::Inspection;

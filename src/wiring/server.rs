@@ -113,7 +113,8 @@ impl Server {
             async move { engine.run(stopped).await }
         });
         let presence = replicas::Presence::keep(&parts);
-        background::start(parts, targets, config.events.keep, &stop);
+        let rules = settings::retention(&config.retention);
+        background::start(parts, targets, config.events.keep, rules, &stop);
         let asked = async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::info!("asked to stop; running jobs go on");

@@ -10,6 +10,7 @@ use tessera_runtime::plan;
 
 use crate::config::{self, Config, HookState, MissingOutput, ShowCanceling};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Files, Service};
+use crate::retention::{Rule, Rules};
 use crate::roster::base;
 use crate::task::{Owner, Phase};
 use crate::webhooks::{Pace, SigningKey, Target};
@@ -192,6 +193,19 @@ pub(super) fn logs(set: &config::Logs) -> logs::Settings {
         leave_free_bytes: set.leave_free_bytes(),
         give_up: set.give_up(),
     }
+}
+
+/// How long tasks are kept.
+pub(super) fn retention(set: &config::Retention) -> Rules {
+    // Nought is for ever.
+    let days = |days: u32| (days > 0).then_some(days);
+    let tasks = |tasks: u64| (tasks > 0).then_some(tasks);
+    let everybody = Rule { keep_days: days(set.keep_days), keep_tasks: tasks(set.keep_tasks) };
+    let own = |owner: &config::OwnRetention| Rule {
+        keep_days: owner.keep_days.map_or(everybody.keep_days, days),
+        keep_tasks: owner.keep_tasks.map_or(everybody.keep_tasks, tasks),
+    };
+    Rules { everybody, owners: set.owners.iter().map(|owner| (Owner(owner.name.clone()), own(owner))).collect() }
 }
 
 fn amounts(set: &config::Amounts) -> engine::Amounts {

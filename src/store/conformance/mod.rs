@@ -14,6 +14,7 @@
 //! - [`queue`]: what the engine reads;
 //! - [`changes`]: what is told as it happens;
 //! - [`keys`]: a creation that has a name;
+//! - [`retention`]: the end of tasks that are kept no longer;
 //! - [`hostile`]: texts that break what is put together by hand.
 
 #![allow(clippy::unwrap_used)]
@@ -28,6 +29,7 @@ pub(crate) mod keys;
 pub(crate) mod listing;
 pub(crate) mod queue;
 pub(crate) mod recording;
+pub(crate) mod retention;
 pub(crate) mod samples;
 
 use async_trait::async_trait;
@@ -70,6 +72,9 @@ macro_rules! conformance {
             changes: every_change_of_phase_is_told_once_and_in_order what_was_seen_is_not_seen_again
                 the_bell_rings_after_the_commit the_oldest_go_in_small_steps_and_the_newest_stays
                 how_far_a_target_was_told_is_remembered;
+            retention: only_what_has_ended_and_left_nothing_behind_goes the_age_is_that_of_the_end the_newest_are_kept
+                owners_are_named_in_order_and_spared with_a_task_goes_all_that_was_its_own
+                pages_go_on_behind_what_is_gone;
             keys: the_same_name_and_task_find_the_first many_at_once_make_one_task;
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
         }

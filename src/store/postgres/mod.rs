@@ -24,6 +24,8 @@
 //! - `pool`, `read`: connections for those who read, and how they are asked;
 //! - `replicas`, `trail`: what is written alone;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
+//! - `retention`: the end of tasks that are kept no longer;
+//! - [`transfer`]: a database that is moved;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
 mod address;
@@ -43,12 +45,14 @@ mod queue;
 mod read;
 mod record;
 mod replicas;
+mod retention;
 mod session;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trail;
+pub mod transfer;
 mod verbs;
 mod writer;
 

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use tessera_contract::InstallationId;
 use tokio::sync::watch;
 
-use super::{Postgres, feed, health, listing, queue, replicas, tasks, trail};
+use super::{Postgres, feed, health, listing, queue, replicas, retention, tasks, trail};
 use crate::store::{
-    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Fence, Holder,
-    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
-    StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired, Expiry,
+    Fence, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -166,6 +166,24 @@ impl Store for Postgres {
 
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError> {
         self.told(trail::tell(&self.pool, target, told).await)
+    }
+
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        self.told(retention::owners(&self.pool, after, limit).await)
+    }
+
+    async fn beyond(&self, owner: &Owner, keep: u64) -> Result<Option<TaskId>, StoreError> {
+        self.told(retention::beyond(&self.pool, owner, keep).await)
+    }
+
+    async fn expire(
+        &self,
+        owner: &Owner,
+        expiry: &Expiry,
+        after: Option<&TaskId>,
+        at_once: u32,
+    ) -> Result<Expired, StoreError> {
+        self.told(retention::expire(&self.pool, owner, expiry, after, at_once).await)
     }
 
     async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError> {

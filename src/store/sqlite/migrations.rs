@@ -10,21 +10,21 @@ use super::fault::Fault;
 const APPLICATION: i32 = 0x5445_5353;
 
 /// The version this build works on.
-const KNOWN: u32 = 3;
+const KNOWN: u32 = 4;
 
 /// In order; the first brings a file to version 1.
 const MIGRATIONS: [&str; KNOWN as usize] = [
     include_str!("migrations/0001_tasks.sql"),
     include_str!("migrations/0002_feed.sql"),
     include_str!("migrations/0003_replicas.sql"),
+    include_str!("migrations/0004_retention.sql"),
 ];
 
-/// Applies what is missing, all or nothing.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+/// The version of a file that this build can read, or why it cannot; 0 when it is empty.
+pub(super) fn known(connection: &Connection) -> Result<u32, Fault> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION && (application != 0 || version != 0 || tables != 0) {
         return Err(Fault::Unreadable("this is the database of another program; name another file".to_owned()));
     }
@@ -33,6 +33,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
             "it was written by a newer build (its version is {version}, this build knows {KNOWN}); start that build"
         )));
     }
+    Ok(version)
+}
+
+/// Applies what is missing, all or nothing.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = known(&transaction)?;
     if version == KNOWN {
         return Ok(());
     }
@@ -58,6 +65,7 @@ mod tests {
         "ac0099d4960ad8f25c28fdebfbea7f54c06e8b73dd42aa9aad5eff74cf0a55fc",
         "5237012277fc28b84f69e1a909a929f550ff37c8ca00f02d633263663d252d93",
         "2578b506bc32b5ec3700167ff9676db55256e40010701779b86667acbd3902c6",
+        "66965d9b3a46e2102d949a4f105c811c83838161a8492e34ca8a6e56ae2e1df3",
     ];
 
     #[test]

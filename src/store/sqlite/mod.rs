@@ -19,9 +19,12 @@
 //! - `create`, `claim`, `record`: what is written;
 //! - `replicas`: who is here, who does what;
 //! - `changes`: what is told as it happens;
+//! - `retention`: the end of tasks that are kept no longer;
 //! - `tasks`, `listing`, `queue`: what is read;
+//! - [`transfer`], [`backup`]: a file that is moved or copied;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
+pub mod backup;
 mod changes;
 mod claim;
 mod columns;
@@ -34,9 +37,11 @@ mod queue;
 mod readers;
 mod record;
 mod replicas;
+mod retention;
 mod tasks;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod verbs;
 mod writer;
 

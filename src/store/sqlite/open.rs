@@ -55,7 +55,7 @@ impl Sqlite {
     }
 }
 
-fn cannot_open(path: &Path, error: &std::io::Error) -> StoreError {
+pub(super) fn cannot_open(path: &Path, error: &std::io::Error) -> StoreError {
     let path = path.display();
     StoreError::Unavailable(format!(
         "cannot open the database `{path}`: {error}; check that its folder exists and is writable for the server"
@@ -63,7 +63,7 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> StoreError {
 }
 
 /// A lock of the system and not of SQLite: it covers the time between transactions, and dies with its holder.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = OsString::from(path);
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -83,14 +83,14 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Tasks hold what users would not show: the file is the server's alone. SQLite gives its companions the same rights.
-fn make(path: &Path) -> std::io::Result<()> {
+pub(super) fn make(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn connect(path: &Path, busy: Duration) -> Result<Connection, Fault> {
+pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy)?;

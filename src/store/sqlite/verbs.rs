@@ -8,11 +8,11 @@ use tessera_contract::InstallationId;
 use tokio::sync::watch;
 
 use super::create::NewTask;
-use super::{Sqlite, changes, claim, listing, queue, record, replicas, tasks};
+use super::{Sqlite, changes, claim, listing, queue, record, replicas, retention, tasks};
 use crate::store::{
-    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Fence, Holder,
-    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
-    StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired, Expiry,
+    Fence, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -232,6 +232,36 @@ impl Store for Sqlite {
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError> {
         let target = target.to_owned();
         self.writer.write(move |connection| changes::tell(connection, &target, told)).await
+    }
+
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        let after = after.cloned();
+        self.readers.read(move |connection| retention::owners(connection, after.as_ref(), limit)).await
+    }
+
+    async fn beyond(&self, owner: &Owner, keep: u64) -> Result<Option<TaskId>, StoreError> {
+        let owner = owner.clone();
+        self.readers.read(move |connection| retention::beyond(connection, &owner, keep)).await
+    }
+
+    async fn expire(
+        &self,
+        owner: &Owner,
+        expiry: &Expiry,
+        after: Option<&TaskId>,
+        at_once: u32,
+    ) -> Result<Expired, StoreError> {
+        let (whose, expiry, after) = (owner.clone(), expiry.clone(), after.cloned());
+        let found = self
+            .readers
+            .read(move |connection| retention::find(connection, &whose, &expiry, after.as_ref(), at_once))
+            .await?;
+        let removed = found.doomed.iter().map(|one| one.task.clone()).collect();
+        if !found.doomed.is_empty() {
+            let owner = owner.clone();
+            self.writer.write(move |connection| retention::remove(connection, &owner, &found.doomed)).await?;
+        }
+        Ok(Expired { removed, next: found.next })
     }
 
     async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError> {

@@ -111,6 +111,8 @@ CREATE TABLE keys (
     digest BYTEA NOT NULL,                      -- SHA-256 of the spec
     PRIMARY KEY (owner, key)
 );
+-- Tasks that are kept no longer take their names with them.
+CREATE INDEX keys_of_task ON keys (task);
 
 -- The servers that have ever said that they are here.
 CREATE TABLE replicas (

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::store::sqlite::migrations::migrate;
-use crate::store::sqlite::{listing, queue, tasks};
+use crate::store::sqlite::{listing, queue, retention, tasks};
 
 /// SQLite's own account of how it would run a query.
 fn plan(connection: &Connection, query: &str) -> Vec<String> {
@@ -38,6 +38,11 @@ fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
         ("ahead", queue::AHEAD, "USING INDEX tasks_waiting (id>? AND id<?)"),
         ("active", queue::ACTIVE, "USING INDEX tasks_active (id>?)"),
         ("canceling", queue::IN_CANCELING, "USING INDEX tasks_canceling (id>?)"),
+        ("first owner", retention::FIRST_OWNER, "SEARCH tasks USING COVERING INDEX tasks_of_owner"),
+        ("next owner", retention::NEXT_OWNER, "USING COVERING INDEX tasks_of_owner (owner>?)"),
+        ("beyond", retention::BEYOND, "USING COVERING INDEX tasks_in_phase (owner=? AND phase=?)"),
+        ("oldest", retention::OLDEST, "USING INDEX tasks_of_owner (owner=? AND id>?)"),
+        ("oldest", retention::OLDEST, "SEARCH events USING PRIMARY KEY (task=?)"),
         ("standing", queue::STANDING, "USING PRIMARY KEY (id=?)"),
     ];
     for (what, query, expected) in table {

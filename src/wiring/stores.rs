@@ -1,0 +1,141 @@
+//! The stores without a server: moved and copied.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Backend, Config};
+use crate::store::StoreError;
+use crate::store::postgres::Settings;
+use crate::store::postgres::transfer::{PostgresSide, Serving};
+use crate::store::sqlite::backup;
+use crate::store::sqlite::transfer::SqliteSide;
+use crate::store::transfer::{Names, Source, Target, copy};
+
+pub use crate::store::transfer::Moved;
+
+/// How long making a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL database.
+    Database(Settings),
+}
+
+impl Place {
+    /// Reads where a store is: a path, a URL, `env:NAME` or `file:PATH` of what holds the URL. The error is a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("env:") {
+            let url = std::env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?;
+            return Self::url(url.trim()).ok_or_else(|| format!("the variable `{name}` holds no `postgresql://…`"));
+        }
+        if let Some(file) = text.strip_prefix("file:") {
+            let url = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+            return Self::url(url.trim()).ok_or_else(|| format!("`{file}` holds no `postgresql://…`"));
+        }
+        match Self::url(text) {
+            Some(place) => Ok(place),
+            None if text.is_empty() || text.contains("://") => {
+                Err("name a file, `postgresql://…`, env:NAME or file:PATH".to_owned())
+            }
+            None => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+
+    /// The store of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self::File(config.store.below(&config.server.data_dir))
+    }
+
+    fn url(text: &str) -> Option<Self> {
+        let is_url = text.starts_with("postgresql://") || text.starts_with("postgres://");
+        is_url.then(|| {
+            let url = text.to_owned();
+            Self::Database(Settings { url, ca: None, connections: 3, connect_timeout: CONNECT, start_timeout: CONNECT })
+        })
+    }
+}
+
+/// Moves a store to an empty one; `replica` is the name that its server has where several share one. `told` hears of
+/// which table how many rows are written.
+pub async fn migrate(
+    from: &Place,
+    to: &Place,
+    replica: Option<String>,
+    config: &Config,
+    told: impl FnMut(&'static str, u64),
+) -> Result<Vec<Moved>, StoreError> {
+    let names = match (from, to) {
+        (Place::File(_), Place::Database(_)) => {
+            let (local, others) = backends(config);
+            Names::ToShared { replica, local, others }
+        }
+        (Place::Database(_), Place::File(_)) => Names::ToOwn { replica },
+        (Place::File(_), Place::File(_)) | (Place::Database(_), Place::Database(_)) => Names::Same,
+    };
+    let mut source: Box<dyn Source> = match from {
+        Place::File(path) => Box::new(SqliteSide::source(path)?),
+        Place::Database(settings) => Box::new(PostgresSide::source(settings, Serving::Stopped).await?),
+    };
+    let target: Box<dyn Target> = match to {
+        Place::File(path) => Box::new(SqliteSide::target(path)?),
+        Place::Database(settings) => Box::new(PostgresSide::target(settings).await?),
+    };
+    copy(&mut *source, target, &names, told).await
+}
+
+/// Writes a copy of a store into a new SQLite file, while servers use it. `told` hears how much of what is written.
+pub async fn backup(from: &Place, to: &Path, mut told: impl FnMut(&str, u64)) -> Result<(), StoreError> {
+    let settings = match from {
+        Place::File(path) => return backup::backup(path, to, |done, of| told(&format!("pages of {of}"), done)),
+        Place::Database(settings) => settings,
+    };
+    let part = backup::part(to)?;
+    let mut source = PostgresSide::source(settings, Serving::Goes).await?;
+    let target = Box::new(SqliteSide::target(&part)?);
+    // Who goes back from it goes back to what it was.
+    copy(&mut source, target, &Names::Same, told).await?;
+    backup::settle(&part, to)
+}
+
+/// The backends that are their machine's own, and the others.
+fn backends(config: &Config) -> (BTreeSet<String>, BTreeSet<String>) {
+    let is_local = |backend: &Backend| match backend {
+        Backend::Docker(_) => true,
+        Backend::Kubernetes(_) | Backend::Scripted(_) => false,
+    };
+    let (mut local, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for (name, backend) in &config.backends.0 {
+        if is_local(backend) { &mut local } else { &mut others }.insert(name.clone());
+    }
+    (local, others)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_file_or_a_url_that_may_lie_elsewhere() {
+        assert!(
+            matches!(Place::parse("data/tessera.db").unwrap(), Place::File(path) if path == Path::new("data/tessera.db"))
+        );
+        assert!(matches!(Place::parse("postgres://u@h/d").unwrap(), Place::Database(_)));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("url");
+        std::fs::write(&file, "postgresql://u:secret@h/d\n").unwrap();
+        let Place::Database(settings) = Place::parse(&format!("file:{}", file.display())).unwrap() else { panic!() };
+        assert_eq!(settings.url, "postgresql://u:secret@h/d");
+        std::fs::write(&file, "secret\n").unwrap();
+        for wrong in ["", "mysql://h/d", "env:NO_SUCH_VARIABLE", "file:/no/such", &format!("file:{}", file.display())] {
+            let said = Place::parse(wrong).unwrap_err();
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}
