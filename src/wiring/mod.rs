@@ -3,7 +3,7 @@
 //! Parts, in reading order:
 //! - [`server`]: all of it put together, started and stopped;
 //! - [`settings`]: the configuration in each room's own words;
-//! - `data`, `backends`, `doors`, `background`: the data folder, the places where tasks run, what the doors open to,
+//! - `data`, `store`, `backends`, `doors`, `background`: the data folder, the places where tasks run, what the doors open to,
 //!   what goes on beside requests and ticks;
 //! - [`inspection`]: the backends without a server.
 
@@ -14,6 +14,7 @@ mod doors;
 pub mod inspection;
 pub mod server;
 pub mod settings;
+mod store;
 
 pub use doors::plans;
 pub use inspection::Inspection;
