@@ -28,8 +28,8 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
-    pub(super) roster: Arc<Roster>,
     pub(super) engine: Arc<Engine>,
+    pub(super) roster: Arc<Roster>,
     pub(super) logs: Arc<Logs>,
     pub(super) feed: Feed,
     pub(super) clock: Clock,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::store::StoreError;
 use crate::store::postgres::Settings;
 use crate::store::postgres::transfer::{PostgresSide, Serving};
@@ -104,13 +104,9 @@ pub async fn backup(from: &Place, to: &Path, mut told: impl FnMut(&str, u64)) ->
 
 /// The backends that are their machine's own, and the others.
 fn backends(config: &Config) -> (BTreeSet<String>, BTreeSet<String>) {
-    let is_local = |backend: &Backend| match backend {
-        Backend::Docker(_) => true,
-        Backend::Kubernetes(_) | Backend::Scripted(_) => false,
-    };
     let (mut local, mut others) = (BTreeSet::new(), BTreeSet::new());
     for (name, backend) in &config.backends.0 {
-        if is_local(backend) { &mut local } else { &mut others }.insert(name.clone());
+        if super::backends::is_local(backend) { &mut local } else { &mut others }.insert(name.clone());
     }
     (local, others)
 }

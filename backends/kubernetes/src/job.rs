@@ -4,9 +4,11 @@
 //!
 //! Parts, in reading order:
 //! - this page: the Job, and what is never asked for;
+//! - [`asked`]: what every part of it is made from;
 //! - [`pod`], [`containers`]: its Pod, and what runs in it;
 //! - [`volumes`], [`resources`], [`placement`], [`security`]: what they are given, where, and as whom.
 
+mod asked;
 mod containers;
 mod placement;
 mod pod;
@@ -66,7 +68,7 @@ pub(crate) fn manifest(setting: &Setting, job: &Job) -> Result<Manifest, Backend
     let plan = plan(setting, job)?;
     let layout = Layout::of(&plan)
         .map_err(|error| BackendError::Rejected(format!("job {} cannot be laid out: {error}", job.id)))?;
-    let spec = pod::pod(&pod::Asked { setting, job, plan: &plan, layout: &layout })?;
+    let spec = pod::pod(&asked::Asked { setting, job, plan: &plan, layout: &layout })?;
     let mut metadata = metadata(setting, job);
     metadata.annotations.get_or_insert_default().insert(names::VERDICT.to_owned(), Verdict::Open.text());
     if let Some(queue) = &setting.config.kueue_queue {

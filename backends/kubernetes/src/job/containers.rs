@@ -5,7 +5,7 @@ use tessera_contract::BackendError;
 use tessera_runtime::pod::places;
 use tessera_runtime::step::RUNTIME_PATH;
 
-use super::pod::Asked;
+use super::asked::Asked;
 use super::{resources, security, volumes};
 
 /// The runtime in our image.

@@ -1,21 +1,10 @@
 //! The Pod.
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, PodSpec};
-use tessera_contract::{BackendError, Job};
-use tessera_runtime::layout::Layout;
-use tessera_runtime::plan::Plan;
+use tessera_contract::BackendError;
 
-use super::{Setting, containers, placement, security, volumes};
-
-/// What a Pod is made of.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) setting: &'a Setting,
-    pub(super) job: &'a Job,
-    /// As the pod is to have it.
-    pub(super) plan: &'a Plan,
-    pub(super) layout: &'a Layout,
-}
+use super::asked::Asked;
+use super::{containers, placement, security, volumes};
 
 /// Beyond the time that a command has to end: the wrapper's and ours, to record it.
 const OURS_TAKES_S: i64 = 2;

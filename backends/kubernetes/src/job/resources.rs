@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tessera_contract::BackendError;
 
 use super::GPU_TYPE;
-use super::pod::Asked;
+use super::asked::Asked;
 use crate::config::{KubernetesConfig, Ours};
 
 type Quantities = BTreeMap<String, Quantity>;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 use tessera_contract::BackendError;
 
-use super::pod::Asked;
+use super::asked::Asked;
 use crate::config::{KubernetesConfig, Security};
 
 /// That of the Pod as a whole.

@@ -8,7 +8,7 @@ use tessera_runtime::node::attempt;
 use tessera_runtime::pod::places;
 use tessera_runtime::step::{RUNTIME_PATH, STEP_PATH, TREE_PATH};
 
-use super::pod::Asked;
+use super::asked::Asked;
 use super::resources::work_size;
 use crate::config::KubernetesConfig;
 use crate::names;

@@ -107,7 +107,7 @@ async fn who_is_in_the_way_is_named() {
         holder: holder("b/1"),
         seat: "s".to_owned(),
         address: None,
-        backends: vec!["docker".to_owned()],
+        backends: vec![],
     };
     store.enlist(&me, now, now + std::time::Duration::from_secs(60)).await.unwrap();
     refused(PostgresSide::source(&settings, Serving::Stopped).await, "the server `b` uses it").await;
