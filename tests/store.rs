@@ -162,6 +162,64 @@ fn killed_and_again(at: &Path, to: &str, is_writing: impl Fn() -> bool) {
     refused(at, &arguments, 1, "is not empty");
 }
 
+/// A database of its own where there is a server; `None` says so in a line.
+async fn database(name: &str) -> Option<(tokio_postgres::Client, String)> {
+    let Some(given) = std::env::var("TESSERA_TEST_POSTGRES").ok().filter(|url| !url.is_empty()) else {
+        assert!(std::env::var_os("TESSERA_REQUIRE_ENGINES").is_none(), "TESSERA_TEST_POSTGRES names no server");
+        println!("skipped: TESSERA_TEST_POSTGRES names no PostgreSQL server");
+        return None;
+    };
+    let connect = async |url: &str| {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let server = given.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    let maker = connect(&format!("{server}/postgres")).await;
+    let name = format!("tessera_{name}_{}", std::process::id());
+    maker.execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), &[]).await.unwrap();
+    maker.execute(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"), &[]).await.unwrap();
+    Some((maker, format!("{server}/{name}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_moved_to_a_database_and_back_and_copied_from_there() {
+    let Some((maker, url)) = database("moved").await else { return };
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_owned();
+    filled(&at.join("old.db"), 3_000, 20_000).await;
+    std::fs::write(at.join("url"), &url).unwrap();
+    let size = "SELECT coalesce(sum(pg_relation_size(oid)), 0)::bigint FROM pg_class WHERE relname = 'tasks'";
+    let (looker, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let runtime = tokio::runtime::Handle::current();
+    let moved = tokio::task::spawn_blocking(move || {
+        let is_writing = || {
+            let row = runtime.block_on(looker.query_one(size, &[])).unwrap();
+            // What is not committed takes room, too, until it is cleared away.
+            row.get::<_, i64>(0) > 0 && {
+                let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                            AND pid <> pg_backend_pid() AND query LIKE 'INSERT%'";
+                runtime.block_on(looker.query_one(busy, &[])).unwrap().get::<_, i64>(0) > 0
+            }
+        };
+        killed_and_again(&at, "file:url", is_writing);
+        let back = ["--json", "store", "migrate", "--from", "file:url", "--to", "back.db", "--replica", "here"];
+        assert_eq!(rows(&ended(&at, &back, 0), "changes"), 3_000);
+        ended(&at, &["store", "backup", "--from", "file:url", "--to", "copy.db"], 0);
+        refused(&at, &["store", "backup", "--from", "file:url", "--to", "copy.db"], 1, "is there already");
+        for file in ["back.db", "copy.db"] {
+            assert_eq!(count(&at.join(file), "SELECT count(*) FROM specs"), 3_000);
+            assert!(!at.join(format!("{file}.part.lock")).exists());
+        }
+        let wrong = format!("{}x", std::fs::read_to_string(at.join("url")).unwrap());
+        refused(&at, &["store", "migrate", "--from", "old.db", "--to", &wrong], 1, "does not exist");
+    });
+    moved.await.unwrap();
+    maker.execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[]).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_that_was_killed_has_moved_nothing() {
     let folder = tempfile::tempdir().unwrap();

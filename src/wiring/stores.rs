@@ -95,11 +95,19 @@ pub async fn backup(from: &Place, to: &Path, mut told: impl FnMut(&str, u64)) ->
         Place::Database(settings) => settings,
     };
     let part = backup::part(to)?;
-    let mut source = PostgresSide::source(settings, Serving::Goes).await?;
-    let target = Box::new(SqliteSide::target(&part)?);
+    let done = copied(settings, &part, told).await.and_then(|()| backup::settle(&part, to));
+    if done.is_err() {
+        // What failed says why.
+        let _ = backup::discard(&part);
+    }
+    done
+}
+
+async fn copied(from: &Settings, part: &Path, told: impl FnMut(&'static str, u64)) -> Result<(), StoreError> {
+    let mut source = PostgresSide::source(from, Serving::Goes).await?;
+    let target = Box::new(SqliteSide::target(part)?);
     // Who goes back from it goes back to what it was.
-    copy(&mut source, target, &Names::Same, told).await?;
-    backup::settle(&part, to)
+    copy(&mut source, target, &Names::Same, told).await.map(drop)
 }
 
 /// The backends that are their machine's own, and the others.
