@@ -10,9 +10,9 @@ use tessera_runtime::plan;
 
 use crate::config::{self, Config, HookState, MissingOutput, ShowCanceling};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Files, Service};
+use crate::retention::{Rule, Rules};
 use crate::roster::base;
 use crate::task::{Owner, Phase};
-use crate::retention::{Rule, Rules};
 use crate::webhooks::{Pace, SigningKey, Target};
 use crate::{engine, logs};
 

@@ -7,10 +7,9 @@ use tokio::sync::watch;
 
 use super::{Postgres, feed, health, listing, queue, replicas, retention, tasks, trail};
 use crate::store::{
-    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired,
-    Expiry, Fence, Holder,
-    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
-    StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired, Expiry,
+    Fence, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 

@@ -10,10 +10,9 @@ use tokio::sync::watch;
 use super::create::NewTask;
 use super::{Sqlite, changes, claim, listing, queue, record, replicas, retention, tasks};
 use crate::store::{
-    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired,
-    Expiry, Fence, Holder,
-    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
-    StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired, Expiry,
+    Fence, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 

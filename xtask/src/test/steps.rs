@@ -65,7 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let on_cluster: Vec<Step> = on_cluster.filter(|step| wanted(&step.name)).collect();
     let (on_postgres, suites): (Vec<_>, Vec<_>) =
         suites.into_iter().partition(|suite| on_postgres::SUITES.contains(&suite.name.as_str()));
-    let on_postgres = std::iter::once(on_postgres::store()).chain(on_postgres.into_iter().map(on_postgres::on_postgres));
+    let on_postgres =
+        std::iter::once(on_postgres::store()).chain(on_postgres.into_iter().map(on_postgres::on_postgres));
     let on_postgres: Vec<Step> = on_postgres.filter(|step| wanted(&step.name)).collect();
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
