@@ -27,7 +27,7 @@ pub(crate) async fn fill(store: &impl Store) {
         let tags = BTreeMap::from([(text.to_owned(), text.to_owned()), ("t".repeat(3_000), text.to_owned())]);
         let named = TaskSpec { name: Some(text.to_owned()), tags: Some(tags), ..spec("named") };
         let id = TaskId::new(at(second));
-        let key = Key::parse(&format!("key of {second}")).unwrap();
+        let key = Key::parse(&format!("key-{second}")).unwrap();
         store.create_once(&owner, &key, &id, at(second), named).await.unwrap();
         store.tell(&format!("https://{text}/"), store.kept().await.unwrap().newest).await.unwrap();
         let fence = Some(claim(store, &id).await);
