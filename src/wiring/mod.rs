@@ -3,7 +3,7 @@
 //! Parts, in reading order:
 //! - [`server`]: all of it put together, started and stopped;
 //! - [`settings`]: the configuration in each room's own words;
-//! - `data`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, the servers on one
+//! - `data`, `store`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, the servers on one
 //!   store, the places where tasks run, what the doors open to, what goes on beside requests and ticks;
 //! - [`inspection`], [`stores`]: the backends and the stores without a server.
 
@@ -17,6 +17,7 @@ mod seat;
 pub mod server;
 pub mod settings;
 pub mod stores;
+mod store;
 
 pub use doors::plans;
 pub use inspection::Inspection;

@@ -37,8 +37,8 @@ impl Migrate {
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
         let config = self.config.read(Vec::new())?;
         let place = |flag: &str, given: &Option<String>| match given {
-            Some(text) => Place::parse(text).map_err(|said| Failure::usage(format!("{flag}: {said}"))),
-            None => Ok(Place::of(&config)),
+            Some(text) => Place::parse(text, &config.store).map_err(|said| Failure::usage(format!("{flag}: {said}"))),
+            None => Place::of(&config).map_err(Failure::usage),
         };
         let (from, to) = (place("--from", &self.from)?, place("--to", &self.to)?);
         if let Some(name) = self.replica.as_ref().filter(|name| !Replica::is_name(name)) {

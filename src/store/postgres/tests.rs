@@ -7,6 +7,7 @@
 
 mod databases;
 mod moving;
+mod together;
 
 use async_trait::async_trait;
 
