@@ -74,7 +74,7 @@ mod tests {
         assert_names(
             "[retention]\nkeep_days = -1\n[[retention.owners]]\nkeep_days = 1",
             &[],
-            &["2|retention.keep_days|invalid value", "3|retention.owners[0].name|missing"],
+            &["2|retention.keep_days|invalid value", "3|retention.owners[0]|missing field `name`"],
         );
         assert_names(
             "[[auth.tokens]]\nname = 'ann'\ntoken = 'x'\n[[retention.owners]]\nname = 'ann'\nkeep_days = 1\n\

@@ -14,7 +14,7 @@ use crate::embedded;
 use crate::roster::at_machine;
 
 /// Whether other servers cannot ask it.
-fn is_local(backend: &config::Backend) -> bool {
+pub(super) fn is_local(backend: &config::Backend) -> bool {
     match backend {
         config::Backend::Docker(_) => true,
         config::Backend::Kubernetes(_) => false,

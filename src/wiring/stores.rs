@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Backend, Config};
+use crate::config::{self, Config};
 use crate::store::StoreError;
 use crate::store::postgres::Settings;
 use crate::store::postgres::transfer::{PostgresSide, Serving};
@@ -13,9 +13,6 @@ use crate::store::sqlite::transfer::SqliteSide;
 use crate::store::transfer::{Names, Source, Target, copy};
 
 pub use crate::store::transfer::Moved;
-
-/// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where a store is.
 #[derive(Debug, Clone)]
@@ -28,16 +25,17 @@ pub enum Place {
 
 impl Place {
     /// Reads where a store is: a path, a URL, `env:NAME` or `file:PATH` of what holds the URL. The error is a sentence.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, config: &config::Store) -> Result<Self, String> {
+        let url = |text: &str| Self::url(text.trim(), config);
         if let Some(name) = text.strip_prefix("env:") {
-            let url = std::env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?;
-            return Self::url(url.trim()).ok_or_else(|| format!("the variable `{name}` holds no `postgresql://…`"));
+            let held = std::env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?;
+            return url(&held).ok_or_else(|| format!("the variable `{name}` holds no `postgresql://…`"));
         }
         if let Some(file) = text.strip_prefix("file:") {
-            let url = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"))?;
-            return Self::url(url.trim()).ok_or_else(|| format!("`{file}` holds no `postgresql://…`"));
+            let held = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+            return url(&held).ok_or_else(|| format!("`{file}` holds no `postgresql://…`"));
         }
-        match Self::url(text) {
+        match url(text) {
             Some(place) => Ok(place),
             None if text.is_empty() || text.contains("://") => {
                 Err("name a file, `postgresql://…`, env:NAME or file:PATH".to_owned())
@@ -47,15 +45,23 @@ impl Place {
     }
 
     /// The store of a configuration.
-    pub fn of(config: &Config) -> Self {
-        Self::File(config.store.below(&config.server.data_dir))
+    pub fn of(config: &Config) -> Result<Self, String> {
+        let held = config.store.database()?;
+        let database = held.and_then(|held| Self::url(held.expose(), &config.store));
+        Ok(database.unwrap_or_else(|| Self::File(config.store.below(&config.server.data_dir))))
     }
 
-    fn url(text: &str) -> Option<Self> {
+    fn url(text: &str, config: &config::Store) -> Option<Self> {
         let is_url = text.starts_with("postgresql://") || text.starts_with("postgres://");
         is_url.then(|| {
-            let url = text.to_owned();
-            Self::Database(Settings { url, ca: None, connections: 3, connect_timeout: CONNECT, start_timeout: CONNECT })
+            Self::Database(Settings {
+                url: text.to_owned(),
+                ca: config.ca_file.clone(),
+                connections: config.connections as usize,
+                connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+                // Who asks waits for the answer.
+                start_timeout: Duration::ZERO,
+            })
         })
     }
 }
@@ -95,22 +101,26 @@ pub async fn backup(from: &Place, to: &Path, mut told: impl FnMut(&str, u64)) ->
         Place::Database(settings) => settings,
     };
     let part = backup::part(to)?;
-    let mut source = PostgresSide::source(settings, Serving::Goes).await?;
-    let target = Box::new(SqliteSide::target(&part)?);
+    let done = copied(settings, &part, told).await.and_then(|()| backup::settle(&part, to));
+    if done.is_err() {
+        // What failed says why.
+        let _ = backup::discard(&part);
+    }
+    done
+}
+
+async fn copied(from: &Settings, part: &Path, told: impl FnMut(&'static str, u64)) -> Result<(), StoreError> {
+    let mut source = PostgresSide::source(from, Serving::Goes).await?;
+    let target = Box::new(SqliteSide::target(part)?);
     // Who goes back from it goes back to what it was.
-    copy(&mut source, target, &Names::Same, told).await?;
-    backup::settle(&part, to)
+    copy(&mut source, target, &Names::Same, told).await.map(drop)
 }
 
 /// The backends that are their machine's own, and the others.
 fn backends(config: &Config) -> (BTreeSet<String>, BTreeSet<String>) {
-    let is_local = |backend: &Backend| match backend {
-        Backend::Docker(_) => true,
-        Backend::Kubernetes(_) | Backend::Scripted(_) => false,
-    };
     let (mut local, mut others) = (BTreeSet::new(), BTreeSet::new());
     for (name, backend) in &config.backends.0 {
-        if is_local(backend) { &mut local } else { &mut others }.insert(name.clone());
+        if super::backends::is_local(backend) { &mut local } else { &mut others }.insert(name.clone());
     }
     (local, others)
 }
@@ -123,19 +133,26 @@ mod tests {
 
     #[test]
     fn a_place_is_a_file_or_a_url_that_may_lie_elsewhere() {
-        assert!(
-            matches!(Place::parse("data/tessera.db").unwrap(), Place::File(path) if path == Path::new("data/tessera.db"))
-        );
-        assert!(matches!(Place::parse("postgres://u@h/d").unwrap(), Place::Database(_)));
+        let parse = |text: &str| Place::parse(text, &config::Store::default());
+        assert!(matches!(parse("data/tessera.db").unwrap(), Place::File(path) if path == Path::new("data/tessera.db")));
+        assert!(matches!(parse("postgres://u@h/d").unwrap(), Place::Database(_)));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("url");
         std::fs::write(&file, "postgresql://u:secret@h/d\n").unwrap();
-        let Place::Database(settings) = Place::parse(&format!("file:{}", file.display())).unwrap() else { panic!() };
+        let Place::Database(settings) = parse(&format!("file:{}", file.display())).unwrap() else { panic!() };
         assert_eq!(settings.url, "postgresql://u:secret@h/d");
         std::fs::write(&file, "secret\n").unwrap();
         for wrong in ["", "mysql://h/d", "env:NO_SUCH_VARIABLE", "file:/no/such", &format!("file:{}", file.display())] {
-            let said = Place::parse(wrong).unwrap_err();
+            let said = parse(wrong).unwrap_err();
             assert!(!said.contains("secret"), "{said}");
         }
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_configurations() {
+        let mut config = Config::default();
+        assert!(matches!(Place::of(&config).unwrap(), Place::File(path) if path.ends_with("tessera.db")));
+        config.store.url = config::Secret::new("postgres://u:secret@h/d");
+        assert!(matches!(Place::of(&config).unwrap(), Place::Database(settings) if settings.url.ends_with("@h/d")));
     }
 }

@@ -31,10 +31,12 @@ pub struct Backup {
 impl Backup {
     /// Runs the command.
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
+        let config = self.config.read(Vec::new())?;
         let from = match &self.from {
-            Some(text) => Place::parse(text).map_err(|said| Failure::usage(format!("--from: {said}")))?,
-            None => Place::of(&self.config.read(Vec::new())?),
+            Some(text) => Place::parse(text, &config.store).map_err(|said| format!("--from: {said}")),
+            None => Place::of(&config),
         };
+        let from = from.map_err(Failure::usage)?;
         let done = stores::backup(&from, &self.to, |of, count| printer.progress(&format!("{count} {of}"), false)).await;
         printer.end_progress();
         done.map_err(anyhow::Error::from)?;

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 use crate::cli::settings::ConfigFlags;
+use crate::config::Replica;
 use crate::wiring::stores::{self, Place};
 
 /// Move everything the server remembers from one store to another, empty one
@@ -36,11 +37,11 @@ impl Migrate {
     pub async fn run(self, printer: &mut Printer) -> Result<(), Failure> {
         let config = self.config.read(Vec::new())?;
         let place = |flag: &str, given: &Option<String>| match given {
-            Some(text) => Place::parse(text).map_err(|said| Failure::usage(format!("{flag}: {said}"))),
-            None => Ok(Place::of(&config)),
+            Some(text) => Place::parse(text, &config.store).map_err(|said| Failure::usage(format!("{flag}: {said}"))),
+            None => Place::of(&config).map_err(Failure::usage),
         };
         let (from, to) = (place("--from", &self.from)?, place("--to", &self.to)?);
-        if let Some(name) = self.replica.as_ref().filter(|name| name.is_empty() || name.contains(['/', '@'])) {
+        if let Some(name) = self.replica.as_ref().filter(|name| !Replica::is_name(name)) {
             return Err(Failure::usage(format!("--replica: `{name}` is no name of a server")));
         }
         let progress = |table: &'static str, rows| printer.progress(&format!("{table}: {rows} rows"), false);

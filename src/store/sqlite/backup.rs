@@ -40,10 +40,23 @@ pub fn anew<T>(to: &Path, write: impl FnOnce(&Path) -> Result<T, StoreError>) ->
     let part = part(to)?;
     let done = write(&part).and_then(|done| settle(&part, to).map(|()| done));
     if done.is_err() {
-        // What failed says why; what is left of it is no one's.
-        let _ = std::fs::remove_file(&part);
+        // What failed says why.
+        let _ = discard(&part);
     }
     done
+}
+
+/// Removes what is left of a file that was not finished.
+pub fn discard(part: &Path) -> Result<(), StoreError> {
+    for end in ["", "-journal", "-wal", "-shm", ".lock"] {
+        let mut name = part.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot_open(part, &error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Where a file is written before it is whole. What a killed one has left there is removed.
@@ -54,14 +67,7 @@ pub fn part(to: &Path) -> Result<std::path::PathBuf, StoreError> {
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
     let part = std::path::PathBuf::from(part);
-    for end in ["", "-journal", "-wal", "-shm", ".lock"] {
-        let mut name = part.as_os_str().to_owned();
-        name.push(end);
-        match std::fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot_open(&part, &error)),
-            Ok(()) | Err(_) => {}
-        }
-    }
+    discard(&part)?;
     Ok(part)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod moving;
 mod opening;
 mod pages;
 mod plans;

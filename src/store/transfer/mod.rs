@@ -22,6 +22,8 @@
 pub mod copy;
 pub mod names;
 pub mod row;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod tables;
 
 pub use copy::{Moved, Source, Target, copy};

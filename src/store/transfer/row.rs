@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// A value of a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// None.
     Null,

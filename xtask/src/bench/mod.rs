@@ -7,6 +7,7 @@
 //! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
 //! - `queue.rs`: what it costs to explain a queue.
+//! - `retention.rs`: what it costs others when old tasks are removed.
 //! - `cancel.rs`: from `:cancel` to SIGTERM, and to CANCELED.
 //! - `footprint.rs`: start-up and memory.
 //! - `listeners.rs`: an event at a thousand listeners.
@@ -28,6 +29,7 @@ mod listeners;
 mod logs;
 mod noop;
 mod queue;
+mod retention;
 mod storage;
 mod verbs;
 
@@ -56,6 +58,7 @@ const ALL: &[&Measurement] = &[
     &creates::MEASUREMENT,
     &noop::MEASUREMENT,
     &queue::MEASUREMENT,
+    &retention::MEASUREMENT,
     &cancel::MEASUREMENT,
     &footprint::MEASUREMENT,
     &listeners::MEASUREMENT,

@@ -12,7 +12,7 @@ use crate::task::{Phase, TaskId};
 
 /// The tables of version 1, and its rows of a task that waits, one that runs and one that has ended; their ids. The
 /// texts are those that its release wrote.
-fn version_1(path: &Path) -> [TaskId; 3] {
+pub(super) fn version_1(path: &Path) -> [TaskId; 3] {
     let ids = [1, 2, 3].map(|second| TaskId::new(at(second)));
     let mut connection = Connection::open(path).unwrap();
     let file = connection.transaction().unwrap();
