@@ -27,7 +27,8 @@ pub async fn alive() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "alive" }))
 }
 
-/// `/readyz`: 200 when the store can be written and every backend can be reached, otherwise 503; either way the
+/// `/readyz`: 200 when the store can be written, every backend can be reached and, where there are several servers, this
+/// one is among them; otherwise 503; either way the
 /// answer names each part, and why it is not ready.
 pub async fn ready(State(doors): State<Doors>) -> Response {
     let time = doors.settings.bounds.time;
@@ -40,8 +41,10 @@ pub async fn ready(State(doors): State<Doors>) -> Response {
     let others = tokio::time::timeout(time, (doors.ready)());
     let (store, others) = tokio::join!(store, others);
     let others = others.unwrap_or_else(|_| vec![("backends".to_owned(), Err("did not answer in time".to_owned()))]);
+    let enlisted = doors.peers.enlisted((doors.clock)()).map(|outcome| ("replica".to_owned(), outcome));
     let parts: Vec<Part> = [("store".to_owned(), store)]
         .into_iter()
+        .chain(enlisted)
         .chain(others)
         .map(|(name, outcome)| Part { name, ready: outcome.is_ok(), reason: outcome.err() })
         .collect();

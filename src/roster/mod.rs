@@ -8,8 +8,10 @@
 //! - a server whose own lease is over does nothing until it has enlisted again: it may have been paused;
 //! - a server alone on its store is always here, and never asks.
 //!
-//! Parts: [`present`], all of it.
+//! Parts: [`present`]: who is here; [`turn`]: work that one does at a time.
 
 pub mod present;
+pub mod turn;
 
 pub use present::{Roster, Seen};
+pub use turn::Turn;

@@ -1,5 +1,6 @@
 //! What goes on beside requests and ticks.
 
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::engine::Engine;
 use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
+use crate::roster::turn::LEASE;
+use crate::roster::{Roster, Turn};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
 
@@ -27,6 +30,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) engine: Arc<Engine>,
+    pub(super) roster: Arc<Roster>,
     pub(super) logs: Arc<Logs>,
     pub(super) feed: Feed,
     pub(super) clock: Clock,
@@ -37,14 +41,25 @@ pub(super) struct Parts {
 /// Starts all of it. It ends when the server stops, or with it: nothing here has to be finished.
 pub(super) fn start(parts: Parts, targets: Vec<Target>, keep: u64, stop: &watch::Sender<bool>) {
     let stopped = || Stopping::new(stop.subscribe()).stopped();
-    let Parts { store, logs, feed, clock, data, .. } = parts;
+    let Parts { store, roster, logs, feed, clock, data, .. } = parts;
+    let turn = (!roster.is_alone()).then(|| Turn {
+        store: store.clone(),
+        clock: clock.clone(),
+        holder: roster.holder().clone(),
+        lease: LEASE,
+    });
 
     let (sharing, shared) = (stopped(), feed.clone());
     tokio::spawn(async move { shared.run(sharing).await });
-    let (trimming, trimmed) = (stopped(), store.clone());
-    tokio::spawn(async move { feed::keep(&*trimmed, keep, trimming).await });
+    let (trimming, trimmed, taking) = (stopped(), store.clone(), turn.clone());
+    tokio::spawn(async move {
+        match taking {
+            Some(turn) => turn.take("trim", || feed::keep(&*trimmed, keep, pending()), trimming).await,
+            None => feed::keep(&*trimmed, keep, trimming).await,
+        }
+    });
     let telling = stopped();
-    let post = Post { store, clock, words: Arc::new(http::api::events::announcement) };
+    let post = Post { store, clock, words: Arc::new(http::api::events::announcement), turn };
     tokio::spawn(async move { webhooks::run(&post, targets, telling).await });
 
     until(stopped(), wake_followers(feed, logs.clone()));

@@ -9,7 +9,7 @@ use tessera_kubernetes::PlanShelf;
 use tokio::sync::Mutex;
 
 use super::background::Parts;
-use crate::http::{self, Doors, Stopping};
+use crate::http::{self, Doors, Peers, Stopping};
 
 /// How long a backend may take to say whether it can be reached, before readiness goes without its word.
 const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -22,6 +22,7 @@ pub(super) fn open(
     backends: Vec<Arc<dyn Backend>>,
     shelves: Vec<Arc<PlanShelf>>,
     stopping: Stopping,
+    peers: Arc<Peers>,
     settings: http::Settings,
 ) -> Doors {
     let Parts { store, engine, logs, feed, clock, .. } = parts.clone();
@@ -39,6 +40,7 @@ pub(super) fn open(
             Box::pin(async move { readiness.ask().await })
         }),
         plans: plans(shelves),
+        peers,
         clock: Arc::new(move || clock.now()),
         stopping,
         settings: Arc::new(settings),

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::storage::Places;
 use crate::engine::Engine;
 use crate::feed::Feed;
-use crate::http::{self, Stopping};
+use crate::http::{self, Peers, Stopping};
 use crate::logs::Logs;
 use crate::roster::Roster;
 use crate::store::Store;
@@ -60,15 +60,19 @@ impl Server {
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let http = settings::doors(&config, &places, &backends)?;
         let targets = config.events.webhooks.iter().map(settings::target).collect::<anyhow::Result<_>>()?;
-        let parts = Self::parts(&config, store, &backends, data, places)?;
+        let roster = Roster::alone();
+        let peers =
+            Arc::new(Peers::of(roster.clone()).map_err(|reason| anyhow!("cannot ask other servers: {reason}"))?);
+        let parts = Self::parts(&config, store, roster, &backends, data, places)?;
         let (stop, stopping) = watch::channel(false);
-        let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), http));
+        let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), peers, http));
         Ok(Self { config, listener, address, router, parts, targets, stop, terminate, interrupt })
     }
 
     fn parts(
         config: &Config,
         store: Arc<dyn Store>,
+        roster: Arc<Roster>,
         backends: &[Arc<dyn Backend>],
         data: PathBuf,
         places: Places,
@@ -78,7 +82,7 @@ impl Server {
         let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
         let settings = settings::engine(config, places);
         let engine = Engine::among(
-            Roster::alone(),
+            roster.clone(),
             store.clone(),
             backends.to_vec(),
             clock.clone(),
@@ -86,7 +90,7 @@ impl Server {
             Some(logs.clone()),
         );
         let feed = Feed::new(store.clone());
-        Ok(Parts { store, engine, logs, feed, clock, data })
+        Ok(Parts { store, engine, roster, logs, feed, clock, data })
     }
 
     /// Where it listens; port 0 has become a real one.

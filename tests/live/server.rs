@@ -95,6 +95,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
         let router = tessera::http::router(Doors {
+            peers: Arc::new(tessera::http::Peers::of(tessera::roster::Roster::alone()).unwrap()),
             plans: None,
             feed: Feed::new(store.clone()),
             store: store.clone(),

@@ -84,6 +84,7 @@ impl Server {
             async move { feed.run(stopping.stopped()).await }
         });
         let router = tessera::http::router(Doors {
+            peers: Arc::new(tessera::http::Peers::of(tessera::roster::Roster::alone()).unwrap()),
             plans,
             feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
