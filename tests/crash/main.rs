@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod logs;
 mod random;
+mod script;
 mod scripted;
 mod server;
 mod upgrade;

@@ -88,7 +88,7 @@ pub(in crate::http) enum Form {
         (status = 401, description = "Log in.", body = ErrorBody<'static>),
         (status = 404, description = "The caller has no such task.", body = ErrorBody<'static>),
         (status = 410, description = "The log was kept as long as the server's settings say.", body = ErrorBody<'static>),
-        (status = 503, description = "Not now; or it is kept by a server that is not there, which the sentence names.", body = ErrorBody<'static>),
+        (status = 503, description = "Not now; or a server has it that is not there, and the sentence names that one.", body = ErrorBody<'static>),
     )
 )]
 pub async fn read(
