@@ -6,6 +6,7 @@ use crate::http::error::ApiError;
 use crate::logs::Selection;
 use crate::logs::picture::index;
 use crate::logs::plan::{Outline, outlines};
+use crate::roster::machine;
 use crate::task::Task;
 
 /// Where what is selected of a log is to be read.
@@ -60,8 +61,7 @@ fn needs_nothing(outline: &Outline, selection: Selection) -> bool {
 
 /// The server whose machine the attempt ran on, where its backend is a machine's own: `docker@a`.
 fn host(outline: &Outline) -> Option<&str> {
-    let (_, machine) = outline.job.as_ref()?.backend.rsplit_once('@')?;
-    Some(machine)
+    machine(&outline.job.as_ref()?.backend)
 }
 
 #[cfg(test)]
