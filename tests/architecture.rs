@@ -39,6 +39,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// A crate that only some rooms may name, and what the others would be doing with it.
 const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store"], "SQL is the store's"),
+    ("tokio_postgres", &["store"], "SQL is the store's"),
+    ("deadpool_postgres", &["store"], "SQL is the store's"),
     ("axum", &["http", "wiring"], "HTTP is the doors'"),
     (
         "reqwest",

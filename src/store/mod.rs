@@ -16,13 +16,17 @@
 //! - [`key`]: callers' own names for creations;
 //! - [`replicas`]: several servers on one store;
 //! - [`sqlite`]: the embedded default;
+//! - [`postgres`]: for several servers on one store;
+//! - `columns`: domain values as columns, for both;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod changes;
+mod columns;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod key;
 pub mod list;
+pub mod postgres;
 pub mod records;
 pub mod replicas;
 pub mod sqlite;

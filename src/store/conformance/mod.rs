@@ -47,10 +47,10 @@ pub(crate) trait Subject: Sync {
     async fn after_a_kill(&self, store: Self::Store) -> Self::Store;
 }
 
-/// Makes a test of each promise for the subject.
+/// Makes a test of each promise for the subject, with more attributes if there are any.
 macro_rules! conformance {
-    ($subject:expr) => {
-        conformance! { @rooms $subject;
+    ($subject:expr $(, $attribute:meta)*) => {
+        conformance! { @rooms $subject, [$(#[$attribute])*];
             durability: creation cancel claims records forgetting;
             isolation: rule_17_3_three_owners_and_every_verb;
             listing: rule_8_7_filters_agree_with_a_model rule_8_4_prefixes_are_literal rule_8_6_tags_as_the_contract_says
@@ -74,14 +74,18 @@ macro_rules! conformance {
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
         }
     };
-    (@rooms $subject:expr; $($room:ident: $($promise:ident)+;)+) => {
+    (@rooms $subject:expr, $attributes:tt; $($room:ident: $($promise:ident)+;)+) => {
         $(mod $room {
             use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                crate::store::conformance::$room::$promise(&$subject).await;
-            })+
+            $(conformance! { @promise $subject, $attributes, $room, $promise })+
         })+
+    };
+    (@promise $subject:expr, [$($attribute:tt)*], $room:ident, $promise:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $($attribute)*
+        async fn $promise() {
+            crate::store::conformance::$room::$promise(&$subject).await;
+        }
     };
 }
 pub(crate) use conformance;

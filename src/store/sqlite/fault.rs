@@ -6,6 +6,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
 
 use crate::store::StoreError;
+use crate::store::columns::Unreadable as Column;
 
 /// What went wrong while a statement ran.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub(super) enum Fault {
 impl From<FromSqlError> for Fault {
     fn from(error: FromSqlError) -> Self {
         Self::Unreadable(format!("a value cannot be read: {error}"))
+    }
+}
+
+impl From<Column> for Fault {
+    fn from(Column(what): Column) -> Self {
+        Self::Unreadable(what)
     }
 }
 
