@@ -41,10 +41,8 @@ pub async fn ready(State(doors): State<Doors>) -> Response {
     let others = tokio::time::timeout(time, (doors.ready)());
     let (store, others) = tokio::join!(store, others);
     let others = others.unwrap_or_else(|_| vec![("backends".to_owned(), Err("did not answer in time".to_owned()))]);
-    let enlisted = doors.peers.enlisted((doors.clock)()).map(|outcome| ("replica".to_owned(), outcome));
     let parts: Vec<Part> = [("store".to_owned(), store)]
         .into_iter()
-        .chain(enlisted)
         .chain(others)
         .map(|(name, outcome)| Part { name, ready: outcome.is_ok(), reason: outcome.err() })
         .collect();

@@ -12,7 +12,7 @@ use crate::random::Random;
 use crate::server::{Server, Site};
 
 /// How long a server's word that it is there holds: short, so that a round is.
-pub const LEASE_MS: u64 = 300;
+pub const LEASE_MS: u64 = 500;
 
 /// A server among others.
 pub struct Replica {
@@ -34,7 +34,7 @@ impl Replica {
                 "[server]\nrequest_timeout_ms = 5000\n\
                  [store]\nurl = {store:?}\n\
                  [replica]\nname = {name:?}\naddress = {url:?}\nlease_ms = {LEASE_MS}\n\
-                 [engine]\nclaim_lease_ms = 1000\npoll_period_ms = 100\nsweep_period_ms = 500\ncancel_again_ms = 500\n\
+                 [engine]\ncall_timeout_ms = 500\nclaim_lease_ms = 1500\npoll_period_ms = 100\nsweep_period_ms = 500\ncancel_again_ms = 500\n\
                  backoff_first_ms = 50\n{backends}"
             )
         });

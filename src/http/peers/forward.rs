@@ -11,7 +11,6 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
-use jiff::Timestamp;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
@@ -67,13 +66,6 @@ impl Peers {
     /// The name of this server.
     pub fn me(&self) -> &str {
         self.roster.name()
-    }
-
-    /// Whether this server is one of them now; the error says why not. `None` where there is only one.
-    pub fn enlisted(&self, now: Timestamp) -> Option<Result<(), String>> {
-        let lapsed =
-            || format!("the server `{}` could not say in time that it is there; it does nothing until then", self.me());
-        (!self.are_none()).then(|| if self.roster.may_act(now) { Ok(()) } else { Err(lapsed()) })
     }
 
     /// Hands a request on to the server of this name, which alone has what is asked for.
