@@ -17,7 +17,9 @@ impl Database {
                 std::env::var_os("TESSERA_REQUIRE_POSTGRES").is_none(),
                 "TESSERA_TEST_POSTGRES names no server, and TESSERA_REQUIRE_POSTGRES demands one"
             );
-            println!("not run: it needs PostgreSQL (cargo xtask test postgres starts one and sets TESSERA_TEST_POSTGRES)");
+            println!(
+                "not run: it needs PostgreSQL (cargo xtask test postgres starts one and sets TESSERA_TEST_POSTGRES)"
+            );
             return None;
         };
         let name = format!("{of}_{}", ulid::Ulid::generate().to_string().to_lowercase());

@@ -61,7 +61,11 @@ async fn what_a_task_prints_is_read_at_any_server_or_it_says_who_has_it() {
         let id = create(&client, &url, json!(["print", text(tasks.len() % 10)])).await;
         until(&client, &url, &id, "COMPLETE").await;
         let holder = database.text(&format!("SELECT holder FROM tasks WHERE id = '{id}'")).await;
-        if holder.starts_with("a/") { of_a = Some(tasks.len()) } else { of_b = Some(tasks.len()) }
+        if holder.starts_with("a/") {
+            of_a = Some(tasks.len())
+        } else {
+            of_b = Some(tasks.len())
+        }
         tasks.push(id);
     }
     for (number, id) in tasks.iter().enumerate() {
@@ -83,7 +87,7 @@ async fn what_a_task_prints_is_read_at_any_server_or_it_says_who_has_it() {
     let id = create(&client, &a.url(), json!(["print", "begun", "hang"])).await;
     let mut followers = Vec::new();
     for url in [a.url(), b.url()] {
-        let answer = log(&url, &id).query(&[("follow", "true")]).send().await.unwrap();
+        let answer = client.get(format!("{url}/api/v1/tasks/{id}/logs?follow=true")).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         followers.push(answer.bytes_stream());
     }

@@ -37,7 +37,11 @@ async fn all(world: &World, client: &Client, random: &mut Random) -> Option<Vec<
         for task in page["tasks"].as_array().unwrap() {
             world.saw(task);
             let id = task["id"].as_str().unwrap();
-            assert!(found.last().is_none_or(|last| last.as_str() > id), "{id} came out of turn, behind {:?}", found.last());
+            assert!(
+                found.last().is_none_or(|last| last.as_str() > id),
+                "{id} came out of turn, behind {:?}",
+                found.last()
+            );
             found.push(id.to_owned());
         }
         match page["next_page_token"].as_str() {

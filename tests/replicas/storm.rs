@@ -46,8 +46,7 @@ async fn three_servers_lose_nothing_and_do_nothing_twice() {
         over,
     };
     let told = Told::default();
-    let creating: Vec<_> =
-        (0..3).map(|n| tokio::spawn(clients::create(world.clone(), random.fork(), n))).collect();
+    let creating: Vec<_> = (0..3).map(|n| tokio::spawn(clients::create(world.clone(), random.fork(), n))).collect();
     let looking = tokio::spawn(clients::look(world.clone(), random.fork()));
     let listing = tokio::spawn(lister::list(world.clone(), random.fork()));
     let beginning = format!("{}-0", database.text("SELECT installation FROM store").await);

@@ -16,6 +16,7 @@ use tessera::http::{Bounds, Plans, Settings};
 use tessera::roster::{Newcomer, Roster, Terms};
 use tessera::store::{Ceiling, ClaimRequest, Enlisted, Holder, Replica, Store};
 use tessera::task::TaskId;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, watch};
 
 use crate::server::{Answer, Server, small};
@@ -30,8 +31,6 @@ enum Plays {
     Log,
     /// Tells the beginning of a log, and holds the rest back.
     Beginning,
-    /// Breaks off in the middle.
-    Half,
     /// Says nothing.
     Nothing,
     /// Knows of nothing.
@@ -85,7 +84,6 @@ async fn play(plays: Plays, counting: &watch::Sender<usize>) -> Response {
     sender.send(Ok(Bytes::from_static(b"what was "))).await.unwrap();
     match plays {
         Plays::Log => sender.send(Ok(Bytes::from_static(b"printed"))).await.unwrap(),
-        Plays::Half => sender.send(Err(std::io::Error::other("it breaks"))).await.unwrap(),
         Plays::Nothing => std::future::pending().await,
         Plays::Beginning | Plays::Unknown => {}
     }
@@ -96,7 +94,11 @@ async fn play(plays: Plays, counting: &watch::Sender<usize>) -> Response {
         Some((piece, (pieces, reading, held)))
     });
     let answer = Response::builder().status(if plays == Plays::Unknown { 404 } else { 200 });
-    answer.header("tessera-attempt", "7").header("keep-alive", "timeout=1").body(Body::from_stream(body.boxed())).unwrap()
+    answer
+        .header("tessera-attempt", "7")
+        .header("keep-alive", "timeout=1")
+        .body(Body::from_stream(body.boxed()))
+        .unwrap()
 }
 
 /// A server `a`, on a store on which `b` has a task.
@@ -149,12 +151,8 @@ impl Scene {
 }
 
 async fn claim(server: &Server, holder: &Holder, task: &str) {
-    let wanted = ClaimRequest {
-        task: TaskId::parse(task).unwrap(),
-        backend: "scripted".to_owned(),
-        cpu_milli: 1,
-        ram_bytes: 1,
-    };
+    let wanted =
+        ClaimRequest { task: TaskId::parse(task).unwrap(), backend: "scripted".to_owned(), cpu_milli: 1, ram_bytes: 1 };
     let now = Timestamp::now();
     let taken = server.store.claim(holder, now, now + LONG, Ceiling::default(), &[wanted]).await.unwrap();
     assert_eq!(taken.len(), 1);
@@ -228,8 +226,13 @@ async fn who_has_it_is_named_where_it_cannot_be_asked() {
 
 #[tokio::test]
 async fn a_part_of_a_log_is_not_passed_off_as_all_of_it() {
-    let other = Other::playing(Plays::Half).await;
-    let scene = Scene::with(Some(other.address), false).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scene = Scene::with(Some(format!("http://{}", listener.local_addr().unwrap())), false).await;
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+        connection.write_all(half).await.unwrap();
+    });
     let response = scene.server.open(scene.request("", &[])).await;
     assert_eq!(response.status(), 200);
     assert!(response.into_body().collect().await.is_err());
