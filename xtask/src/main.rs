@@ -1,6 +1,6 @@
 //! The commands of the people who work here; `cargo xtask --help` lists them.
 //!
-//! - `demo`, `test`, `ci`, `bench`, `soak`, `cluster`, `openapi`, `contract`, `mutations`: one file or folder each, named like the command.
+//! - `demo`, `test`, `ci`, `bench`, `soak`, `cluster`, `postgres`, `openapi`, `contract`, `mutations`: one file or folder each, named like the command.
 //! - `machine/`: what this machine needs for them; installed, started, and stopped again.
 //! - `command.rs`: running programs. `house.rs`: where things lie. `server.rs`: a Tessera of our own.
 //!   `http.rs`: a dozen lines of HTTP to talk to it.
@@ -15,6 +15,7 @@ mod http;
 mod machine;
 mod mutations;
 mod openapi;
+mod postgres;
 mod server;
 mod soak;
 mod test;
@@ -44,6 +45,8 @@ enum Verb {
     Soak(soak::Arguments),
     /// A real Kubernetes of one node to work with.
     Cluster(cluster::Arguments),
+    /// A PostgreSQL to work with.
+    Postgres(postgres::Arguments),
     /// Write the documents in openapi/ again, from the code.
     Openapi,
     /// Write docs/contract.md again: each rule of the TES contract and the tests that show it.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Soak(arguments) => soak::run(&arguments),
         Verb::Cluster(arguments) => cluster::run(&arguments),
+        Verb::Postgres(arguments) => postgres::run(&arguments),
         Verb::Openapi => openapi::run(),
         Verb::Contract => contract::run(),
         Verb::Mutations(arguments) => mutations::run(&arguments),

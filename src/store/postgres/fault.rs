@@ -69,9 +69,36 @@ impl Fault {
             Self::Unreadable(_) => false,
             Self::NotReached(_) => true,
             Self::Sql(error) => error.code().is_none_or(|code| {
-                code.code().starts_with("08")
+                // Read-only is what a primary becomes whose place another has taken.
+                *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                    || code.code().starts_with("08")
                     || code.code().starts_with("57P")
                     || *code == SqlState::TOO_MANY_CONNECTIONS
+            }),
+        }
+    }
+
+    /// A database that starts, or is not reached yet: it may be there in a moment.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Unreadable(_) => false,
+            Self::NotReached(_) => true,
+            Self::Sql(error) => match error.code() {
+                Some(code) => code.code().starts_with("57P") || *code == SqlState::TOO_MANY_CONNECTIONS,
+                // A certificate that is not believed, or a method that is not known, stays so.
+                None => !["TLS", "authentication", "configuration"].iter().any(|it| error.to_string().contains(it)),
+            },
+        }
+    }
+
+    /// What was to be written is the reason: it says nothing about its neighbours.
+    pub(super) fn is_of_a_write(&self) -> bool {
+        match self {
+            Self::Unreadable(_) => true,
+            Self::NotReached(_) => false,
+            Self::Sql(error) => error.code().is_some_and(|code| {
+                // Data, constraints, limits of size; a deadlock, which should not be.
+                ["21", "22", "23", "54", "40"].iter().any(|class| code.code().starts_with(class))
             }),
         }
     }

@@ -10,10 +10,11 @@ use super::fault::Fault;
 const APPLICATION: &str = "tessera";
 
 /// The version this build works on.
-const KNOWN: i64 = 1;
+const KNOWN: i64 = 2;
 
 /// In order; the first brings an empty schema to version 1.
-const MIGRATIONS: [&str; KNOWN as usize] = [include_str!("migrations/0001_tasks.sql")];
+const MIGRATIONS: [&str; KNOWN as usize] =
+    [include_str!("migrations/0001_tasks.sql"), include_str!("migrations/0002_listing.sql")];
 
 /// Our part of the database's advisory locks: `TESS`.
 pub(super) const LOCKS: i32 = 0x5445_5353;

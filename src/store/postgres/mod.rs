@@ -18,23 +18,32 @@
 //! - `verbs`: the store's verbs, each sent to the writer or the pool;
 //! - `address`, `tls`: whom to talk to, and how it is known;
 //! - `open`, `migrations`: from an address to a store;
-//! - `pool`: connections for those who read;
-//! - `writer`: what is written, together;
+//! - `writer`, `batch`, `session`: what is written, together;
+//! - `create`, `record`, `claim`: the three things that are;
+//! - `listener`: what other servers wrote;
+//! - `pool`, `read`: connections for those who read, and how they are asked;
 //! - `replicas`, `trail`: what is written alone;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
 mod address;
+mod batch;
+mod claim;
 mod columns;
+mod create;
 mod fault;
 mod feed;
 mod health;
+mod listener;
 mod listing;
 mod migrations;
 mod open;
 mod pool;
 mod queue;
+mod read;
+mod record;
 mod replicas;
+mod session;
 mod tasks;
 #[cfg(test)]
 mod tests;

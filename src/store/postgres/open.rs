@@ -1,31 +1,64 @@
 //! From an address to a store.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use tessera_contract::InstallationId;
+use tokio::sync::watch;
 use tokio_postgres::Client;
+use tracing::warn;
 
 use super::Postgres;
 use super::address::{Address, Settings};
 use super::fault::Fault;
+use super::listener::Listener;
 use super::migrations::migrate;
 use super::pool::{Pool, SESSION};
-use super::writer::Writer;
+use super::writer::{Desk, Writer};
 use crate::store::{Calls, StoreError};
 
 /// Connections that are no reader's: one writes, one listens.
 const OURS: usize = 2;
 
+/// Between looks for a database that does not answer yet.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Postgres {
-    /// Opens the store in a database, and makes its tables if there are none.
+    /// Opens the store in a database, and makes its tables if there are none. A database that does not answer yet, as
+    /// when both start together, is waited for.
     pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
-        let address = Address::read(settings)?;
+        let address = Arc::new(Address::read(settings)?);
         let told = |fault: Fault| fault.told(&address.place);
-        let mut client = connect(&address).await.map_err(told)?;
+        let mut client = first(&address, settings.start_timeout).await.map_err(told)?;
         let lock = migrate(&mut client).await.map_err(told)?;
         let installation = installation(&client).await.map_err(told)?;
         let readers = settings.connections.saturating_sub(OURS).max(1);
         let pool = Pool::new(&address, readers, settings.connect_timeout).map_err(told)?;
-        let (bell, calls) = (tokio::sync::watch::channel(()).1, tokio::sync::watch::channel(Calls::default()).1);
-        Ok(Self { writer: Writer, pool, installation, lock, bell, calls })
+        let (ring, bell) = watch::channel(());
+        let (call, calls) = watch::channel(Calls::default());
+        let desk = Desk {
+            address,
+            lock,
+            channel: format!("tessera_{}", installation.0),
+            voice: ulid::Ulid::generate().to_string(),
+        };
+        Listener::start(desk.clone(), ring.clone(), call);
+        let writer = Writer::start(desk, ring);
+        Ok(Self { writer, pool, installation, lock, bell, calls })
+    }
+}
+
+/// The first connection. What an operator must mend is said at once; what passes is waited for.
+async fn first(address: &Address, patience: Duration) -> Result<Client, Fault> {
+    let began = Instant::now();
+    loop {
+        match connect(address).await {
+            Err(fault) if fault.passes() && began.elapsed() < patience => {
+                warn!("{}; tried again for {} s", fault.told(&address.place), (patience - began.elapsed()).as_secs());
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other,
+        }
     }
 }
 

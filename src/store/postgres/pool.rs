@@ -14,13 +14,22 @@ pub(super) type Client = deadpool_postgres::Object;
 const TURN: Duration = Duration::from_secs(5);
 
 /// What each connection is told when it is made. Bounds, so that a server that was stopped, or cut off, keeps nobody from
-/// anything; a commit that was answered is on the disk; plans for one row are not worth compiling.
+/// anything; a commit that was answered is on the disk; plans for one row are not worth compiling. Every query of ours has
+/// an index that holds its rows in its order: a plan made while a table is small, or its statistics are old, must not
+/// scan or sort it when it is large.
 pub(super) const SESSION: &str = "
     SET statement_timeout = '10s';
     SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '10s';
     SET default_transaction_isolation = 'read committed';
     SET jit = off;
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
+    SET enable_sort = off;
+    SET enable_incremental_sort = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Hands out connections.

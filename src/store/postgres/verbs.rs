@@ -32,7 +32,7 @@ impl Store for Postgres {
     }
 
     async fn create(&self, owner: &Owner, id: &TaskId, created: Timestamp, spec: TaskSpec) -> Result<(), StoreError> {
-        self.told(self.writer.create(owner, id, created, spec).await)
+        self.writer.create(owner, id, created, spec).await
     }
 
     async fn create_once(
@@ -43,7 +43,7 @@ impl Store for Postgres {
         created: Timestamp,
         spec: TaskSpec,
     ) -> Result<Created, StoreError> {
-        self.told(self.writer.create_once(owner, key, id, created, spec).await)
+        self.writer.create_once(owner, key, id, created, spec).await
     }
 
     async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError> {
@@ -69,7 +69,7 @@ impl Store for Postgres {
         at: Timestamp,
         shown: bool,
     ) -> Result<Option<Recorded>, StoreError> {
-        self.told(self.writer.cancel(owner, id, at, shown).await)
+        self.writer.cancel(owner, id, at, shown).await
     }
 
     async fn queueing(&self, owner: &Owner, after: Option<&TaskId>, limit: u32) -> Result<QueuePiece, StoreError> {
@@ -97,7 +97,7 @@ impl Store for Postgres {
         ceiling: Ceiling,
         wanted: &[ClaimRequest],
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.told(self.writer.claim(holder, now, until, ceiling, wanted).await)
+        self.writer.claim(holder, now, until, ceiling, wanted).await
     }
 
     async fn load(&self) -> Result<Vec<Load>, StoreError> {
@@ -113,7 +113,7 @@ impl Store for Postgres {
     }
 
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
-        self.told(self.writer.record(records).await)
+        self.writer.record(records).await
     }
 
     async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, StoreError> {

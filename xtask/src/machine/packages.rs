@@ -46,6 +46,12 @@ pub(crate) const SUITES: &[Program] = &[
     of("htpasswd", &["apache2-utils"], "makes the password of a private registry"),
 ];
 
+/// What the store of several servers takes.
+pub(crate) const POSTGRES: &[Program] = &[
+    of("initdb", &["postgresql"], "is the database of several servers"),
+    of("runuser", &["util-linux"], "starts it as its user"),
+];
+
 /// What a node of Kubernetes takes beside the parts of Kubernetes.
 pub(crate) const CLUSTER: &[Program] = &[
     of("containerd", &["containerd"], "is the container runtime of a node"),
@@ -124,6 +130,10 @@ fn is_known(package: &str) -> bool {
 pub(crate) fn found(name: &str) -> bool {
     if name.ends_with(".h") {
         return Path::new("/usr/include").join(name).is_file();
+    }
+    if name == "initdb" {
+        // Debian keeps versions side by side, none of them where programs are looked for.
+        return super::postgres::programs().is_ok();
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));

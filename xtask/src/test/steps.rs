@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Result, anyhow, bail};
 
 use super::ledger::Ledger;
-use super::{deny, on_cluster, suites};
+use super::{deny, on_cluster, on_postgres, suites};
 use crate::command::{logged, program};
 use crate::house::{self, Scratch};
 use crate::machine::engine::{self, Engine};
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     ledger
         .step("install", |_| {
-            let engines = [packages::DOCKER, packages::SUITES, packages::CLUSTER];
+            let engines = [packages::DOCKER, packages::SUITES, packages::CLUSTER, packages::POSTGRES];
             packages::ensure(&[&[packages::BUILD, packages::PYTHON], engines.as_slice()].concat())?;
             rust::ensure_musl()
         })
@@ -63,6 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         suites.into_iter().partition(|suite| on_cluster::SUITES.contains(&suite.name.as_str()));
     let on_cluster = on_cluster.into_iter().map(suite).chain([on_cluster::deaths(), on_cluster::chart()]);
     let on_cluster: Vec<Step> = on_cluster.filter(|step| wanted(&step.name)).collect();
+    let (on_postgres, suites): (Vec<_>, Vec<_>) =
+        suites.into_iter().partition(|suite| on_postgres::SUITES.contains(&suite.name.as_str()));
+    let on_postgres = std::iter::once(on_postgres::store()).chain(on_postgres.into_iter().map(on_postgres::on_postgres));
+    let on_postgres: Vec<Step> = on_postgres.filter(|step| wanted(&step.name)).collect();
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
     let cluster = (!on_cluster.is_empty()).then(cluster::install);
@@ -93,6 +97,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ledger.step("dependencies", |log| deny::check(log));
     }
 
+    if !on_postgres.is_empty() {
+        on_postgres::run(&mut ledger, on_postgres);
+    }
     let mut on_engines: Vec<Step> = suites.into_iter().map(suite).collect();
     on_engines.push(Step { name: "clients".to_owned(), work: Box::new(client_matrix) });
     on_engines.push(Step { name: "workflows".to_owned(), work: Box::new(workflows) });
@@ -206,7 +213,7 @@ fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
 }
 
 /// One test program. With the variable set it fails where it would otherwise skip for want of an engine.
-fn suite(suite: suites::Suite) -> Step {
+pub(super) fn suite(suite: suites::Suite) -> Step {
     let name = format!("{} {}", suite.package, suite.name);
     let work = move |variables: &Variables, log: &Path| {
         // The whole workspace is named, so that features stay those of the build, and nothing is compiled twice.
