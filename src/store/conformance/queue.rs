@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{Candidate, Ceiling, ClaimRequest, Load, QueueCursor, Store};
+use crate::store::{Candidate, Ceiling, ClaimRequest, Fence, Load, QueueCursor, Store};
 use crate::task::spec::Resources;
 use crate::task::{Owner, Phase, TaskId};
 
