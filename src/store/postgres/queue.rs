@@ -17,7 +17,7 @@ use crate::task::{JobRef, Owner, TaskId, TaskState};
 
 /// Tasks that wait and may be tried.
 pub(super) const QUEUED: &str = "
-    SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram FROM tasks
+    SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram, fence FROM tasks
     WHERE stage IN (0, 1) AND id > $1 AND not_before <= $3 AND (stage = 0 OR until <= $3)
     ORDER BY id, stage LIMIT $2";
 
@@ -73,6 +73,7 @@ pub(super) async fn queued(
         Ok(Some(Candidate {
             task,
             attempt,
+            fence: Fence(columns::amount(row.try_get(7)?)),
             backend: optional_text(row, 2)?,
             claimed_on,
             cpu_milli: optional_amount(row, 5)?,
