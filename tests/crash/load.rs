@@ -136,14 +136,9 @@ pub async fn all(client: &reqwest::Client, url: &str, view: &str) -> Vec<Value> 
     let mut tasks = Vec::new();
     let mut token = String::new();
     loop {
-        let page: Value = client
-            .get(format!("{url}/v1/tasks?view={view}&page_size=500&page_token={token}"))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let asked = client.get(format!("{url}/v1/tasks?view={view}&page_size=500&page_token={token}"));
+        let page: Value = asked.send().await.unwrap().json().await.unwrap();
+        assert!(page["tasks"].is_array(), "no page of tasks: {page}");
         tasks.extend(page["tasks"].as_array().unwrap().iter().cloned());
         match page["next_page_token"].as_str() {
             Some(next) => token = next.to_owned(),

@@ -1,7 +1,9 @@
 //! Two hundred deaths over the scripted backend, whose jobs go on without the server.
 
+use std::path::Path;
 use std::time::Duration;
 
+use crate::database::Database;
 use crate::ledger::Ledger;
 use crate::load;
 use crate::random::Random;
@@ -10,11 +12,23 @@ use crate::server::Site;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
+    deaths(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_faked_or_done_twice_on_postgresql() {
+    let Some(database) = Database::create("crash").await else { return };
+    deaths(Some(&database)).await;
+    database.remove().await;
+}
+
+async fn deaths(database: Option<&Database>) {
     let folder = tempfile::tempdir().unwrap();
     let outside = folder.path().join("lines");
     std::fs::write(&outside, "").unwrap();
     let jobs = folder.path().join("jobs");
-    let site = Site::new(folder.path(), &format!("[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
+    let store = database.map(|database| format!("[store]\nurl = {:?}\n", database.url())).unwrap_or_default();
+    let site = Site::new(folder.path(), &format!("{store}[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
     let words = Scripted { outside: outside.clone() };
     let ledger = Ledger::default();
     let mut random = Random::seeded();
@@ -40,16 +54,21 @@ async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
     }
     assert!(ledger.len() > 20, "the load was too small to mean anything: {} tasks", ledger.len());
 
-    nothing_is_left(&site, &jobs).await;
+    nothing_is_left(&site, database, &jobs).await;
     server.terminate().await;
     println!("{} acknowledged tasks, {} stored", ledger.len(), tasks.len());
 }
 
-async fn nothing_is_left(site: &Site, jobs: &std::path::Path) {
+async fn nothing_is_left(site: &Site, database: Option<&Database>, jobs: &Path) {
     let since = tokio::time::Instant::now();
     loop {
-        let rows =
-            site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let mut rows = 0;
+        for sql in ["SELECT count(*) FROM leftovers", "SELECT count(*) FROM tasks WHERE stage < 4"] {
+            rows += match database {
+                Some(database) => database.count(sql).await,
+                None => site.count(sql),
+            };
+        }
         // One folder an installation, and one in it for each job.
         let installations = std::fs::read_dir(jobs.join("jobs")).unwrap().flatten();
         let left: usize = installations.map(|entry| std::fs::read_dir(entry.path()).unwrap().count()).sum();

@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::script::Scripted;
 
 /// How long a client waits for an answer before it asks another server.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_millis(400);
 
 /// What all clients share.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::database::Database;
-use crate::site::Replica;
+use crate::site::{Ground, Replica};
 
 /// More than the end of it that a task's history holds.
 const LONG: usize = 3_000;
@@ -40,7 +40,7 @@ async fn until(client: &reqwest::Client, url: &str, id: &str, state: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_task_prints_is_read_at_any_server_or_it_says_who_has_it() {
     let Some(database) = Database::create("forwarding").await else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Ground::new();
     let jobs = folder.path().join("jobs");
     let settings = format!(
         "[policy]\nlog_tail_bytes = 100\n[auth]\ntokens = [{{ name = \"ci\", token = \"s3cret\" }}]\n\

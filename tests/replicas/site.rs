@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::database::Database;
@@ -13,6 +14,28 @@ use crate::server::{Server, Site};
 
 /// How long a server's word that it is there holds: short, so that a round is.
 pub const LEASE_MS: u64 = 500;
+
+/// The folder of a test, with the logs of its servers. What a failed test leaves is there to be looked at.
+pub struct Ground(TempDir);
+
+impl Ground {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("left to be looked at: {}", self.path().display());
+            self.0.disable_cleanup(true);
+        }
+    }
+}
 
 /// A server among others.
 pub struct Replica {

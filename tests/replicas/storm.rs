@@ -15,7 +15,7 @@ use crate::follower::Told;
 use crate::ledger::Ledger;
 use crate::random::Random;
 use crate::script::{Scripted, count_lines};
-use crate::site::Replica;
+use crate::site::{Ground, Replica};
 use crate::{lister, load};
 
 /// How many rounds: `TESSERA_CRASH_ROUNDS`, or the whole number where engines are required, as in CI.
@@ -27,7 +27,7 @@ fn rounds() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_lose_nothing_and_do_nothing_twice() {
     let Some(database) = Database::create("storm").await else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Ground::new();
     let (outside, jobs) = (folder.path().join("lines"), folder.path().join("jobs"));
     std::fs::write(&outside, "").unwrap();
     let backends = format!("[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n");
@@ -46,7 +46,7 @@ async fn three_servers_lose_nothing_and_do_nothing_twice() {
         over,
     };
     let told = Told::default();
-    let creating: Vec<_> = (0..3).map(|n| tokio::spawn(clients::create(world.clone(), random.fork(), n))).collect();
+    let creating: Vec<_> = (0..6).map(|n| tokio::spawn(clients::create(world.clone(), random.fork(), n))).collect();
     let looking = tokio::spawn(clients::look(world.clone(), random.fork()));
     let listing = tokio::spawn(lister::list(world.clone(), random.fork()));
     let beginning = format!("{}-0", database.text("SELECT installation FROM store").await);
@@ -97,6 +97,7 @@ async fn three_servers_lose_nothing_and_do_nothing_twice() {
         lists
     );
     assert!(world.ledger.len() > 20, "the load was too small to mean anything: {} tasks", world.ledger.len());
+    assert!(looks > 20 && lists > 0, "too little was seen to mean anything: {looks} looks, {lists} lists");
     for replica in replicas {
         replica.terminate().await;
     }

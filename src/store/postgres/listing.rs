@@ -97,9 +97,7 @@ pub(super) async fn summaries(pool: &Pool, owner: &Owner, query: &ListQuery) -> 
     let rows = pool
         .rows(
             SUMMARIES,
-            &[
-                &a.owner, &a.below, &a.size, &a.phase, &a.keys, &a.values, &a.prefix, &a.low, &a.high, &FEW, &STRIDE,
-            ],
+            &[&a.owner, &a.below, &a.size, &a.phase, &a.keys, &a.values, &a.prefix, &a.low, &a.high, &FEW, &STRIDE],
         )
         .await?;
     page(&rows, |row| one_summary(row, 1), |summary| &summary.id)
