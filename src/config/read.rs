@@ -118,7 +118,7 @@ pub(super) fn shape<T: DeserializeOwned>(
 fn said_of(key: &str, error: &toml::de::Error) -> String {
     const SECRETS: [&str; 8] =
         ["password", "token", "secret", "secret_access_key", "account_key", "service_account", "private_key", "proxy"];
-    let secret = SECRETS.iter().any(|it| key.ends_with(it));
+    let secret = SECRETS.iter().any(|it| key.ends_with(it)) || key == "store.url";
     if secret { "must be a text in quotes".to_owned() } else { error.message().to_owned() }
 }
 

@@ -3,8 +3,9 @@
 //! Parts, in reading order:
 //! - [`server`]: all of it put together, started and stopped;
 //! - [`settings`]: the configuration in each room's own words;
-//! - `data`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, the servers on one
-//!   store, the places where tasks run, what the doors open to, what goes on beside requests and ticks;
+//! - `data`, `store`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, where tasks
+//!   are remembered, the servers on one store, the places where tasks run, what the doors open to, what goes on beside
+//!   requests and ticks;
 //! - [`inspection`]: the backends without a server.
 
 mod backends;
@@ -16,6 +17,7 @@ mod replicas;
 mod seat;
 pub mod server;
 pub mod settings;
+mod store;
 
 pub use doors::plans;
 pub use inspection::Inspection;

@@ -26,7 +26,6 @@ use crate::http::{self, Peers, Stopping};
 use crate::logs::Logs;
 use crate::roster::Roster;
 use crate::store::Store;
-use crate::store::sqlite::Sqlite;
 use crate::webhooks::Target;
 
 /// A server, put together and bound to its port.
@@ -52,7 +51,7 @@ impl Server {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         take_all_descriptors();
         let data = data::open(&config)?;
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(config.store.below(&data))?);
+        let store = super::store::open(&config.store, &data).await?;
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
             format!("cannot listen on {}; choose another address with --listen", config.server.listen)
         })?;

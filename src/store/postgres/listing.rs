@@ -10,13 +10,13 @@ use crate::task::{Owner, Task, TaskId};
 
 /// A page of states. The first two columns: where the next page begins, if it was not cut here, and the page's length.
 pub(super) const SUMMARIES: &str = "
-    WITH found AS MATERIALIZED (SELECT page($1, $2, $3 + 1, $4, $5, $6, $7, $8, $9, $10, $11) AS ids)
+    WITH found AS MATERIALIZED (SELECT page($1, $2, $3::bigint + 1, $4, $5, $6, $7, $8, $9, $10, $11) AS ids)
     SELECT CASE WHEN cardinality(ids) > $3 THEN ids[$3::integer] END, tasks.id, tasks.created, tasks.phase
     FROM found CROSS JOIN LATERAL unnest(ids[1:$3::integer]) AS wanted (id) JOIN tasks ON tasks.id = wanted.id";
 
 /// A page of tasks with their events.
 pub(super) const TASKS: &str = "
-    WITH found AS MATERIALIZED (SELECT page($1, $2, $3 + 1, $4, $5, $6, $7, $8, $9, $10, $11) AS ids),
+    WITH found AS MATERIALIZED (SELECT page($1, $2, $3::bigint + 1, $4, $5, $6, $7, $8, $9, $10, $11) AS ids),
          cut AS MATERIALIZED (SELECT ids, fitting(ids[1:$3::integer], $12)::integer AS length FROM found)
     SELECT CASE WHEN cardinality(ids) > length THEN ids[length] END,
            tasks.id, tasks.owner, tasks.created, tasks.state, specs.spec, told.numbers, told.moments, told.bodies
