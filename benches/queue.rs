@@ -103,6 +103,7 @@ impl House {
         let engine = Engine::new(store.clone(), vec![backend], Clock::system(), Settings::default());
         let (running, stopping) = watch::channel(false);
         let router = http::router(Doors {
+            peers: Arc::new(http::Peers::of(tessera::roster::Roster::alone()).map_err(anyhow::Error::msg)?),
             plans: None,
             feed: Feed::new(store.clone()),
             logs: Logs::open(store.clone(), &[], &path.with_extension("logs"), logs::Settings::default())?,

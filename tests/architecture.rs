@@ -56,7 +56,11 @@ const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("tokio_postgres", &["store"], "SQL is the store's"),
     ("deadpool_postgres", &["store"], "SQL is the store's"),
     ("axum", &["http", "wiring"], "HTTP is the doors'"),
-    ("reqwest", &["client", "webhooks"], "calls to others are the client's and the webhooks'"),
+    (
+        "reqwest",
+        &["client", "webhooks", "http"],
+        "calls to others are the client's and the webhooks', and the doors ask the other servers on the store",
+    ),
     ("utoipa", &["http"], "the documents of the doors are written at the doors"),
     ("clap", &["cli"], "the command line is `cli`'s"),
     ("toml", &["config", "cli"], "settings are read in `config`"),

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::peers::Peers;
 use super::settings::Settings;
 use crate::engine::Engine;
 use crate::feed::Feed;
@@ -60,6 +61,8 @@ pub struct Doors {
     pub ready: Readiness,
     /// Finds plans that jobs fetch; absent where no backend has any.
     pub plans: Option<Plans>,
+    /// The other servers on the store.
+    pub peers: Arc<Peers>,
     /// What time it is.
     pub clock: Clock,
     /// When whatever goes on for long has to end.

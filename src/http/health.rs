@@ -27,7 +27,8 @@ pub async fn alive() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "alive" }))
 }
 
-/// `/readyz`: 200 when the store can be written and every backend can be reached, otherwise 503; either way the
+/// `/readyz`: 200 when the store can be written, every backend can be reached and, where there are several servers, this
+/// one is among them; otherwise 503; either way the
 /// answer names each part, and why it is not ready.
 pub async fn ready(State(doors): State<Doors>) -> Response {
     let time = doors.settings.bounds.time;

@@ -16,6 +16,7 @@
 //! - [`error`]: every status code;
 //! - [`tes`]: the GA4GH TES API;
 //! - [`api`]: our own API;
+//! - [`peers`]: what another server has;
 //! - [`health`], [`docs`]: our own pages;
 //! - [`listener`]: the connections.
 
@@ -30,6 +31,7 @@ pub mod exchange;
 pub mod health;
 pub mod listener;
 pub mod negotiation;
+pub mod peers;
 pub mod query;
 pub mod router;
 pub mod settings;
@@ -38,5 +40,6 @@ pub mod tes;
 pub use auth::{Access, Credentials, Token, User};
 pub use doors::{Clock, Doors, Plans, Readiness, Stopping, Wake};
 pub use error::ApiError;
+pub use peers::Peers;
 pub use router::router;
 pub use settings::{BackendFacts, Bounds, Files, Lists, Places, Secret, Service, Settings};

@@ -21,14 +21,17 @@
 //! - [`present`]: who is here, as it is asked for everywhere;
 //! - [`heard`]: how that follows from what was heard, pure;
 //! - [`place`]: where a backend is: with us, with another, with one that does not come back;
-//! - [`join`]: the first word; [`heartbeat`]: the further ones.
+//! - [`join`]: the first word; [`heartbeat`]: the further ones;
+//! - [`turn`]: work that one does at a time.
 
 pub mod heard;
 pub mod heartbeat;
 pub mod join;
 pub mod place;
 pub mod present;
+pub mod turn;
 
 pub use join::{Newcomer, NotJoined, Terms};
 pub use place::{Whereabouts, at_machine, base, machine};
 pub use present::{Roster, Seen};
+pub use turn::Turn;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::deliver::deliver;
 use super::send::{Message, Sender};
 use super::target::Target;
 use super::window::Window;
 use crate::clock::Clock;
+use crate::roster::Turn;
 use crate::store::{Change, ChangeId, Changes, Store, StoreError};
 use crate::task::TaskId;
 
@@ -35,15 +36,35 @@ pub struct Post {
     pub clock: Clock,
     /// What is said.
     pub words: Words,
+    /// This server's place among others that have the same targets; `None` where there is only one.
+    pub turn: Option<Turn>,
 }
 
-/// Tells all targets what happens, until it is told to stop.
+/// Tells all targets what happens, until it is told to stop. Where there are several servers, one tells a target at a
+/// time, and another goes on where it stood.
 pub async fn run(post: &Post, targets: Vec<Target>, stopped: impl Future<Output = ()>) {
-    let following = join_all(targets.iter().map(|target| follow(post, target)));
-    tokio::select! {
-        _ = following => {}
-        () = stopped => {}
-    }
+    let (stop, stopping) = watch::channel(false);
+    let telling = join_all(targets.iter().map(|target| {
+        let mut stopping = stopping.clone();
+        let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+        async move {
+            match &post.turn {
+                Some(turn) => {
+                    let what = format!("webhook {}", target.name());
+                    turn.take(&what, || follow(post, target), stopped).await;
+                }
+                None => tokio::select! {
+                    () = follow(post, target) => {}
+                    () = stopped => {}
+                },
+            }
+        }
+    }));
+    let stopping = async {
+        stopped.await;
+        stop.send_replace(true);
+    };
+    tokio::join!(telling, stopping);
 }
 
 async fn follow(post: &Post, target: &Target) {

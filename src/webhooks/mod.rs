@@ -6,6 +6,8 @@
 //! - at least once: how far a target was told is durable, and is never ahead of what it has taken;
 //! - in order for each task; tasks are told of side by side, and one message that is never taken holds up no other task;
 //! - a target that is slow or dead holds up no other target, and no task;
+//! - where several servers share a store, one of them tells a target at a time; for a moment it may be two, which tell the
+//!   same under the same ids;
 //! - redirects are never followed, and an address of this machine is asked only where the operator says so;
 //! - what cannot be delivered is given up after a time, and the log says so.
 //!

@@ -1,5 +1,6 @@
 //! What goes on beside requests and ticks.
 
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
 use crate::retention::{Rules, Walk};
-use crate::roster::Roster;
+use crate::roster::turn::LEASE;
+use crate::roster::{Roster, Turn};
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
 
@@ -46,12 +48,24 @@ pub(super) fn start(parts: Parts, targets: Vec<Target>, keep: u64, rules: Rules,
     let walk = Walk { store: store.clone(), logs: logs.clone(), clock: clock.clone(), holder, rules };
     until(stopped(), async move { walk.run().await });
 
+    let turn = (!roster.is_alone()).then(|| Turn {
+        store: store.clone(),
+        clock: clock.clone(),
+        holder: roster.holder().clone(),
+        lease: LEASE,
+    });
+
     let (sharing, shared) = (stopped(), feed.clone());
     tokio::spawn(async move { shared.run(sharing).await });
-    let (trimming, trimmed) = (stopped(), store.clone());
-    tokio::spawn(async move { feed::keep(&*trimmed, keep, trimming).await });
+    let (trimming, trimmed, taking) = (stopped(), store.clone(), turn.clone());
+    tokio::spawn(async move {
+        match taking {
+            Some(turn) => turn.take("trim", || feed::keep(&*trimmed, keep, pending()), trimming).await,
+            None => feed::keep(&*trimmed, keep, trimming).await,
+        }
+    });
     let telling = stopped();
-    let post = Post { store, clock, words: Arc::new(http::api::events::announcement) };
+    let post = Post { store, clock, words: Arc::new(http::api::events::announcement), turn };
     tokio::spawn(async move { webhooks::run(&post, targets, telling).await });
 
     until(stopped(), wake_followers(feed, logs.clone()));

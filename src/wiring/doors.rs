@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::background::Parts;
 use super::replicas;
-use crate::http::{self, Doors, Stopping};
+use crate::http::{self, Doors, Peers, Stopping};
 
 /// How long a backend may take to say whether it can be reached, before readiness goes without its word.
 const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -23,6 +23,7 @@ pub(super) fn open(
     backends: Vec<Arc<dyn Backend>>,
     shelves: Vec<Arc<PlanShelf>>,
     stopping: Stopping,
+    peers: Arc<Peers>,
     settings: http::Settings,
 ) -> Doors {
     let Parts { store, engine, roster, logs, feed, clock, .. } = parts.clone();
@@ -44,6 +45,7 @@ pub(super) fn open(
             })
         }),
         plans: plans(shelves),
+        peers,
         clock: Arc::new(move || clock.now()),
         stopping,
         settings: Arc::new(settings),

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::config::storage::Places;
 use crate::engine::Engine;
 use crate::feed::Feed;
-use crate::http::{self, Stopping};
+use crate::http::{self, Peers, Stopping};
 use crate::logs::Logs;
 use crate::roster::Roster;
 use crate::store::Store;
@@ -66,9 +66,11 @@ impl Server {
         let targets = config.events.webhooks.iter().map(settings::target).collect::<anyhow::Result<_>>()?;
         let clock = Clock::system();
         let (roster, seat) = replicas::join(place, &config.replica, &*store, &backends, &clock).await?;
+        let peers = Peers::of(roster.clone()).map_err(|reason| anyhow!("cannot ask other servers: {reason}"))?;
+        let peers = Arc::new(peers);
         let parts = Self::parts(&config, store, roster, clock, &backends, data, places)?;
         let (stop, stopping) = watch::channel(false);
-        let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), http));
+        let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), peers, http));
         Ok(Self { config, listener, address, router, parts, seat, targets, stop, terminate, interrupt })
     }
 

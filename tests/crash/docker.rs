@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::ledger::Ledger;
 use crate::load::{self, Words};
 use crate::random::Random;
-use crate::scripted::count_lines;
+use crate::script::count_lines;
 use crate::server::Site;
 
 pub const CONFIG: &str = r#"

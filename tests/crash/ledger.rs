@@ -41,6 +41,11 @@ impl Ledger {
         ledger.iter().filter(|(_, task)| task.ends == "CANCELED" && !task.cancelled).map(|(id, _)| id.clone()).collect()
     }
 
+    /// All of them.
+    pub fn ids(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+
     pub fn knows(&self, id: &str) -> bool {
         self.0.lock().unwrap().contains_key(id)
     }

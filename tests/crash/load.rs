@@ -21,7 +21,8 @@ pub trait Words: Sync {
     fn resources(&self) -> Value;
 }
 
-fn client() -> reqwest::Client {
+/// A client that gives up after a while.
+pub fn client() -> reqwest::Client {
     // Nothing here speaks TLS, yet the client wants to know how.
     rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
@@ -51,7 +52,8 @@ pub async fn run(url: &str, words: &dyn Words, ledger: &Ledger, random: &mut Ran
     }
 }
 
-fn choose(words: &dyn Words, random: &mut Random, tag: String) -> (Value, Acknowledged, bool) {
+/// A task of one of the kinds: its executors, what is promised of it, and whether it ends only by a cancel.
+pub fn choose(words: &dyn Words, random: &mut Random, tag: String) -> (Value, Acknowledged, bool) {
     let line = |n: usize| words.line(&format!("{tag}-{n}"));
     let (executors, ends, lines, hangs) = match random.below(6) {
         0 => (json!([line(0)]), "COMPLETE", 1, false),
@@ -124,22 +126,19 @@ pub async fn cancel_the_rest(url: &str, ledger: &Ledger) {
     }
 }
 
-fn is_terminal(task: &Value) -> bool {
+/// Whether a task has ended.
+pub fn is_terminal(task: &Value) -> bool {
     ["COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"].contains(&task["state"].as_str().unwrap())
 }
 
-async fn all(client: &reqwest::Client, url: &str, view: &str) -> Vec<Value> {
+/// All tasks, page by page.
+pub async fn all(client: &reqwest::Client, url: &str, view: &str) -> Vec<Value> {
     let mut tasks = Vec::new();
     let mut token = String::new();
     loop {
-        let page: Value = client
-            .get(format!("{url}/v1/tasks?view={view}&page_size=500&page_token={token}"))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let asked = client.get(format!("{url}/v1/tasks?view={view}&page_size=500&page_token={token}"));
+        let page: Value = asked.send().await.unwrap().json().await.unwrap();
+        assert!(page["tasks"].is_array(), "no page of tasks: {page}");
         tasks.extend(page["tasks"].as_array().unwrap().iter().cloned());
         match page["next_page_token"].as_str() {
             Some(next) => token = next.to_owned(),

@@ -3,16 +3,21 @@
 //! Each executor leaves one line in a file outside, which is counted. Afterwards every acknowledged task exists
 //! and has ended in the right state, no executor ran twice in an attempt, and nothing is left behind.
 //!
+//! What needs no container runs on PostgreSQL too, where `TESSERA_TEST_POSTGRES` names one whose user may create
+//! databases.
+//!
 //! `TESSERA_CRASH_KILLS` sets the number of kills, `TESSERA_CRASH_SEED` the random choices (printed at the start).
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod database;
 mod docker;
 mod kubernetes;
 mod ledger;
 mod load;
 mod logs;
 mod random;
+mod script;
 mod scripted;
 mod server;
 mod upgrade;

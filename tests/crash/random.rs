@@ -16,6 +16,11 @@ impl Random {
         Self(seed)
     }
 
+    /// Another one, whose choices follow from this one's.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

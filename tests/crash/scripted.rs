@@ -1,64 +1,34 @@
 //! Two hundred deaths over the scripted backend, whose jobs go on without the server.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
+use crate::database::Database;
 use crate::ledger::Ledger;
-use crate::load::{self, Words};
+use crate::load;
 use crate::random::Random;
+use crate::script::{Scripted, count_lines};
 use crate::server::Site;
-
-struct Scripted {
-    outside: PathBuf,
-}
-
-impl Scripted {
-    fn executor(&self, command: Value) -> Value {
-        json!({ "image": "scripted", "command": command })
-    }
-}
-
-impl Words for Scripted {
-    fn line(&self, line: &str) -> Value {
-        self.executor(json!(["append", self.outside, line]))
-    }
-
-    fn slow_line(&self, line: &str) -> Value {
-        self.executor(json!(["append", self.outside, line, "run-ms", "60"]))
-    }
-
-    fn exit(&self, code: i32) -> Value {
-        self.executor(json!(["exit", code.to_string()]))
-    }
-
-    fn hang(&self) -> Value {
-        self.executor(json!(["hang"]))
-    }
-
-    fn resources(&self) -> Value {
-        json!({ "cpu_cores": 1 })
-    }
-}
-
-/// How often each line stands in the file outside.
-pub fn count_lines(text: &str) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for line in text.lines() {
-        *counts.entry(line.to_owned()).or_insert(0) += 1;
-    }
-    counts
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
+    deaths(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_faked_or_done_twice_on_postgresql() {
+    let Some(database) = Database::create("crash").await else { return };
+    deaths(Some(&database)).await;
+    database.remove().await;
+}
+
+async fn deaths(database: Option<&Database>) {
     let folder = tempfile::tempdir().unwrap();
     let outside = folder.path().join("lines");
     std::fs::write(&outside, "").unwrap();
     let jobs = folder.path().join("jobs");
-    let site = Site::new(folder.path(), &format!("[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
+    let store = database.map(|database| format!("[store]\nurl = {:?}\n", database.url())).unwrap_or_default();
+    let site = Site::new(folder.path(), &format!("{store}[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
     let words = Scripted { outside: outside.clone() };
     let ledger = Ledger::default();
     let mut random = Random::seeded();
@@ -84,16 +54,21 @@ async fn nothing_acknowledged_is_lost_faked_or_done_twice() {
     }
     assert!(ledger.len() > 20, "the load was too small to mean anything: {} tasks", ledger.len());
 
-    nothing_is_left(&site, &jobs).await;
+    nothing_is_left(&site, database, &jobs).await;
     server.terminate().await;
     println!("{} acknowledged tasks, {} stored", ledger.len(), tasks.len());
 }
 
-async fn nothing_is_left(site: &Site, jobs: &std::path::Path) {
+async fn nothing_is_left(site: &Site, database: Option<&Database>, jobs: &Path) {
     let since = tokio::time::Instant::now();
     loop {
-        let rows =
-            site.count("SELECT count(*) FROM leftovers") + site.count("SELECT count(*) FROM tasks WHERE stage < 4");
+        let mut rows = 0;
+        for sql in ["SELECT count(*) FROM leftovers", "SELECT count(*) FROM tasks WHERE stage < 4"] {
+            rows += match database {
+                Some(database) => database.count(sql).await,
+                None => site.count(sql),
+            };
+        }
         // One folder an installation, and one in it for each job.
         let installations = std::fs::read_dir(jobs.join("jobs")).unwrap().flatten();
         let left: usize = installations.map(|entry| std::fs::read_dir(entry.path()).unwrap().count()).sum();

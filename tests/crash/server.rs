@@ -23,12 +23,23 @@ pub struct Site {
 impl Site {
     /// A site in a folder, with a configuration text.
     pub fn new(folder: &Path, config: &str) -> Self {
-        let file = folder.join("tessera.toml");
-        std::fs::write(&file, config).unwrap();
+        Self::with(folder, |_| config.to_owned())
+    }
+
+    /// The same, for a text that knows where the server will answer.
+    pub fn with(folder: &Path, config: impl FnOnce(&str) -> String) -> Self {
         // A fixed port, so that clients of the former server find the next one.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_tessera"));
-        Self { data: folder.join("data"), config: file, log: folder.join("server.log"), program, port }
+        let file = folder.join("tessera.toml");
+        let site = Self { data: folder.join("data"), config: file, log: folder.join("server.log"), program, port };
+        std::fs::write(&site.config, config(&site.url())).unwrap();
+        site
+    }
+
+    /// Where its server answers.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Starts a server and returns once it answers.
@@ -46,7 +57,7 @@ impl Site {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Server { child, url: format!("http://127.0.0.1:{}", self.port) };
+        let mut server = Server { child, url: self.url() };
         let since = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
             if let Some(status) = server.child.try_wait().unwrap() {
@@ -90,10 +101,14 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// SIGSTOP, SIGCONT or another one that it outlives.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// SIGTERM; it must end by itself, and well.
     pub async fn terminate(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

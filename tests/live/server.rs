@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tessera::clock::Clock;
 use tessera::engine::{self, Engine};
 use tessera::feed::Feed;
-use tessera::http::{Doors, Settings, Stopping};
+use tessera::http::{Doors, Peers, Settings, Stopping};
 use tessera::logs::{self, Logs};
 use tessera::roster::Roster;
 use tessera::store::Store;
@@ -95,6 +95,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (dispatch, cancel) = (engine.clone(), engine.clone());
         let router = tessera::http::router(Doors {
+            peers: Arc::new(Peers::of(Roster::alone()).unwrap()),
             plans: None,
             feed: Feed::new(store.clone()),
             store: store.clone(),

@@ -11,6 +11,7 @@ mod idempotency;
 mod listing;
 mod pages;
 mod paths;
+mod peers;
 mod plans;
 mod server;
 mod specification;

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use tessera::clock::Clock;
 use tessera::engine::{self, Engine};
 use tessera::feed::Feed;
-use tessera::http::{Doors, Plans, Settings, Stopping};
+use tessera::http::{Doors, Peers, Plans, Settings, Stopping};
 use tessera::logs::{self, Logs};
+use tessera::roster::Roster;
 use tessera::store::Store;
 use tessera::store::sqlite::Sqlite;
 use tessera_contract::Capacity;
@@ -63,10 +64,39 @@ impl Server {
         Self::with_all(settings, vec![], plans)
     }
 
+    /// One of several servers on its store, on the system's clock, with plans for jobs.
+    pub(crate) async fn among(
+        settings: Settings,
+        plans: Option<Plans>,
+        roster: impl AsyncFnOnce(&dyn Store) -> Arc<Roster>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
+        let roster = roster(&*store).await;
+        Self::on(folder, store, roster, Timestamp::now, settings, vec![], plans)
+    }
+
     fn with_all(settings: Settings, parts: Vec<(String, Result<(), String>)>, plans: Option<Plans>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
-        let (dispatches, cancels, reads) = (Arc::default(), Arc::default(), AtomicU32::new(0));
+        let reads = AtomicU32::new(0);
+        let clock = move || {
+            let passed = i64::from(reads.fetch_add(1, Ordering::Relaxed));
+            Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(passed)
+        };
+        Self::on(folder, store, Roster::alone(), clock, settings, parts, plans)
+    }
+
+    fn on(
+        folder: TempDir,
+        store: Arc<Sqlite>,
+        roster: Arc<Roster>,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        settings: Settings,
+        parts: Vec<(String, Result<(), String>)>,
+        plans: Option<Plans>,
+    ) -> Self {
+        let (dispatches, cancels) = (Arc::default(), Arc::default());
         let count = |counter: &Arc<AtomicU32>| {
             let counter = Arc::clone(counter);
             Arc::new(move || {
@@ -84,6 +114,7 @@ impl Server {
             async move { feed.run(stopping.stopped()).await }
         });
         let router = tessera::http::router(Doors {
+            peers: Arc::new(Peers::of(roster).unwrap()),
             plans,
             feed,
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -95,10 +126,7 @@ impl Server {
                 let parts = parts.clone();
                 Box::pin(async move { parts })
             }),
-            clock: Arc::new(move || {
-                let passed = i64::from(reads.fetch_add(1, Ordering::Relaxed));
-                Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(passed)
-            }),
+            clock: Arc::new(clock),
             stopping: Stopping::new(stopping),
             settings: Arc::new(settings),
         });

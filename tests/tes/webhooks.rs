@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use tessera::clock::Clock;
-use tessera::store::{ChangeId, Store};
+use tessera::roster::Turn;
+use tessera::store::{ChangeId, Holder, Store};
 use tessera::task::{Owner, Phase};
 use tessera::webhooks::send::{Message, Outcome, Sender};
 use tessera::webhooks::{Pace, Post, SigningKey, Target, run};
@@ -127,10 +128,15 @@ struct Sending {
 impl Sending {
     /// Begins, and returns when each target has its place.
     async fn to(server: &Server, targets: Vec<Target>) -> Self {
+        Self::among(server, targets, None).await
+    }
+
+    /// The same, for one of several servers on the store.
+    async fn among(server: &Server, targets: Vec<Target>, turn: Option<Turn>) -> Self {
         let store = Arc::clone(&server.store) as Arc<dyn Store>;
         let names: Vec<String> = targets.iter().map(Target::name).collect();
         let words = Arc::new(tessera::http::api::events::announcement);
-        let post = Post { store, clock: Clock::system(), words };
+        let post = Post { store, clock: Clock::system(), words, turn };
         let (stop, mut stopping) = watch::channel(false);
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopping.wait_for(|stop| *stop).await) };
@@ -349,4 +355,33 @@ async fn an_address_of_this_machine_is_refused_unless_it_is_meant() {
     let hook = target.target();
     let message = Message { id: "x-1".to_owned(), body: b"{}".to_vec() };
     assert_eq!(Sender::new(&hook).unwrap().send(&hook, &message, 1).await, Outcome::Taken);
+}
+
+#[tokio::test]
+async fn of_several_servers_one_tells_a_target_and_another_goes_on_after_it_dies() {
+    let server = Server::new();
+    let mut target = Listening::with([]).await;
+    let turn = |name: &str| Turn {
+        store: Arc::clone(&server.store) as Arc<dyn Store>,
+        clock: Clock::system(),
+        holder: Holder(format!("{name}/1")),
+        lease: Duration::from_millis(300),
+    };
+    let first = Sending::among(&server, vec![target.target()], Some(turn("a"))).await;
+    let second = Sending::among(&server, vec![target.target()], Some(turn("b"))).await;
+    let mut tasks = Vec::new();
+    for _ in 0..20 {
+        tasks.push(canceled(&server).await);
+    }
+    let told = |received: &[Received]| received.iter().map(|one| one.state().0).collect::<Vec<_>>();
+    let mut heard = told(&target.took(20).await);
+    heard.sort();
+    assert_eq!(heard, tasks, "each was told once");
+    // It dies without a word, with all that it said being remembered.
+    let (name, newest) = (target.target().name(), server.store.kept().await.unwrap().newest);
+    until(async || server.store.told(&name).await.unwrap() == Some(newest)).await;
+    first.running.abort();
+    let next = canceled(&server).await;
+    assert_eq!(told(&target.took(21).await)[20..], [next]);
+    second.end().await;
 }

@@ -12,15 +12,33 @@ use tessera_contract::Stream;
 use super::logs::{Asked, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
+use crate::http::peers::moved::Moved;
 use crate::logs::{Cursor, Follower, Next, Selection};
 use crate::task::Task;
 
-/// The stream asked for.
-pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<Response, ApiError> {
+/// The same for one stream: what is not said is standard output of the first executor of the newest attempt.
+pub(super) fn narrowed(asked: Asked, task: &Task) -> Asked {
     let newest = task.attempts.last().map_or(1, |attempt| attempt.number);
-    let (attempt, executor) = (asked.selection.attempt.unwrap_or(newest), asked.selection.executor.unwrap_or(0));
-    let stream = asked.selection.stream.unwrap_or(Stream::Stdout);
-    let selection = Selection { attempt: Some(attempt), executor: Some(executor), stream: Some(stream) };
+    let Selection { attempt, executor, stream } = asked.selection;
+    let selection = Selection {
+        attempt: attempt.or(Some(newest)),
+        executor: executor.or(Some(0)),
+        stream: stream.or(Some(Stream::Stdout)),
+    };
+    Asked { selection, ..asked }
+}
+
+/// The stream asked for.
+pub(super) async fn answer(
+    doors: &Doors,
+    task: &Task,
+    asked: Asked,
+    moved: Option<Moved>,
+) -> Result<Response, ApiError> {
+    let asked = narrowed(asked, task);
+    let selection = asked.selection;
+    let (attempt, executor) = (selection.attempt.unwrap_or(1), selection.executor.unwrap_or(0));
+    let stream = selection.stream.unwrap_or(Stream::Stdout);
     let from = Cursor::start(selection).behind(stream, asked.offset.unwrap_or(0));
     let follower = follower(doors, task, selection, from, asked.follow).await?;
     check_place(&follower, from, "offset")?;
@@ -40,7 +58,7 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
     }
     let until = (!asked.follow).then_some(end);
     let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
-    let reader = Reader { follower, stream, until, stopped, orphaned: false };
+    let reader = Reader { follower, stream, until, stopped, moved, orphaned: false };
     let mut response = Body::from_stream(stream::unfold(Some(reader), next)).into_response();
     headers.into_iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value)));
     Ok(response)
@@ -52,6 +70,7 @@ struct Reader {
     /// Where the log ended when it was asked for; `None` follows it.
     until: Option<u64>,
     stopped: BoxFuture<'static, ()>,
+    moved: Option<Moved>,
     orphaned: bool,
 }
 
@@ -63,7 +82,13 @@ async fn next(reader: Option<Reader>) -> Option<(io::Result<Bytes>, Option<Reade
         if reader.until.is_some_and(|end| reader.follower.cursor().of(reader.stream) >= end) {
             return None;
         }
-        match reader.follower.next().await {
+        let next = reader.follower.next().await;
+        if let Some(moved) = &mut reader.moved
+            && moved.is_elsewhere(&reader.follower.picture()).await
+        {
+            return broken("another server has taken the task");
+        }
+        match next {
             Next::Piece(piece) => {
                 let left = reader.until.map_or(u64::MAX, |end| end.saturating_sub(piece.offset));
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(piece.bytes.len());

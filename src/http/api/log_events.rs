@@ -16,13 +16,22 @@ use tokio::time::Instant;
 use super::logs::{Asked, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
+use crate::http::peers::moved::Moved;
 use crate::http::tes::to_wire;
 use crate::http::tes::wire::answer::State;
 use crate::logs::{Cursor, Follower, Next, Piece};
 use crate::task::{Phase, Task};
 
 /// After so long without an event a comment is sent, so that nobody in between takes the connection for dead.
-const ALIVE: Duration = Duration::from_secs(15);
+pub(in crate::http) const ALIVE: Duration = Duration::from_secs(15);
+
+/// What is said before the first event.
+pub(in crate::http) const HEAD: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    // Proxies that collect answers would hold it back.
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
 
 /// A piece of a log: the data of an event `log`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -68,7 +77,12 @@ pub enum LogData<'a> {
 }
 
 /// All that is selected, one event after another.
-pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn answer(
+    doors: &Doors,
+    task: &Task,
+    asked: Asked,
+    moved: Option<Moved>,
+) -> Result<Response, ApiError> {
     let Asked { selection, from, offset, follow } = asked;
     let (mut at, named) = from.unwrap_or_else(|| (Cursor::start(selection), "offset"));
     if let Some(offset) = offset.filter(|_| from.is_none()) {
@@ -80,19 +94,13 @@ pub(super) async fn answer(doors: &Doors, task: &Task, asked: Asked) -> Result<R
     let follower = follower(doors, task, selection, at, follow).await?;
     check_place(&follower, at, named)?;
     let stopped: BoxFuture<'static, ()> = Box::pin(doors.stopping.clone().stopped());
-    let reader = Reader { follower: follower.in_characters(), follow, stopped, orphaned: false, sent: Instant::now() };
+    let follower = follower.in_characters();
+    let reader = Reader { follower, follow, stopped, moved, orphaned: false, sent: Instant::now() };
     // A client that is cut off comes again soon.
     let hello = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"))]);
     let events = futures::StreamExt::chain(hello, stream::unfold(Some(reader), next));
     let mut response = Body::from_stream(events).into_response();
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        // Proxies that collect answers would hold it back.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    HEAD.into_iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value)));
     Ok(response)
 }
 
@@ -100,6 +108,7 @@ struct Reader {
     follower: Follower,
     follow: bool,
     stopped: BoxFuture<'static, ()>,
+    moved: Option<Moved>,
     orphaned: bool,
     /// When something was sent last.
     sent: Instant,
@@ -116,7 +125,13 @@ async fn next(reader: Option<Reader>) -> Option<(Result<Bytes, Infallible>, Opti
 /// What is said next, and whether anything follows it.
 async fn said(reader: &mut Reader) -> Option<(Bytes, bool)> {
     loop {
-        match reader.follower.next().await {
+        let next = reader.follower.next().await;
+        if let Some(moved) = &mut reader.moved
+            && moved.is_elsewhere(&reader.follower.picture()).await
+        {
+            return None;
+        }
+        match next {
             Next::Piece(piece) => return Some((of_piece(&piece), true)),
             Next::Ended(phase) => return Some((of_end(phase, reader.follower.cursor()), false)),
             Next::Gone => return None,

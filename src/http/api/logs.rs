@@ -12,8 +12,12 @@ use tokio::time::error::Elapsed;
 
 use super::log_bytes;
 use super::log_events::{self, LogData};
+use super::routes::PREFIX;
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::peers::moved::Moved;
+use crate::http::peers::whereabouts::{self, Place};
+use crate::http::peers::{Asking, later};
 use crate::http::query::Query;
 use crate::logs::picture::{Kept, STREAMS, StreamView, index};
 use crate::logs::{Cursor, Follower, Selection};
@@ -25,12 +29,20 @@ const FRESH_WITHIN: Duration = Duration::from_secs(20);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// What is asked for.
-pub(super) struct Asked {
-    pub(super) selection: Selection,
+#[derive(Clone, Copy)]
+pub(in crate::http) struct Asked {
+    pub(in crate::http) selection: Selection,
     /// Where it is read from, and the name of what says so; `None` is from the start.
     pub(super) from: Option<(Cursor, &'static str)>,
     pub(super) offset: Option<u64>,
     pub(super) follow: bool,
+}
+
+/// The forms in which a log is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Form {
+    Bytes,
+    Events,
 }
 
 /// What a task prints
@@ -76,7 +88,7 @@ pub(super) struct Asked {
         (status = 401, description = "Log in.", body = ErrorBody<'static>),
         (status = 404, description = "The caller has no such task.", body = ErrorBody<'static>),
         (status = 410, description = "The log was kept as long as the server's settings say.", body = ErrorBody<'static>),
-        (status = 503, description = "Not now.", body = ErrorBody<'static>),
+        (status = 503, description = "Not now; or a server has it that is not there, and the sentence names that one.", body = ErrorBody<'static>),
     )
 )]
 pub async fn read(
@@ -90,17 +102,41 @@ pub async fn read(
     let task = tokio::time::timeout(doors.settings.bounds.time, doors.store.get(&caller, &id)).await;
     let task = task.map_err(|_| ApiError::unavailable("the store did not answer in time"))??.ok_or_else(unknown)?;
     let query = Query::read(request.uri().query())?;
-    if wants_events(request.headers()) {
-        let asked = asked(&query, &task, request.headers())?;
-        log_events::answer(&doors, &task, asked).await
-    } else {
-        if query.one("cursor")?.is_some() {
-            return Err(ApiError::field(
-                "cursor",
-                "a cursor is for events; ask for them with Accept: text/event-stream",
-            ));
+    let form = if wants_events(request.headers()) { Form::Events } else { Form::Bytes };
+    let asked = match form {
+        Form::Events => asked(&query, &task, request.headers())?,
+        Form::Bytes if query.one("cursor")?.is_some() => {
+            let why = "a cursor is for events; ask for them with Accept: text/event-stream";
+            return Err(ApiError::field("cursor", why));
         }
-        log_bytes::answer(&doors, &task, asked(&query, &task, &HeaderMap::new())?).await
+        Form::Bytes => log_bytes::narrowed(asked(&query, &task, &HeaderMap::new())?, &task),
+    };
+    let target = format!("{PREFIX}/tasks/{}/logs?{}", task.id, request.uri().query().unwrap_or_default());
+    let (parts, _) = request.into_parts();
+    let asking = Asking { method: parts.method, target, headers: parts.headers };
+    match whereabouts::of_log(&doors, &task, asked.selection).await? {
+        Place::Nobody if asked.follow => Ok(later::answer(doors, caller, task, asked, form, asking)),
+        place => answer(&doors, &task, asked, form, place, &asking).await,
+    }
+}
+
+/// The log in its form, from where it is.
+pub(in crate::http) async fn answer(
+    doors: &Doors,
+    task: &Task,
+    asked: Asked,
+    form: Form,
+    place: Place,
+    asking: &Asking,
+) -> Result<Response, ApiError> {
+    let moved = match place {
+        Place::With(name) => return doors.peers.ask(doors, &name, asking, "what the task prints").await,
+        Place::Here => Some(Moved::watch(doors, &task.id)),
+        Place::Anywhere | Place::Nobody => None,
+    };
+    match form {
+        Form::Events => log_events::answer(doors, task, asked, moved).await,
+        Form::Bytes => log_bytes::answer(doors, task, asked, moved).await,
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) async fn queued(
         Ok(Some(Candidate {
             task,
             attempt,
+            fence: Fence(columns::amount(row.try_get(7)?)),
             backend: optional_text(row, 2)?,
             claimed_on,
             cpu_milli: optional_amount(row, 5)?,

@@ -126,6 +126,42 @@ impl Drop for Postgres {
     }
 }
 
+/// A database on a server, gone when dropped.
+pub(crate) struct Database {
+    server: String,
+    name: String,
+    /// Where it is.
+    pub(crate) url: String,
+}
+
+impl Database {
+    /// An empty one, on the server that these variables name.
+    pub(crate) fn create(variables: &[(String, String)], of: &str) -> Result<Self> {
+        let named = variables.iter().find(|(name, _)| name == GIVEN);
+        let (_, server) = named.with_context(|| format!("{GIVEN} names no server"))?.clone();
+        let name = format!("{of}_{}", std::process::id());
+        let (before, after) = server.rsplit_once('/').context("the server's URL names no database")?;
+        let options = after.split_once('?').map(|(_, options)| format!("?{options}")).unwrap_or_default();
+        let url = format!("{before}/{name}{options}");
+        let made = Self { server, name, url };
+        made.says(&format!("CREATE DATABASE {}", made.name))?;
+        Ok(made)
+    }
+
+    fn says(&self, sql: &str) -> Result<()> {
+        let psql = programs()?.join("psql").to_string_lossy().into_owned();
+        said(program(&[&psql, "--no-psqlrc", "--quiet"]).args(["--dbname", &self.server, "--command", sql])).map(drop)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Err(error) = self.says(&format!("DROP DATABASE {} WITH (FORCE)", self.name)) {
+            eprintln!("xtask: the database {} is left behind: {error:#}", self.name);
+        }
+    }
+}
+
 fn variables(port: u16) -> Vec<(String, String)> {
     vec![(GIVEN.to_owned(), format!("postgresql://{USER}@127.0.0.1:{port}/postgres"))]
 }

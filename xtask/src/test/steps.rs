@@ -65,8 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let on_cluster: Vec<Step> = on_cluster.filter(|step| wanted(&step.name)).collect();
     let (on_postgres, suites): (Vec<_>, Vec<_>) =
         suites.into_iter().partition(|suite| on_postgres::SUITES.contains(&suite.name.as_str()));
-    let on_postgres =
-        std::iter::once(on_postgres::store()).chain(on_postgres.into_iter().map(on_postgres::on_postgres));
+    let on_postgres = std::iter::once(on_postgres::store())
+        .chain(on_postgres.into_iter().map(on_postgres::on_postgres))
+        .chain([on_postgres::deaths(), on_postgres::schemathesis()]);
     let on_postgres: Vec<Step> = on_postgres.filter(|step| wanted(&step.name)).collect();
     let on_storages: Vec<Step> = on_storages.into_iter().map(suite).filter(|step| wanted(&step.name)).collect();
     // Compiled for minutes on a fresh machine: begun first, behind everything else, and waited for last.
@@ -231,13 +232,20 @@ pub(super) fn suite(suite: suites::Suite) -> Step {
     Step { name, work: Box::new(work) }
 }
 
-/// On the scripted backend: there are thousands of tasks, and what they would run was made up.
 fn schemathesis(_variables: &Variables, log: &Path) -> Result<()> {
+    ask_whatever_is_allowed("", None, log)
+}
+
+/// Asks a server with these settings beside. On the scripted backend: there are thousands of tasks, and what they would
+/// run was made up.
+pub(super) fn ask_whatever_is_allowed(settings: &str, examples: Option<u32>, log: &Path) -> Result<()> {
     cargo(&["build", "--workspace", "--bin", "tessera"], log)?;
     let venv = python::ensure(SCHEMATHESIS)?;
     let scratch = Scratch::new("schemathesis")?;
-    let server = Server::start(&server(), scratch.path(), "[backends.made-up]\nkind = \"scripted\"\n")?;
+    let settings = format!("{settings}[backends.made-up]\nkind = \"scripted\"\n");
+    let server = Server::start(&server(), scratch.path(), &settings)?;
     let mut command = program(&["tests/schemathesis/run", &format!("http://{}", server.address)]);
+    command.envs(examples.map(|examples| ("EXAMPLES", examples.to_string())));
     let done = logged(command.env("SCHEMATHESIS_VENV", venv), log);
     // A panic is a failure even where the client saw none.
     let said = std::fs::read_to_string(&server.log)?;

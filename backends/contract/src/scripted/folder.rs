@@ -6,6 +6,7 @@
 //! <folder>/jobs/<installation>/<job>/<name>.begun  an effect is being carried out: where its file ended before
 //! <folder>/jobs/<installation>/<job>/<name>.done   it was carried out
 //! <folder>/counts/<mark>                           one line each time it was counted
+//! <folder>/submitted                               one line each time a job was made
 //! <folder>/making/                                 what is not finished yet
 //! ```
 
@@ -15,14 +16,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
+
 use super::play::Effect;
-use super::shelf::{Kept, Key, Shelf};
+use super::shelf::{Kept, Key, Shelf, append};
 use crate::{InstallationId, JobId};
 
 /// Jobs in a folder.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Names what is being made: several processes use a folder, and one that died may have had our number.
+    maker: String,
     made: AtomicU64,
 }
 
@@ -32,7 +37,8 @@ impl Folder {
         for room in ["jobs", "counts", "making"] {
             fs::create_dir_all(path.join(room))?;
         }
-        Ok(Self { path: path.to_owned(), made: AtomicU64::new(0) })
+        let maker = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
+        Ok(Self { path: path.to_owned(), maker, made: AtomicU64::new(0) })
     }
 
     fn job(&self, key: Key<'_>) -> PathBuf {
@@ -42,7 +48,7 @@ impl Folder {
     /// A name in `making` that nobody else uses.
     fn making(&self) -> PathBuf {
         let n = self.made.fetch_add(1, Ordering::Relaxed);
-        self.path.join("making").join(format!("{}-{n}", std::process::id()))
+        self.path.join("making").join(format!("{}-{n}", self.maker))
     }
 
     /// Makes a file with its whole content, or leaves the one that is there.
@@ -99,11 +105,9 @@ impl Shelf for Folder {
         // A rename onto a directory that holds something fails: whoever comes first stands.
         if let Err(error) = fs::rename(&making, &place) {
             fs::remove_dir_all(&making)?;
-            if !place.exists() {
-                return Err(error);
-            }
+            return if place.exists() { Ok(()) } else { Err(error) };
         }
-        Ok(())
+        append(&self.path.join("submitted"), key.job.as_str())
     }
 
     fn get(&self, key: Key<'_>) -> io::Result<Option<Arc<Kept>>> {
