@@ -16,6 +16,7 @@
 //! - [`key`]: callers' own names for creations;
 //! - [`replicas`]: several servers on one store;
 //! - [`sqlite`]: the embedded default;
+//! - [`memory`]: a scripted fake of either kind, for simulations;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod changes;
@@ -23,6 +24,7 @@ pub mod changes;
 pub(crate) mod conformance;
 pub mod key;
 pub mod list;
+pub mod memory;
 pub mod records;
 pub mod replicas;
 pub mod sqlite;
