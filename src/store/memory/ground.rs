@@ -117,6 +117,11 @@ impl Ground {
         self.tasks.iter().map(|(id, row)| (id, &row.state, row.fence))
     }
 
+    /// What a task was asked to do.
+    pub fn spec(&self, task: &TaskId) -> Option<&TaskSpec> {
+        self.tasks.get(task).map(|row| &row.spec)
+    }
+
     /// What happened to a task, as it would be told.
     pub fn events(&self, task: &TaskId) -> &[(Timestamp, Event)] {
         self.tasks.get(task).map_or(&[], |row| &row.events)

@@ -1,0 +1,1 @@
+//! Each invariant seen to fail when its rule is taken out.

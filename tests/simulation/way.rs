@@ -1,0 +1,61 @@
+//! The way from a server to the store, and how it goes wrong.
+
+use std::sync::Arc;
+
+use tessera::store::memory::{Mischief, Plot};
+use tessera_contract::scripted::mischief::Gate;
+
+use crate::executor::Actor;
+use crate::shared::Shared;
+
+/// How calls of one server go wrong.
+pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {
+    let (shared, name) = (shared.clone(), name.to_owned());
+    Arc::new(move |verb| {
+        let mischief = chosen(&shared, server)?;
+        shared.tell(&name, None, || {
+            let what = match &mischief {
+                Mischief::Fail => "does nothing: the store is out of reach",
+                Mischief::LoseAnswer => "is done, and its answer is lost",
+                Mischief::Delay(_) => "is done late",
+                Mischief::DelayAnswer(_) => "is done, and its answer is late",
+                Mischief::Conflict => "conflicts",
+            };
+            format!("{verb:?} of the store {what}")
+        });
+        Some(mischief)
+    })
+}
+
+fn chosen(shared: &Shared, server: usize) -> Option<Mischief> {
+    let mut inner = shared.lock();
+    if !inner.faults {
+        return None;
+    }
+    if inner.cut_off[server] {
+        inner.tally.fault("the store was out of reach of a server");
+        return Some(Mischief::Fail);
+    }
+    let (kind, mischief): (_, fn(Gate) -> Mischief) = match inner.dice.below(150) {
+        0 => ("a call of the store failed", |_| Mischief::Fail),
+        1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
+        2 => ("a call of the store was late", Mischief::Delay),
+        3 => ("an answer of the store was late", Mischief::DelayAnswer),
+        4 => ("a call of the store conflicted", |_| Mischief::Conflict),
+        _ => return None,
+    };
+    inner.tally.fault(kind);
+    // Mostly a moment; now and then longer than any lease.
+    let most = if inner.dice.one_in(8) { 200_000 } else { 3_000 };
+    let ms = inner.dice.below(most);
+    drop(inner);
+    let gate = Gate::closed();
+    let opening = (shared.clone(), gate.clone());
+    shared.spawn(Actor::Caller, async move {
+        let (shared, gate) = opening;
+        shared.sleep(ms).await;
+        gate.open();
+    });
+    Some(mischief(gate))
+}
+
