@@ -34,7 +34,7 @@ impl Caller {
 
     /// Asks for one task, and then about it, until it has seen enough.
     pub(crate) async fn run(self) {
-        self.shared.sleep(self.shared.below(60_000)).await;
+        self.shared.sleep(self.shared.below(40_000)).await;
         let spec = self.spec();
         let Some(task) = self.create(&spec).await else { return };
         let owner = self.owner();
@@ -44,7 +44,7 @@ impl Caller {
         let mut ended: Option<Phase> = None;
         let wants_it = self.shared.below(3) != 0;
         for _ in 0..self.shared.between(2, 12) {
-            self.shared.sleep(self.shared.below(30_000)).await;
+            self.shared.sleep(self.shared.below(15_000)).await;
             let Some(store) = self.shared.any_door() else { continue };
             match self.shared.below(4) {
                 0 if !wants_it => self.cancel(&task).await,
@@ -131,7 +131,8 @@ impl Caller {
     fn spec(&self) -> TaskSpec {
         let mut inner = self.shared.lock();
         let dice = &mut inner.dice;
-        let run = dice.below(20_000).to_string();
+        let most = *dice.pick(&[100, 3_000, 20_000, 60_000]);
+        let run = dice.below(most).to_string();
         let endings: [&[&str]; 10] = [
             &["run-ms", &run],
             &["run-ms", &run, "exit", "3"],

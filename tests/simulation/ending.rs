@@ -24,11 +24,11 @@ pub(crate) struct Ended {
 /// Runs a seed.
 pub(crate) fn run(kind: Kind, seed: u64, is_told: bool) -> Ended {
     let mut world = World::new(kind, seed, is_told);
-    for _ in 0..world.shared.between(500, 4_000) {
+    for _ in 0..world.shared.between(1_000, 8_000) {
         if world.is_broken() {
             break;
         }
-        if world.shared.lock().dice.one_in(60) {
+        if world.shared.lock().dice.one_in(40) {
             world.go_wrong();
         }
         world.step();
@@ -59,12 +59,12 @@ impl World {
             if self.is_broken() {
                 return;
             }
-            if step == STEPS_TO_END / 8 {
+            if step == STEPS_TO_END / 40 {
                 // By now whoever asks has asked. What only a cancel ends is cancelled.
                 self.executor.drop_all_of(Actor::Caller);
                 self.cancel_what_hangs();
             }
-            if step > STEPS_TO_END / 8 && step % 64 == 0 && self.has_ended() {
+            if step > STEPS_TO_END / 40 && step % 64 == 0 && self.has_ended() {
                 break;
             }
             self.step();

@@ -4,7 +4,7 @@
 use tessera_contract::JobId;
 use tessera_contract::scripted::Outside;
 
-use crate::watch::SKEW_MS;
+use crate::watch::SKEW;
 use crate::world::{Later, World};
 
 impl World {
@@ -40,7 +40,8 @@ impl World {
         self.shared.tell(&self.servers[server].name, None, || "dies".to_owned());
         self.servers[server].crash(&mut self.executor, &self.shared);
         self.later.retain(|(_, later)| *later != Later::Resume(server));
-        self.after(90_000, Later::Restart(server));
+        let most_ms = 3 * self.shared.lock().lease_ms / 2;
+        self.after(most_ms, Later::Restart(server));
     }
 
     fn pause(&mut self, server: usize) {
@@ -50,12 +51,14 @@ impl World {
         self.fault("a server was stopped, and went on");
         self.shared.tell(&self.servers[server].name, None, || "is stopped".to_owned());
         self.servers[server].is_paused = true;
-        self.after(200_000, Later::Resume(server));
+        let most_ms = 3 * self.shared.lock().lease_ms;
+        self.after(most_ms, Later::Resume(server));
     }
 
     fn wrong_clock(&mut self, server: usize) {
         self.fault("a server's clock jumped");
-        let skew = i64::try_from(self.shared.below(2 * SKEW_MS.unsigned_abs())).unwrap() - SKEW_MS;
+        let most = self.shared.lock().patience_ms / SKEW;
+        let skew = i64::try_from(self.shared.below(2 * most)).unwrap() - i64::try_from(most).unwrap();
         self.shared.tell(&self.servers[server].name, None, || format!("its clock is wrong by {skew} ms now"));
         self.servers[server].skew_ms = skew;
         let now_ms = self.shared.now_ms();

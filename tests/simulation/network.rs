@@ -16,9 +16,6 @@ use crate::executor::Actor;
 use crate::invariants::Invariant;
 use crate::shared::Shared;
 
-/// Milliseconds after which a request that was sent has acted: below the patience of an engine.
-const ACTS_WITHIN_MS: u64 = 14_000;
-
 /// What stands outside: one world a backend.
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -93,6 +90,8 @@ impl Network {
         if quiet {
             return fate;
         }
+        // A request that was sent has acted before its caller's patience is over.
+        let most_ms = inner.patience_ms * 9 / 20;
         if inner.silent[self.site.index] {
             inner.tally.fault("a backend was out of reach");
             fate.is_lost = true;
@@ -109,15 +108,15 @@ impl Network {
             }
             3 => {
                 inner.tally.fault("a request to a backend came twice");
-                fate.again_after_ms = Some(inner.dice.below(ACTS_WITHIN_MS / 2));
+                fate.again_after_ms = Some(inner.dice.below(most_ms));
             }
             4..=6 => {
                 inner.tally.fault("a request to a backend was late");
-                fate.acts_after_ms = inner.dice.below(ACTS_WITHIN_MS / 2);
+                fate.acts_after_ms = inner.dice.below(most_ms);
             }
             7 => {
                 inner.tally.fault("an answer of a backend was late");
-                fate.answers_after_ms = inner.dice.below(40_000);
+                fate.answers_after_ms = inner.dice.below(6 * most_ms);
             }
             8..=20 => fate.acts_after_ms = inner.dice.below(300),
             _ => {}

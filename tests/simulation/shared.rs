@@ -35,6 +35,10 @@ pub(crate) struct Inner {
     pub(crate) doors: Vec<Option<Memory>>,
     /// Servers that do not reach the store.
     pub(crate) cut_off: Vec<bool>,
+    /// How long an engine waits for a backend's answer.
+    pub(crate) patience_ms: u64,
+    /// How long a claim lasts.
+    pub(crate) lease_ms: u64,
     /// Backends that do not answer.
     pub(crate) silent: Vec<bool>,
 }
@@ -54,6 +58,8 @@ impl Shared {
             broken: None,
             faults: true,
             doors: vec![None; servers],
+            patience_ms: 15_000,
+            lease_ms: 60_000,
             cut_off: vec![false; servers],
             silent: vec![false; backends],
         })))

@@ -28,8 +28,8 @@ struct Known {
     cancel_requested: bool,
 }
 
-/// How far two clocks may be apart that are as right as is asked for: who claims, goes by its own.
-pub(crate) const SKEW_MS: i64 = 4_000;
+/// How far a clock may be from the right one, of an engine's patience: what is asked for of clocks.
+pub(crate) const SKEW: u64 = 3;
 
 impl Watch {
     /// Reads what was written since the last look, and tells it.
@@ -47,6 +47,7 @@ impl Watch {
         let broken = |invariant, what: &str| shared.broken(invariant, Some(task), || what.to_owned());
         let known = self.tasks.get(task).cloned();
         let state = known.as_ref().map(|known| known.state.clone());
+        let apart_ms = 2 * shared.lock().patience_ms / SKEW;
         if written.before != state {
             broken(Invariant::HistoryIsLegal, &format!("it stood at {state:?}, and goes on from {:?}", written.before));
         }
@@ -67,7 +68,8 @@ impl Watch {
             By::Creation => {}
             By::Claim(claim) => {
                 let lasts = |other: &Claim| {
-                    let early = written.at.duration_since(other.until).as_millis() < -i128::from(2 * SKEW_MS);
+                    // Who claims goes by its own clock.
+                    let early = written.at.duration_since(other.until).as_millis() < -i128::from(apart_ms);
                     other.holder != claim.holder && early && matches!(before, TaskState::Queued { claimed: true, .. })
                 };
                 if written.fence <= known.fence || known.claim.as_ref().is_some_and(lasts) {

@@ -46,7 +46,7 @@ fn chosen(shared: &Shared, server: usize) -> Option<Mischief> {
     };
     inner.tally.fault(kind);
     // Mostly a moment; now and then longer than any lease.
-    let most = if inner.dice.one_in(8) { 200_000 } else { 3_000 };
+    let most = if inner.dice.one_in(5) { 3 * inner.lease_ms } else { 3_000 };
     let ms = inner.dice.below(most);
     drop(inner);
     let gate = Gate::closed();

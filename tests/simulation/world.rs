@@ -72,7 +72,7 @@ impl World {
         for server in 0..count {
             world.start(server);
         }
-        for number in 0..world.shared.between(3, 10) {
+        for number in 0..world.shared.between(4, 16) {
             let caller = Caller { shared: world.shared.clone(), number, promises: world.promises.clone() };
             world.executor.spawn(Actor::Caller, Box::pin(caller.run()));
         }
@@ -178,12 +178,19 @@ fn site(shared: &Shared, installation: &InstallationId, kind: Kind, index: usize
 fn settings(shared: &Shared) -> Settings {
     let mut inner = shared.lock();
     let dice = &mut inner.dice;
-    Settings {
+    let patience_ms = *dice.pick(&[2_000, 5_000, 15_000]);
+    let lease_ms = patience_ms * dice.between(3, 5);
+    let settings = Settings {
+        call_timeout_ms: patience_ms,
+        claim_lease_ms: lease_ms,
         scan: *dice.pick(&[1, 2, 512]),
         claims: *dice.pick(&[1, 2, 256]),
         calls_at_once: *dice.pick(&[1, 2, 64]),
         observe_batch: *dice.pick(&[1, 2, 512]),
         retry_after_start: dice.one_in(2),
         ..Settings::default()
-    }
+    };
+    inner.patience_ms = patience_ms;
+    inner.lease_ms = lease_ms;
+    settings
 }
