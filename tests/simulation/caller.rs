@@ -44,11 +44,12 @@ impl Caller {
         let mut ended: Option<Phase> = None;
         let wants_it = self.shared.below(3) != 0;
         for _ in 0..self.shared.between(2, 12) {
-            self.shared.sleep(self.shared.below(15_000)).await;
+            let most = if wants_it { 15_000 } else { *self.shared.lock().dice.pick(&[500, 5_000, 15_000]) };
+            self.shared.sleep(self.shared.below(most)).await;
             let Some(store) = self.shared.any_door() else { continue };
             match self.shared.below(4) {
-                0 if !wants_it => self.cancel(&task).await,
-                1 => {
+                0 | 1 if !wants_it => self.cancel(&task).await,
+                2 => {
                     let Ok(page) = store.list(&owner, &ListQuery { size: 1_000, ..ListQuery::default() }).await else {
                         continue;
                     };

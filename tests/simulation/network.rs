@@ -198,6 +198,9 @@ fn check(shared: &Shared, sites: &Sites, job: Option<&JobId>) {
     let Some((job, (id, attempt))) = job.and_then(|job| Some((job, job.attempt()?))) else { return };
     let task = tessera::task::TaskId::parse(id);
     let live: usize = (1..=attempt).map(|attempt| sites.live(&JobId::of_attempt(id, attempt))).sum();
+    if live > 0 && task.as_ref().is_some_and(|task| shared.lock().canceled.contains(task)) {
+        shared.broken(Invariant::CanceledIsGone, task.as_ref(), || format!("attempt {attempt} of it lives"));
+    }
     if live > 1 {
         shared.broken(Invariant::OneLiveJob, task.as_ref(), || format!("{live} jobs of it live at once"));
     }

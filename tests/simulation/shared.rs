@@ -1,6 +1,6 @@
 //! What everything in a simulated world shares: time, chance, what was found broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) patience_ms: u64,
     /// How long a claim lasts.
     pub(crate) lease_ms: u64,
+    /// Tasks of which CANCELED was said.
+    pub(crate) canceled: HashSet<TaskId>,
     /// Backends that do not answer.
     pub(crate) silent: Vec<bool>,
 }
@@ -58,6 +60,7 @@ impl Shared {
             broken: None,
             faults: true,
             doors: vec![None; servers],
+            canceled: HashSet::new(),
             patience_ms: 15_000,
             lease_ms: 60_000,
             cut_off: vec![false; servers],

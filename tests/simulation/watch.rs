@@ -6,8 +6,10 @@ use tessera::store::memory::ground::Ground;
 use tessera::store::memory::{By, Written};
 use tessera::store::{ChangeId, Claim, Fence};
 use tessera::task::{Event, Step, TaskId, TaskState};
+use tessera_contract::JobId;
 
 use crate::invariants::Invariant;
+use crate::network::Sites;
 use crate::shared::Shared;
 
 /// What is known of each task from the journal alone.
@@ -33,10 +35,13 @@ pub(crate) const SKEW: u64 = 3;
 
 impl Watch {
     /// Reads what was written since the last look, and tells it.
-    pub(crate) fn look(&mut self, shared: &Shared, ground: &Ground, who: &str) {
+    pub(crate) fn look(&mut self, shared: &Shared, sites: &Sites, ground: &Ground, who: &str) {
         for written in &ground.journal[self.read..] {
             shared.tell(who, Some(&written.task), || sentence(written));
             self.one(shared, ground, written);
+            if written.after == TaskState::Canceled {
+                is_gone(shared, sites, &written.task);
+            }
         }
         self.read = ground.journal.len();
         self.changes(shared, ground);
@@ -121,6 +126,15 @@ impl Watch {
             self.changes_seen = self.changes_due;
         }
         self.last_change = new.last().map_or(self.last_change, |last| last.id);
+    }
+}
+
+/// Nothing of a task lives outside.
+fn is_gone(shared: &Shared, sites: &Sites, task: &TaskId) {
+    shared.lock().canceled.insert(task.clone());
+    let live = (1..=5).find(|attempt| sites.live(&JobId::of_attempt(task.as_str(), *attempt)) > 0);
+    if let Some(attempt) = live {
+        shared.broken(Invariant::CanceledIsGone, Some(task), || format!("attempt {attempt} of it lives"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tessera::store::memory::{Mischief, Plot};
+use tessera::store::memory::{Mischief, Plot, Verb};
 use tessera_contract::scripted::mischief::Gate;
 
 use crate::executor::Actor;
@@ -12,7 +12,7 @@ use crate::shared::Shared;
 pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {
     let (shared, name) = (shared.clone(), name.to_owned());
     Arc::new(move |verb| {
-        let mischief = chosen(&shared, server)?;
+        let mischief = chosen(&shared, server, verb)?;
         shared.tell(&name, None, || {
             let what = match &mischief {
                 Mischief::Fail => "does nothing: the store is out of reach",
@@ -27,7 +27,12 @@ pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {
     })
 }
 
-fn chosen(shared: &Shared, server: usize) -> Option<Mischief> {
+/// Asked again and again, mostly for nothing: whatever goes wrong with the rest matters more.
+fn is_poll(verb: Verb) -> bool {
+    matches!(verb, Verb::Queued | Verb::Load | Verb::Active | Verb::Canceling | Verb::Leftovers | Verb::Enlist)
+}
+
+fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
     let mut inner = shared.lock();
     if !inner.faults {
         return None;
@@ -36,7 +41,7 @@ fn chosen(shared: &Shared, server: usize) -> Option<Mischief> {
         inner.tally.fault("the store was out of reach of a server");
         return Some(Mischief::Fail);
     }
-    let (kind, mischief): (_, fn(Gate) -> Mischief) = match inner.dice.below(150) {
+    let (kind, mischief): (_, fn(Gate) -> Mischief) = match inner.dice.below(if is_poll(verb) { 400 } else { 40 }) {
         0 => ("a call of the store failed", |_| Mischief::Fail),
         1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
         2 => ("a call of the store was late", Mischief::Delay),

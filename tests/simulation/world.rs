@@ -159,7 +159,7 @@ impl World {
             Some(Actor::Network) => "network",
             Some(Actor::Caller) | None => "a caller",
         };
-        self.watch.look(&self.shared, &self.start.store.ground(), name);
+        self.watch.look(&self.shared, &self.start.sites, &self.start.store.ground(), name);
     }
 }
 
