@@ -49,6 +49,9 @@ pub struct Scripted {
     pub folder: Option<PathBuf>,
     /// Keep its jobs in memory instead: faster, and gone with the server. Default false.
     pub in_memory: bool,
+    /// It is on this server's machine, as a Docker engine is: other servers on the same store cannot ask it. Default
+    /// false.
+    pub local: bool,
 }
 
 /// Reads the table of backends, each by itself, so that one wrong place does not hide what is wrong with another.

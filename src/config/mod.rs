@@ -8,7 +8,7 @@
 //!
 //! Parts, in reading order:
 //! - this page: the whole;
-//! - [`server`], [`auth`], [`store`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
+//! - [`server`], [`auth`], [`store`], [`replica`], [`storage`], [`engine`], [`limits`], [`logs`], [`policy`], [`service_info`],
 //!   [`telemetry`], [`events`], [`backends`]: one struct a concern;
 //! - [`secret`]: a text that never prints;
 //! - [`read()`], [`overrides`], [`problem`]: how it is read, and what is said when it is wrong.
@@ -25,6 +25,7 @@ pub mod overrides;
 pub mod policy;
 pub mod problem;
 pub mod read;
+pub mod replica;
 pub mod secret;
 pub mod server;
 pub mod service_info;
@@ -46,6 +47,7 @@ pub use overrides::Override;
 pub use policy::{MissingOutput, Policy, ShowCanceling};
 pub use problem::{Problem, Problems};
 pub use read::read;
+pub use replica::Replica;
 pub use secret::Secret;
 pub use server::Server;
 pub use service_info::ServiceInfo;
@@ -63,6 +65,8 @@ pub struct Config {
     pub auth: Auth,
     /// Where tasks are remembered.
     pub store: Store,
+    /// This server among several on one store.
+    pub replica: Replica,
     /// Places that tasks may read from and write to.
     pub storage: Storage,
     /// How tasks are moved.

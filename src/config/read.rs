@@ -178,6 +178,7 @@ impl Config {
         self.server.check(problems);
         self.auth.check(&self.server, problems);
         self.store.check(problems);
+        self.replica.check(problems);
         self.storage.check(&self.auth, problems);
         self.engine.check(&self.backends, problems);
         self.limits.check(problems);

@@ -115,6 +115,11 @@ impl Engine {
         self.sites.iter().find(|site| site.name() == name)
     }
 
+    /// The site that tasks mean by this name.
+    pub(super) fn serving(&self, asked: &str) -> Option<&Arc<Site>> {
+        self.sites.iter().find(|site| site.serves() == asked)
+    }
+
     pub(super) fn claim_until(&self, now: Timestamp) -> Timestamp {
         after(now, self.settings.claim_lease())
     }

@@ -14,6 +14,7 @@ use tessera_contract::{Handle, JobId};
 use tracing::warn;
 
 use super::assembly::{Engine, Tick};
+use super::ownership::backend;
 use super::search::find;
 use super::site::{Lack, Site};
 use crate::clock::after;
@@ -31,6 +32,9 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
 
 /// One tick on one backend.
 pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
+    if !engine.may_act() {
+        return Ok(Tick::Done);
+    }
     let ours = ours(engine, site).await?;
     site.keep_stops(|task| ours.binary_search_by(|active| active.task.cmp(task)).is_ok());
     let mut stops: Vec<(TaskId, Handle)> = Vec::new();
@@ -53,17 +57,15 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     Ok(Tick::Done)
 }
 
-/// The cancelled tasks of this backend, in the order of their ids.
+/// Our cancelled tasks of this backend, in the order of their ids.
 async fn ours(engine: &Engine, site: &Site) -> Result<Vec<Active>, StoreError> {
     let mut ours = Vec::new();
     let mut from: Option<TaskId> = None;
     loop {
         let page = engine.store.canceling(from.as_ref(), PAGE).await?;
         from = page.last().map(|last| last.task.clone()).filter(|_| page.len() == PAGE as usize);
-        ours.extend(page.into_iter().filter(|active| {
-            let job = active.state.job().map(|job| job.backend.as_str());
-            job.or(active.claim.as_ref().map(|claim| claim.backend.as_str())) == Some(site.name())
-        }));
+        let here = page.into_iter().filter(|active| backend(active) == Some(site.name()));
+        ours.extend(engine.ours(here.collect()).await?);
         if from.is_none() {
             return Ok(ours);
         }

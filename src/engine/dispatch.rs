@@ -8,10 +8,12 @@ use tessera_contract::Capacity;
 
 use super::assembly::{Engine, Tick};
 use super::handover::hand_over;
+use super::ownership::Ground;
 use super::place::{Fit, Need, Room, Short, fit};
 use super::site::{Down, Health, Lack, Site};
 use super::telling;
 use super::verdict::ended_with;
+use crate::roster::machine;
 use crate::store::{Candidate, Ceiling, ClaimRequest, QueueCursor, Record, StoreError};
 
 /// Looks down the queue in a row that may find nothing, before it rests until somebody rings.
@@ -25,6 +27,9 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
 
 /// One tick on one backend.
 pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
+    if !engine.may_act() {
+        return Ok(Tick::Done);
+    }
     let (claims, careful) = match how(engine, site).await {
         How::Freely => (engine.settings.claims.max(1) as usize, false),
         How::Carefully => (1, true),
@@ -87,19 +92,30 @@ async fn how(engine: &Engine, site: &Site) -> How {
 pub(super) enum Place<'a> {
     /// On this backend.
     On(&'a str),
-    /// It asks for a backend that is not configured.
+    /// It asks for a backend that only other servers have, or may have a job there.
+    Elsewhere(&'a str),
+    /// It asks for a backend that no server has.
     Nowhere(&'a str),
     /// It may have a job on a backend that is not configured any more; another tick ends it.
     Absent,
 }
 
-pub(super) fn place_of<'a>(engine: &'a Engine, candidate: &'a Candidate) -> Place<'a> {
+pub(super) fn place_of<'a>(engine: &'a Engine, candidate: &'a Candidate, now: Timestamp) -> Place<'a> {
     // A job may exist there already.
     if let Some(name) = &candidate.claimed_on {
-        return engine.site(name).map_or(Place::Absent, |site| Place::On(site.name()));
+        return match engine.ground(name, now) {
+            Ground::Shared | Ground::OurMachine => Place::On(name),
+            Ground::Elsewhere => Place::Elsewhere(name),
+            Ground::Lost | Ground::Nowhere => Place::Absent,
+        };
     }
     match &candidate.backend {
-        Some(name) => engine.site(name).map_or(Place::Nowhere(name), |site| Place::On(site.name())),
+        Some(name) => match engine.serving(name) {
+            Some(site) => Place::On(site.name()),
+            // The name of one machine's backend is no name to ask for.
+            None if machine(name).is_none() && engine.ground(name, now) == Ground::Elsewhere => Place::Elsewhere(name),
+            None => Place::Nowhere(name),
+        },
         None => engine.sites.first().map_or(Place::Absent, |site| Place::On(site.name())),
     }
 }
@@ -164,13 +180,15 @@ impl Look<'_> {
 
     fn at_one(&mut self, candidate: &Candidate) {
         let (engine, site) = (self.engine, self.site);
-        match place_of(engine, candidate) {
+        match place_of(engine, candidate, self.now) {
             Place::On(name) if name == site.name() => {}
             Place::Nowhere(name) if engine.sites.first().is_some_and(|first| first.name() == site.name()) => {
-                let sentence = format!("the task asks for backend `{name}`, which is not configured");
-                return self.end(candidate, sentence);
+                if engine.knows_all_for(&candidate.task) {
+                    self.end(candidate, format!("the task asks for backend `{name}`, which is not configured"));
+                }
+                return;
             }
-            Place::On(_) | Place::Nowhere(_) | Place::Absent => return,
+            Place::On(_) | Place::Elsewhere(_) | Place::Nowhere(_) | Place::Absent => return,
         }
         let capacity = &site.profile().capacity;
         let need = Need::of(candidate, capacity, &engine.settings);
@@ -195,6 +213,7 @@ impl Look<'_> {
                     self.telling.push((candidate.clone(), short));
                 }
             }
+            Fit::Never(_) if engine.may_fit_elsewhere(site, need, self.now) => {}
             Fit::Never(short) => {
                 let sentence = format!("the task can never run on backend `{}`: it {short}", site.name());
                 self.end(candidate, sentence);
@@ -204,7 +223,7 @@ impl Look<'_> {
 
     fn end(&mut self, candidate: &Candidate, sentence: String) {
         let event = ended_with(candidate.attempt, self.now, sentence);
-        self.records.push(self.engine.event(&candidate.task, None, event));
+        self.records.push(self.engine.event(&candidate.task, Some(candidate.fence), event));
         self.site.waiting.forget(&candidate.task);
     }
 }

@@ -11,10 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::assembly::Engine;
 use super::dispatch::{Place, place_of};
+use super::ownership::Ground;
 use super::place::{Need, Room};
 use super::site::Site;
 use super::waiting::{self, Queued, Waiting};
-use crate::store::{Candidate, Load, Queueing, StoreError};
+use crate::roster::{Whereabouts, base};
+use crate::store::{Candidate, Fence, Load, Queueing, StoreError};
 use crate::task::{Owner, Task, TaskId, TaskState};
 
 /// Rows of the queue in one question to the store: others are answered between two of them.
@@ -62,10 +64,38 @@ pub struct QueuePage {
     pub next: Option<Walked>,
 }
 
+/// Where a waiting task belongs that belongs to none of our backends.
+enum NotHere {
+    /// To this backend of another server.
+    With(String),
+    /// To this backend of a server that does not answer.
+    Away(String, Waiting),
+    /// To this one, which nobody has.
+    Missing(String),
+}
+
+impl NotHere {
+    fn backend(&self) -> &str {
+        match self {
+            Self::With(backend) | Self::Away(backend, _) | Self::Missing(backend) => backend,
+        }
+    }
+
+    fn waits(self, ahead: u64, is_claimed: bool) -> Waiting {
+        match self {
+            Self::With(backend) if is_claimed => Waiting::HandingOver { backend },
+            Self::With(backend) => Waiting::InQueue { backend, ahead, lacks: None },
+            Self::Away(_, waiting) => waiting,
+            Self::Missing(backend) => Waiting::BackendMissing { backend },
+        }
+    }
+}
+
 impl Engine {
-    /// Whether there is such a backend.
+    /// Whether there is such a backend, here or with another server.
     pub fn has_backend(&self, name: &str) -> bool {
-        self.site(name).is_some()
+        let ground = || self.ground(name, self.clock.now());
+        self.serving(name).is_some() || ground() != Ground::Nowhere
     }
 
     /// What a task is about.
@@ -76,7 +106,11 @@ impl Engine {
             | TaskState::Running { job, .. }
             | TaskState::Paused { job, .. }
             | TaskState::Preempted { job, .. } => {
-                Ok(self.explain_outside(&job.backend, &Handle(job.handle.clone())).await)
+                let begun = !matches!(task.state, TaskState::Initializing { .. });
+                Ok(self.explain_outside(&job.backend, &Handle(job.handle.clone()), begun).await)
+            }
+            TaskState::Canceling { job: Some(job), .. } if self.away(&job.backend).is_some() => {
+                Ok(Explained { backend: Some(job.backend.clone()), waiting: self.away(&job.backend), running: None })
             }
             TaskState::Canceling { job, .. } => {
                 let since = task.attempts.last().and_then(|attempt| attempt.cancel_requested);
@@ -103,20 +137,24 @@ impl Engine {
         let candidate = Candidate {
             task: task.id.clone(),
             attempt: active.state.attempt().unwrap_or_default(),
+            fence: Fence(0),
             backend: task.spec.parameter("backend").map(str::to_owned),
             claimed_on,
             cpu_milli: task.spec.cpu_milli(),
             ram_bytes: task.spec.ram_bytes(),
         };
-        let site = match self.site_of(&candidate) {
+        let spot = self.spot_of(&candidate);
+        let takes_unnamed = spot.as_ref().is_ok_and(|site| self.is_first(site));
+        let asked = spot.as_ref().map_or_else(|other| base(other.backend()), |site| site.serves());
+        let ahead = self.store.ahead(std::slice::from_ref(&task.id), asked, takes_unnamed).await?;
+        let ahead = ahead.first().copied().unwrap_or_default();
+        let site = match spot {
             Ok(site) => site,
-            Err(backend) => {
-                let waiting = Some(Waiting::BackendMissing { backend: backend.clone() });
-                return Ok(Explained { backend: Some(backend), waiting, running: None });
+            Err(other) => {
+                let backend = Some(other.backend().to_owned());
+                return Ok(Explained { backend, waiting: Some(other.waits(ahead, is_claimed)), running: None });
             }
         };
-        let ahead = self.store.ahead(std::slice::from_ref(&task.id), site.name(), self.is_first(site)).await?;
-        let ahead = ahead.first().copied().unwrap_or_default();
         let loads = self.store.load().await?;
         // What went wrong last is the last line of its log.
         let told = || task.attempts.iter().rev().flat_map(|attempt| attempt.log.last()).next();
@@ -125,10 +163,17 @@ impl Engine {
         Ok(Explained { backend: Some(site.name().to_owned()), waiting: Some(waiting), running: None })
     }
 
-    async fn explain_outside(&self, backend: &str, handle: &Handle) -> Explained {
+    async fn explain_outside(&self, backend: &str, handle: &Handle, begun: bool) -> Explained {
         let explained = |waiting, running| Explained { backend: Some(backend.to_owned()), waiting, running };
         let Some(site) = self.site(backend) else {
-            return explained(Some(Waiting::BackendMissing { backend: backend.to_owned() }), None);
+            let unknown = || (!begun).then(|| Waiting::AtBackend { backend: backend.to_owned(), reason: None });
+            let waiting = match self.ground(backend, self.clock.now()) {
+                Ground::Nowhere => Some(Waiting::BackendMissing { backend: backend.to_owned() }),
+                Ground::Shared | Ground::OurMachine | Ground::Elsewhere | Ground::Lost => {
+                    self.away(backend).or_else(unknown)
+                }
+            };
+            return explained(waiting, None);
         };
         if let Some(down) = site.trouble().filter(|_| site.is_silent(self.clock.now())) {
             let reason = down.reason;
@@ -177,27 +222,35 @@ impl Engine {
             let is_last = piece.tasks.len() < PIECE as usize;
             for one in piece.tasks {
                 let Queueing { task: id, own, wanted, claimed_on } = one;
-                let mut candidate =
-                    Candidate { task: id, attempt: 0, backend: wanted, claimed_on, cpu_milli: None, ram_bytes: None };
-                let site = self.site_of(&candidate);
-                let name = match &site {
-                    Ok(site) => site.name(),
-                    Err(missing) => missing.as_str(),
+                let mut candidate = Candidate {
+                    task: id,
+                    attempt: 0,
+                    fence: Fence(0),
+                    backend: wanted,
+                    claimed_on,
+                    cpu_milli: None,
+                    ram_bytes: None,
+                };
+                let spot = self.spot_of(&candidate);
+                // Who waits for one of several machines stands in one queue.
+                let name = match &spot {
+                    Ok(site) => site.serves(),
+                    Err(other) => base(other.backend()),
                 };
                 let ahead = walked.passed.get(name).copied().unwrap_or_default();
                 if candidate.claimed_on.is_none() {
                     walked.passed.insert(name.to_owned(), ahead + 1);
                 }
                 walked.after = Some(candidate.task.clone());
-                let Some(own) = own.filter(|_| backend.is_none_or(|backend| backend == name)) else { continue };
+                let Some(own) = own.filter(|_| backend.is_none_or(|backend| base(backend) == name)) else { continue };
                 (candidate.cpu_milli, candidate.ram_bytes) = (own.cpu_milli, own.ram_bytes);
                 candidate.attempt = own.state.attempt().unwrap_or_default();
-                let waiting = match site {
+                let waiting = match spot {
                     Ok(site) => {
                         let reason = site.waiting.reason(&candidate.task);
                         self.queued(site, &candidate, &own.state, ahead, &loads, reason)
                     }
-                    Err(backend) => Waiting::BackendMissing { backend },
+                    Err(other) => other.waits(ahead, candidate.claimed_on.is_some()),
                 };
                 waiters.push(Waiter { id: candidate.task, name: own.name, created: own.created, waiting });
                 if waiters.len() >= size {
@@ -210,13 +263,30 @@ impl Engine {
         }
     }
 
-    /// The site of a waiting task, or the name of a backend that is not configured.
-    fn site_of(&self, candidate: &Candidate) -> Result<&Site, String> {
-        let named = |name: &str| self.site(name).map(|site| &**site).ok_or_else(|| name.to_owned());
-        match place_of(self, candidate) {
-            Place::On(name) | Place::Nowhere(name) => named(name),
-            Place::Absent => named(candidate.claimed_on.as_deref().unwrap_or_default()),
+    /// The site of a waiting task, or where else it belongs.
+    fn spot_of(&self, candidate: &Candidate) -> Result<&Site, NotHere> {
+        let missing = |name: &str| NotHere::Missing(name.to_owned());
+        match place_of(self, candidate, self.clock.now()) {
+            Place::On(name) => self.site(name).map(|site| &**site).ok_or_else(|| missing(name)),
+            Place::Elsewhere(name) => Err(self
+                .away(name)
+                .map_or_else(|| NotHere::With(name.to_owned()), |waiting| NotHere::Away(name.to_owned(), waiting))),
+            Place::Nowhere(name) => Err(missing(name)),
+            Place::Absent => Err(missing(candidate.claimed_on.as_deref().unwrap_or_default())),
         }
+    }
+
+    /// What is waited for where only a server has a backend that does not answer.
+    fn away(&self, backend: &str) -> Option<Waiting> {
+        if self.site(backend).is_some() {
+            return None;
+        }
+        let (server, since) = match self.roster.whereabouts(backend, self.clock.now()) {
+            Whereabouts::With { server, away } => (server, Some(away?)),
+            Whereabouts::Lost { server, since } => (server, since),
+            Whereabouts::Nowhere => return None,
+        };
+        Some(Waiting::ServerAway { backend: backend.to_owned(), server, since })
     }
 
     /// Whether it takes the tasks that name no backend.

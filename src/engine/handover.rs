@@ -33,6 +33,10 @@ use crate::task::{Event, JobRef, Phase, TaskState};
 pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
     let mut rest = claimed.chunks(engine.settings.calls_at_once());
     while let Some(some) = rest.next() {
+        if !engine.may_act() {
+            // The claims are left to whoever acts when they are over.
+            return Ok(());
+        }
         // A cancel searches for the job once the claim is over: no submit may still be on its way then.
         let done_by = after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2));
         if some.iter().any(|one| done_by >= one.claim.until) {
@@ -78,6 +82,8 @@ enum Answer {
     Later(BackendError),
     /// No answer: it may be outside.
     Unknown(String),
+    /// It was not asked: we may be taken for dead.
+    Unasked,
 }
 
 async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
@@ -142,6 +148,10 @@ async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -
         Ok(lowered) => lowered,
         Err(sentence) => return Handed { claimed, notes: Vec::new(), answer: Answer::Never(sentence) },
     };
+    // A server that was paused since its last look: by now somebody else may have handed it over, and removed it.
+    if !engine.may_act() || engine.clock.now() >= claimed.claim.until {
+        return Handed { claimed, notes, answer: Answer::Unasked };
+    }
     let answer = match site.call(&engine.clock, &engine.settings, "submit", site.backend.submit(&job)).await {
         Ok(handle) => Answer::Taken(handle),
         Err(BackendError::Rejected(reason)) => {
@@ -220,6 +230,7 @@ fn record_one(
             };
             push(Event::Postponed { attempt, until, reason });
         }
+        Answer::Unasked => {}
         Answer::Unknown(reason) => {
             if tell(&reason) {
                 let name = site.name();

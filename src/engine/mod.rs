@@ -18,12 +18,14 @@
 //! - a task is handed over only under a claim, under an id that is the same for the same attempt, and after a last
 //!   look whether it is still wanted;
 //! - what does not fit is passed over, never a wall; what can never fit ends with a sentence;
-//! - CANCELED is recorded when nothing is left outside.
+//! - CANCELED is recorded when nothing is left outside, or on a machine that does not come back;
+//! - of several servers on one store one acts on a task, and none whose own lease is over.
 //!
 //! Parts, in reading order:
 //! - [`settings`]: what an operator may turn;
 //! - [`assembly`]: the engine put together, its bells;
 //! - [`site`]: a backend, and what is remembered of it;
+//! - [`ownership`]: whose a task is, where there are several servers;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
 //! - [`dispatch`] with its `telling`, [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
 //! - [`waiting`], [`explain`], [`pace`]: why a task waits, when somebody asks, without haste;
@@ -42,6 +44,7 @@ pub mod handover;
 pub mod lower;
 pub mod observe;
 pub mod orphan;
+pub mod ownership;
 pub mod pace;
 pub mod place;
 pub mod quiet;

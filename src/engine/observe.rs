@@ -24,6 +24,9 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
 
 /// One tick on one backend.
 pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
+    if !engine.may_act() {
+        return Ok(Tick::Done);
+    }
     let mut from = site.observe_from();
     let batch = engine.settings.observe_batch();
     for _ in 0..PAGES {
@@ -40,8 +43,9 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
 
 async fn look_at(engine: &Engine, site: &Site, page: Vec<Active>) -> Result<(), StoreError> {
     let on_site = |active: &Active| active.state.job().is_some_and(|job| job.backend == site.name());
+    let ours = engine.ours(page.into_iter().filter(on_site).collect()).await?;
     let (preempted, outside): (Vec<Active>, Vec<Active>) =
-        page.into_iter().filter(on_site).partition(|active| matches!(active.state, TaskState::Preempted { .. }));
+        ours.into_iter().partition(|active| matches!(active.state, TaskState::Preempted { .. }));
     go_on_after_preemption(engine, site, preempted).await?;
     if outside.is_empty() {
         return Ok(());

@@ -241,6 +241,7 @@ mod tests {
         let candidate = Candidate {
             task: crate::task::TaskId::new(jiff::Timestamp::UNIX_EPOCH),
             attempt: 1,
+            fence: crate::store::Fence(0),
             backend: None,
             claimed_on: None,
             cpu_milli: None,

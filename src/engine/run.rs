@@ -28,6 +28,8 @@ enum Kind {
     Cancel(usize),
     Sweep(usize),
     Absent,
+    /// Of the other servers.
+    Calls,
 }
 
 impl Engine {
@@ -47,6 +49,9 @@ impl Engine {
             }
         }
         start(&mut loops, Kind::Absent);
+        if self.store.calls().is_some() {
+            start(&mut loops, Kind::Calls);
+        }
 
         tokio::pin!(shutdown);
         loop {
@@ -73,6 +78,13 @@ async fn run_again(engine: Arc<Engine>, kind: Kind, stopping: watch::Receiver<bo
 }
 
 async fn run_loop(engine: Arc<Engine>, kind: Kind, mut stopping: watch::Receiver<bool>) {
+    if let Kind::Calls = kind {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => {}
+            () = heed_calls(&engine) => {}
+        }
+        return;
+    }
     while !*stopping.borrow() {
         let wait = match one_tick(&engine, kind).await {
             Ok(Tick::More) => {
@@ -112,6 +124,23 @@ async fn one_tick(engine: &Engine, kind: Kind) -> Result<Tick, StoreError> {
             None => Ok(Tick::Done),
         },
         Kind::Absent => absent::tick(engine).await,
+        Kind::Calls => Ok(Tick::Done),
+    }
+}
+
+/// Wakes those who have something to do because another server said so.
+async fn heed_calls(engine: &Engine) {
+    let Some(mut calls) = engine.store.calls() else { return };
+    let mut heard = *calls.borrow_and_update();
+    while calls.changed().await.is_ok() {
+        let now = *calls.borrow_and_update();
+        if now.queued != heard.queued {
+            engine.wake_dispatch();
+        }
+        if now.canceled != heard.canceled {
+            engine.wake_cancel();
+        }
+        heard = now;
     }
 }
 
@@ -124,7 +153,7 @@ async fn woken(engine: &Engine, kind: Kind, rest: Option<Duration>) {
     let sweep = Duration::from_millis(engine.settings.sweep_period_ms.max(1));
     let (site, period) = match kind {
         Kind::Dispatch(n) | Kind::Observe(n) | Kind::Cancel(n) | Kind::Sweep(n) => (engine.sites.get(n), poll),
-        Kind::Absent => (None, sweep),
+        Kind::Absent | Kind::Calls => (None, sweep),
     };
     let Some(site) = site else { return engine.clock.sleep(period).await };
     tokio::select! {
@@ -135,7 +164,7 @@ async fn woken(engine: &Engine, kind: Kind, rest: Option<Duration>) {
 
 async fn rung(engine: &Engine, kind: Kind, site: &Site) {
     match kind {
-        Kind::Dispatch(_) | Kind::Absent => site.bells.dispatch.rung().await,
+        Kind::Dispatch(_) | Kind::Absent | Kind::Calls => site.bells.dispatch.rung().await,
         Kind::Cancel(_) => site.bells.cancel.rung().await,
         Kind::Sweep(_) => site.bells.sweep.rung().await,
         Kind::Observe(_) => {

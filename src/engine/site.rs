@@ -15,6 +15,7 @@ use super::quiet::Quiet;
 use super::retry::backoff;
 use super::settings::Settings;
 use crate::clock::{Clock, after};
+use crate::roster::base;
 use crate::task::TaskId;
 
 /// A backend with its memory.
@@ -124,9 +125,14 @@ impl Site {
         self.backend.profile()
     }
 
-    /// Its name.
+    /// Its name: what tasks are claimed for, and where their jobs are.
     pub fn name(&self) -> &str {
         &self.backend.profile().name
+    }
+
+    /// The name under which tasks ask for it: the same, but where several servers have one on their own machines.
+    pub fn serves(&self) -> &str {
+        base(self.name())
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::assembly::{Engine, Tick};
 use super::clearing::{put_away, stop_and_put_away};
 use super::orphan::is_wanted;
+use super::ownership::Ground;
 use super::site::{Lack, Site};
 use crate::clock::after;
 use crate::store::{Leftover, StoreError};
@@ -29,7 +30,7 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
 
 /// One tick on one backend.
 pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
-    if site.is_silent(engine.clock.now()) {
+    if !engine.may_act() || site.is_silent(engine.clock.now()) {
         return Ok(Tick::Done);
     }
     let leftovers = remove_leftovers(engine, site).await?;
@@ -41,10 +42,12 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
 /// Removes what jobs left behind whose task knows that they are over.
 async fn remove_leftovers(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let now = engine.clock.now();
-    // Those of other backends, and those that could not be removed a moment ago, are no wall before the rest.
+    // Those of other backends and of other servers, and those that could not be removed a moment ago, are no wall before
+    // the rest.
     let due = |leftover: &Leftover| {
         let handle = Handle(leftover.job.handle.clone());
         leftover.job.backend == site.name()
+            && engine.removes(site, leftover, now)
             && site.stuck(&handle).is_none_or(|stuck| stuck.is_due(now))
             && !engine.waits_for_logs(&leftover.job)
     };
@@ -141,7 +144,8 @@ async fn leave_leftovers(engine: &Engine, orphans: &mut Vec<(TaskId, Handle)>) -
     let all = left.len() < READ as usize;
     let last = left.last().map(|leftover| leftover.task.clone());
     // Those of a backend that is not configured any more are removed by whoever sees their jobs.
-    let ours = left.into_iter().filter(|leftover| engine.site(&leftover.job.backend).is_some());
+    let now = engine.clock.now();
+    let ours = left.into_iter().filter(|leftover| engine.ground(&leftover.job.backend, now) != Ground::Nowhere);
     let known: HashSet<(TaskId, Handle)> = ours.map(|leftover| (leftover.task, Handle(leftover.job.handle))).collect();
     // Beyond what could be read nothing is known: they wait for another walk.
     orphans.retain(|orphan| !known.contains(orphan) && (all || last.as_ref().is_some_and(|last| orphan.0 < *last)));

@@ -21,7 +21,7 @@ pub(super) async fn of_lacks(
     lacking: &[(Candidate, Short)],
     room: &Room,
 ) {
-    if lacking.is_empty() {
+    if lacking.is_empty() || !engine.roster.is_speaker(site.serves(), now) {
         return;
     }
     if let Err(error) = try_of_lacks(engine, site, now, lacking, room).await {
@@ -37,7 +37,7 @@ async fn try_of_lacks(
     room: &Room,
 ) -> Result<(), StoreError> {
     let tasks: Vec<TaskId> = lacking.iter().map(|(candidate, _)| candidate.task.clone()).collect();
-    let places = engine.store.ahead(&tasks, site.name(), engine.is_first(site)).await?;
+    let places = engine.store.ahead(&tasks, site.serves(), engine.is_first(site)).await?;
     let told = lacking.iter().zip(places).map(|((candidate, short), ahead)| {
         let lacks = Some(Lacks { short: *short, free: room.free(*short) });
         let waiting = Waiting::InQueue { backend: site.name().to_owned(), ahead, lacks };
@@ -51,9 +51,12 @@ async fn try_of_lacks(
 /// The oldest of those who wait are told why. They are not claimed, so that a cancel finds them waiting.
 pub(super) async fn of_trouble(engine: &Engine, site: &Site, down: &Down) -> Result<Tick, StoreError> {
     let now = engine.clock.now();
+    if !engine.roster.is_speaker(site.serves(), now) {
+        return Ok(Tick::Done);
+    }
     let mut candidates = engine.store.queued(now, None, engine.settings.scan).await?;
     candidates.retain(|one| {
-        place_of(engine, one) == Place::On(site.name())
+        place_of(engine, one, now) == Place::On(site.name())
             && site.waiting.is_due(&one.task, &down.reason, now, Duration::ZERO)
     });
     // The sentence is the same at every place.

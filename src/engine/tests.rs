@@ -4,9 +4,12 @@
 mod cancelling;
 mod crashes;
 mod faults;
+mod house;
 mod loops;
 mod moving;
 mod placing;
+mod replicas;
+mod shared;
 mod stage;
 mod sweeping;
 mod troubles;

@@ -55,6 +55,13 @@ pub fn after_preempted(settings: &Settings, active: &Active, attempt: u32, now: 
     case.failed(Trouble::Preempted, true, &format!("attempt {attempt} was preempted"), case.bare(Verdict::SystemError))
 }
 
+/// What follows when the machine of a job does not come back. Nobody knows how far the job has come since: a command may
+/// have run (TES contract 12.10).
+pub fn after_loss(settings: &Settings, active: &Active, attempt: u32, now: Timestamp, message: &str) -> Event {
+    let case = Case { settings, active, attempt, seen: active.state.seen(), now };
+    case.failed(Trouble::Lost, true, message, case.bare(Verdict::SystemError))
+}
+
 /// Whether a report holds all that the job's executors printed. One that was stopped, or failed otherwise than by a
 /// command, may have had an executor of which it does not tell.
 pub fn tells_all(report: &Report) -> bool {

@@ -55,6 +55,15 @@ pub enum Waiting {
         /// Which.
         backend: String,
     },
+    /// Only a server that does not answer can tell of it, or take it.
+    ServerAway {
+        /// The backend.
+        backend: String,
+        /// The server.
+        server: String,
+        /// Since when it does not, if that is known.
+        since: Option<Timestamp>,
+    },
     /// On its way to the backend.
     HandingOver {
         /// Which.
@@ -194,6 +203,13 @@ impl fmt::Display for Waiting {
                 )
             }
             Self::BackendMissing { backend } => write!(f, "waiting for backend `{backend}`, which is not configured"),
+            Self::ServerAway { backend, server, since } => {
+                write!(
+                    f,
+                    "waiting for server `{server}`, which alone can ask backend `{backend}` and does not answer"
+                )?;
+                since.map_or(Ok(()), |since| write!(f, " since {since:.0}"))
+            }
             Self::HandingOver { backend } => write!(f, "being handed to backend `{backend}`"),
             Self::AtBackend { backend, reason: Some(reason) } => write!(f, "waiting at backend `{backend}`: {reason}"),
             Self::AtBackend { backend, reason: None } => {

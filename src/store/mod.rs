@@ -43,7 +43,7 @@ pub use records::{
     Active, Candidate, Claim, ClaimRequest, Claimed, Fence, Holder, Leftover, Load, OwnQueueing, QueueCursor,
     QueuePiece, Queueing, Record, Recorded, Standing,
 };
-pub use replicas::{Calls, Ceiling, Enlisted, Present, Replica};
+pub use replicas::{Calls, Ceiling, Enlisted, FORGOTTEN_AFTER, Offer, Present, Replica};
 
 /// A store's promise. Every verb that a caller can reach takes the caller's owner.
 #[async_trait]
@@ -149,7 +149,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whether several servers may work on this store at once.
     fn is_shared(&self) -> bool;
 
-    /// A server says that it is there until a moment, and hears who else has.
+    /// A server says that it is there until a moment, and hears who else has. Others that have been away for
+    /// [`FORGOTTEN_AFTER`] are forgotten.
     async fn enlist(&self, me: &Replica, now: Timestamp, until: Timestamp) -> Result<Enlisted, StoreError>;
 
     /// A server goes in an orderly way: it is away from this moment on.

@@ -33,6 +33,8 @@ pub struct Candidate {
     pub task: TaskId,
     /// The attempt that waits.
     pub attempt: u32,
+    /// The fence of its last claim, 0 when it had none: what is said of it as it waits is said under this one.
+    pub fence: Fence,
     /// The backend it was asked to run on (`backend_parameters.backend`), if any.
     pub backend: Option<String>,
     /// The backend of an expired claim: a job may exist there already.

@@ -1,8 +1,14 @@
 //! Several servers on one store: who is here, and who does what only one of them should do.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::records::Holder;
+
+/// A server that has been away for so long is forgotten when another says that it is there.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A server among others on one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +21,24 @@ pub struct Replica {
     pub seat: String,
     /// Where the others reach it, if they can: `http://10.0.0.5:8000`.
     pub address: Option<String>,
-    /// The configured names of its backends.
-    pub backends: Vec<String>,
+    /// Its backends.
+    pub backends: Vec<Offer>,
+}
+
+/// A backend of a server, as the others know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its configured name: what tasks ask for.
+    pub name: String,
+    /// It is on that server's machine, and no other server can ask it.
+    #[serde(default)]
+    pub local: bool,
+    /// Thousandths of a core it can carry; `None` is no bound.
+    #[serde(default)]
+    pub cpu_milli: Option<u64>,
+    /// Bytes of memory it can carry; `None` is no bound.
+    #[serde(default)]
+    pub ram_bytes: Option<u64>,
 }
 
 /// A server that has said that it is there.

@@ -24,6 +24,12 @@ impl TaskId {
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// When the task was created, as its id says.
+    pub fn created(&self) -> Option<Timestamp> {
+        let at_ms = ulid::Ulid::from_string(&self.0).ok()?.timestamp_ms();
+        Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::feed::{self, Feed, Heard};
 use crate::http::{self, Stopping};
 use crate::logs::Logs;
+use crate::roster::Roster;
 use crate::store::{Store, StoreError};
 use crate::webhooks::{self, Post, Target};
 
@@ -27,6 +28,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) engine: Arc<Engine>,
+    pub(super) roster: Arc<Roster>,
     pub(super) logs: Arc<Logs>,
     pub(super) feed: Feed,
     pub(super) clock: Clock,

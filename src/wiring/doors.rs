@@ -9,6 +9,7 @@ use tessera_kubernetes::PlanShelf;
 use tokio::sync::Mutex;
 
 use super::background::Parts;
+use super::replicas;
 use crate::http::{self, Doors, Stopping};
 
 /// How long a backend may take to say whether it can be reached, before readiness goes without its word.
@@ -24,8 +25,8 @@ pub(super) fn open(
     stopping: Stopping,
     settings: http::Settings,
 ) -> Doors {
-    let Parts { store, engine, logs, feed, clock, .. } = parts.clone();
-    let (dispatch, cancel) = (engine.clone(), engine.clone());
+    let Parts { store, engine, roster, logs, feed, clock, .. } = parts.clone();
+    let (dispatch, cancel, asked) = (engine.clone(), engine.clone(), clock.clone());
     let readiness = Arc::new(Readiness { backends, said: Mutex::new(None) });
     Doors {
         store,
@@ -35,8 +36,12 @@ pub(super) fn open(
         wake_dispatch: Arc::new(move || dispatch.wake_dispatch()),
         wake_cancel: Arc::new(move || cancel.wake_cancel()),
         ready: Arc::new(move || {
-            let readiness = readiness.clone();
-            Box::pin(async move { readiness.ask().await })
+            let (readiness, here) = (readiness.clone(), replicas::readiness(&roster, asked.now()));
+            Box::pin(async move {
+                let mut said = readiness.ask().await;
+                said.extend(here);
+                said
+            })
         }),
         plans: plans(shelves),
         clock: Arc::new(move || clock.now()),

@@ -23,7 +23,7 @@ impl Inspection {
         // Made first, so that it is removed whatever goes wrong with the backends.
         let mut inspection = Self { backends: Vec::new(), work };
         let nobody = InstallationId("inspection".to_owned());
-        inspection.backends = backends::open(config, &data, &inspection.work, &nobody).await?.backends;
+        inspection.backends = backends::open(config, &data, &inspection.work, &nobody, None).await?.backends;
         Ok(inspection)
     }
 

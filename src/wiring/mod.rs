@@ -3,8 +3,8 @@
 //! Parts, in reading order:
 //! - [`server`]: all of it put together, started and stopped;
 //! - [`settings`]: the configuration in each room's own words;
-//! - `data`, `backends`, `doors`, `background`: the data folder, the places where tasks run, what the doors open to,
-//!   what goes on beside requests and ticks;
+//! - `data`, `seat`, `replicas`, `backends`, `doors`, `background`: the data folder and whose it is, the servers on one
+//!   store, the places where tasks run, what the doors open to, what goes on beside requests and ticks;
 //! - [`inspection`]: the backends without a server.
 
 mod backends;
@@ -12,6 +12,8 @@ mod background;
 mod data;
 mod doors;
 pub mod inspection;
+mod replicas;
+mod seat;
 pub mod server;
 pub mod settings;
 

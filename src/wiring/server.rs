@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use super::background::{self, Parts};
 use super::data::{self, LOGS, WORK};
-use super::{backends, doors, settings};
+use super::seat::Seat;
+use super::{backends, doors, replicas, settings};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::storage::Places;
@@ -35,6 +36,8 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     parts: Parts,
+    /// Nobody else uses the data folder as long as this is here.
+    seat: Option<Seat>,
     targets: Vec<Target>,
     stop: watch::Sender<bool>,
     terminate: Signal,
@@ -55,30 +58,35 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
 
-        let opened = backends::open(&config, &data, &data.join(WORK), store.installation()).await?;
+        let place = replicas::Place::take(&config.replica, &data, &*store).await?;
+        let among = place.as_ref().map(|place| place.name.as_str());
+        let opened = backends::open(&config, &data, &data.join(WORK), store.installation(), among).await?;
         let backends = opened.backends;
         let places = config.storage.places(&data).map_err(|reason| anyhow!(reason))?;
         let http = settings::doors(&config, &places, &backends)?;
         let targets = config.events.webhooks.iter().map(settings::target).collect::<anyhow::Result<_>>()?;
-        let parts = Self::parts(&config, store, &backends, data, places)?;
+        let clock = Clock::system();
+        let (roster, seat) = replicas::join(place, &config.replica, &*store, &backends, &clock).await?;
+        let parts = Self::parts(&config, store, roster, clock, &backends, data, places)?;
         let (stop, stopping) = watch::channel(false);
         let router = http::router(doors::open(&parts, backends, opened.plans, Stopping::new(stopping), http));
-        Ok(Self { config, listener, address, router, parts, targets, stop, terminate, interrupt })
+        Ok(Self { config, listener, address, router, parts, seat, targets, stop, terminate, interrupt })
     }
 
     fn parts(
         config: &Config,
         store: Arc<dyn Store>,
+        roster: Arc<Roster>,
+        clock: Clock,
         backends: &[Arc<dyn Backend>],
         data: PathBuf,
         places: Places,
     ) -> anyhow::Result<Parts> {
-        let clock = Clock::system();
         let logs = Logs::open(store.clone(), backends, &data.join(LOGS), settings::logs(&config.logs));
         let logs = logs.with_context(|| format!("cannot use the folder of the logs in `{}`", data.display()))?;
         let settings = settings::engine(config, places);
         let engine = Engine::among(
-            Roster::alone(),
+            roster.clone(),
             store.clone(),
             backends.to_vec(),
             clock.clone(),
@@ -86,7 +94,7 @@ impl Server {
             Some(logs.clone()),
         );
         let feed = Feed::new(store.clone());
-        Ok(Parts { store, engine, logs, feed, clock, data })
+        Ok(Parts { store, engine, roster, logs, feed, clock, data })
     }
 
     /// Where it listens; port 0 has become a real one.
@@ -97,13 +105,14 @@ impl Server {
     /// Serves until SIGTERM or SIGINT. Then nobody new is let in, requests and ticks under way get the grace of the
     /// configuration, and running jobs go on: the next server finds them.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, listener, address, router, parts, targets, stop, mut terminate, mut interrupt } = self;
+        let Self { config, listener, address, router, parts, seat, targets, stop, mut terminate, mut interrupt } = self;
         let grace = Duration::from_millis(config.server.shutdown_grace_ms);
         tracing::info!(%address, data = %parts.data.display(), "serving");
         let moving = tokio::spawn({
             let (engine, stopped) = (parts.engine.clone(), Stopping::new(stop.subscribe()).stopped());
             async move { engine.run(stopped).await }
         });
+        let presence = replicas::Presence::keep(&parts);
         background::start(parts, targets, config.events.keep, &stop);
         let asked = async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -114,6 +123,8 @@ impl Server {
         if tokio::time::timeout(grace, moving).await.is_err() {
             tracing::warn!("the engine did not rest in time; the next server goes on where it stood");
         }
+        presence.end(grace).await;
+        drop(seat);
         Ok(())
     }
 }

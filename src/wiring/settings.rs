@@ -10,6 +10,7 @@ use tessera_runtime::plan;
 
 use crate::config::{self, Config, HookState, MissingOutput, ShowCanceling};
 use crate::http::{self, Access, BackendFacts, Bounds, Credentials, Files, Service};
+use crate::roster::base;
 use crate::task::{Owner, Phase};
 use crate::webhooks::{Pace, SigningKey, Target};
 use crate::{engine, logs};
@@ -23,7 +24,8 @@ pub(super) fn doors(
     let facts = |backend: &Arc<dyn Backend>| {
         let profile = backend.profile();
         BackendFacts {
-            name: profile.name.clone(),
+            // What tasks ask for, on whichever machine.
+            name: base(&profile.name).to_owned(),
             parameters: profile.parameters.clone(),
             stops_within: profile.stops_within,
         }

@@ -62,6 +62,7 @@ impl Press {
         let profile = Profile {
             name: "press".to_owned(),
             kind: "press",
+            local: false,
             capacity: Capacity::default(),
             parameters: Vec::new(),
             stops_within: Duration::from_secs(1),

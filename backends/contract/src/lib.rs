@@ -86,6 +86,8 @@ pub struct Profile {
     pub name: String,
     /// Its kind: `docker`, `scripted`, …
     pub kind: &'static str,
+    /// It is on this server's machine: no other server can ask it about its jobs.
+    pub local: bool,
     /// What it can carry at once.
     pub capacity: Capacity,
     /// Lower-case keys of `backend_parameters` that it honours (TES contract 13.6).

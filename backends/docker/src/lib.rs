@@ -84,6 +84,7 @@ impl Docker {
         let profile = Profile {
             name: name.to_owned(),
             kind: "docker",
+            local: true,
             capacity: capacity(&config, &engine).await,
             parameters: job::PARAMETERS.map(str::to_owned).to_vec(),
             stops_within: Duration::from_millis(config.stop_grace_ms.unwrap_or(Policy::default().stop_grace_ms))

@@ -179,6 +179,7 @@ fn profile(name: &str, config: &KubernetesConfig) -> Profile {
     Profile {
         name: name.to_owned(),
         kind: "kubernetes",
+        local: false,
         capacity: Capacity {
             cpu_milli: config.cpu_cores.map(|cores| whole(cores * 1_000.0)),
             ram_bytes: config.ram_gb.map(|gib| whole(gib * f64::from(1 << 30))),

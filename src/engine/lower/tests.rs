@@ -15,6 +15,7 @@ fn profile() -> Profile {
     Profile {
         name: "here".to_owned(),
         kind: "scripted",
+        local: false,
         capacity: Capacity::default(),
         parameters: ["walltime", "gpu_count", "network", "container_user", "vm_size"].map(str::to_owned).to_vec(),
         stops_within: Duration::from_secs(1),

@@ -74,6 +74,17 @@ pub enum Reason {
         /// That backend.
         backend: String,
     },
+    /// Only a server that does not answer can tell of it, or take it; a job of it may go on all the same.
+    ServerAway {
+        /// The backend.
+        backend: String,
+        /// The server.
+        server: String,
+        /// Since when it does not answer; left out when that is not known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
+        since: Option<Timestamp>,
+    },
     /// It is being handed to its backend.
     HandingOver {
         /// That backend.
@@ -192,6 +203,7 @@ fn reason(waiting: waiting::Waiting) -> Reason {
             Reason::BackendUnavailable { backend, position: ahead, since, reason, next_try }
         }
         Why::BackendMissing { backend } => Reason::BackendMissing { backend },
+        Why::ServerAway { backend, server, since } => Reason::ServerAway { backend, server, since },
         Why::HandingOver { backend } => Reason::HandingOver { backend },
         Why::AtBackend { backend, reason } => Reason::AtBackend { backend, reason },
         Why::Unreadable { backend, reason } => Reason::Unreadable { backend, reason },

@@ -14,6 +14,7 @@
 //! - [`queue`]: what the engine reads;
 //! - [`changes`]: what is told as it happens;
 //! - [`keys`]: a creation that has a name;
+//! - [`replicas`]: several servers on one store;
 //! - [`hostile`]: texts that break what is put together by hand.
 
 #![allow(clippy::unwrap_used)]
@@ -28,6 +29,7 @@ pub(crate) mod keys;
 pub(crate) mod listing;
 pub(crate) mod queue;
 pub(crate) mod recording;
+pub(crate) mod replicas;
 pub(crate) mod samples;
 
 use async_trait::async_trait;
@@ -71,6 +73,11 @@ macro_rules! conformance {
                 the_bell_rings_after_the_commit the_oldest_go_in_small_steps_and_the_newest_stays
                 how_far_a_target_was_told_is_remembered;
             keys: the_same_name_and_task_find_the_first many_at_once_make_one_task;
+            replicas: what_a_server_says_of_itself_is_what_others_hear a_name_is_one_servers_until_its_lease_is_over
+                a_later_run_on_the_same_seat_takes_the_name_at_once who_leaves_is_away_from_then_on
+                who_is_away_for_a_month_is_forgotten what_is_taken_over_has_a_new_holder_and_a_higher_fence
+                only_what_is_as_it_was_said_is_taken_over a_lease_is_ones_until_it_is_over
+                the_keeper_is_who_claimed_last several_servers_stay_below_one_ceiling;
             hostile: texts_come_back_as_they_were texts_find_what_they_name long_contents the_edges_of_time;
         }
     };

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::Subject;
 use super::samples::*;
-use crate::store::{Candidate, Ceiling, ClaimRequest, Load, QueueCursor, Store};
+use crate::store::{Candidate, Ceiling, ClaimRequest, Fence, Load, QueueCursor, Store};
 use crate::task::spec::Resources;
 use crate::task::{Owner, Phase, TaskId};
 
@@ -67,6 +67,7 @@ pub(crate) async fn candidates_say_what_they_need(subject: &impl Subject) {
     let expected = Candidate {
         task: id,
         attempt: 1,
+        fence: Fence(0),
         backend: Some("big".to_owned()),
         claimed_on: None,
         cpu_milli: Some(1_500),
@@ -75,6 +76,9 @@ pub(crate) async fn candidates_say_what_they_need(subject: &impl Subject) {
     assert_eq!(found[0], expected);
     let too_much = u64::try_from(i64::MAX).unwrap();
     assert!(found[1].cpu_milli.unwrap() >= too_much && found[1].ram_bytes.unwrap() >= too_much);
+    let fence = claim(&store, &found[0].task).await;
+    let again = store.queued(at(LATER), None, 1).await.unwrap();
+    assert_eq!(again[0].fence, fence);
 }
 
 pub(crate) async fn load_is_what_was_claimed(subject: &impl Subject) {

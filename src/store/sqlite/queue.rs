@@ -13,7 +13,7 @@ use crate::task::{JobRef, Owner, TaskId, TaskState};
 
 /// Tasks that wait and may be tried.
 pub(super) const QUEUED: &str = "
-    SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram FROM tasks
+    SELECT id, state, wanted, stage, backend, ask_cpu, ask_ram, fence FROM tasks
     WHERE stage IN (0, 1) AND id > ?1 AND not_before <= ?3 AND (stage = 0 OR until <= ?3)
     ORDER BY id LIMIT ?2";
 
@@ -59,6 +59,7 @@ pub(super) fn queued(
         Ok(Some(Candidate {
             task,
             attempt,
+            fence: Fence(columns::amount(row.get(7)?)),
             backend: row.get(2)?,
             claimed_on,
             cpu_milli: row.get::<_, Option<i64>>(5)?.map(columns::amount),

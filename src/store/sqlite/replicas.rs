@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::columns;
 use super::fault::Fault;
 use super::queue::{STANDING, one_active};
-use crate::store::{Active, Enlisted, Fence, Holder, Present, Replica};
+use crate::store::{Active, Enlisted, FORGOTTEN_AFTER, Fence, Holder, Present, Replica};
 use crate::task::TaskId;
 
 /// A row of a server.
@@ -42,6 +42,10 @@ pub(super) fn enlist(
             columns::from_document(&me.backends)?,
             columns::from_moment(until),
         ])?;
+    let long_ago = now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);
+    connection
+        .prepare_cached("DELETE FROM replicas WHERE until < ?1 AND name <> ?2")?
+        .execute(params![columns::from_moment(long_ago), me.name])?;
     Ok(Enlisted::Here(self::known(connection)?))
 }
 

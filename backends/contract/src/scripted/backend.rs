@@ -34,6 +34,7 @@ impl Scripted {
         let profile = Profile {
             name: "scripted".to_owned(),
             kind: "scripted",
+            local: false,
             capacity: Capacity::default(),
             parameters: ["walltime", "gpu_count", "backend", "network"].map(str::to_owned).to_vec(),
             stops_within: Duration::from_secs(2),
@@ -49,6 +50,12 @@ impl Scripted {
     /// With this name.
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.profile.name);
+        self
+    }
+
+    /// On this server's machine alone, if so.
+    pub fn local(mut self, local: bool) -> Self {
+        self.profile.local = local;
         self
     }
 
