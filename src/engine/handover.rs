@@ -37,9 +37,7 @@ pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Res
             // The claims are left to whoever acts when they are over.
             return Ok(());
         }
-        // A cancel searches for the job once the claim is over: no submit may still be on its way then.
-        let done_by = after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2));
-        if some.iter().any(|one| done_by >= one.claim.until) {
+        if !some.iter().all(|one| has_time(engine, one)) {
             let rest: Vec<&Claimed> = some.iter().chain(rest.flatten()).collect();
             return give_back(engine, &rest, |_| Duration::ZERO).await;
         }
@@ -51,6 +49,12 @@ pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Res
         }
     }
     Ok(())
+}
+
+/// A cancel searches for the job once the claim is over, and whoever claims next may see it end and remove it: no submit
+/// may still be on its way then.
+fn has_time(engine: &Engine, claimed: &Claimed) -> bool {
+    after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2)) < claimed.claim.until
 }
 
 /// What was claimed and is not handed over, because the backend stopped taking jobs or the claim is nearly over, waits
@@ -148,8 +152,9 @@ async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -
         Ok(lowered) => lowered,
         Err(sentence) => return Handed { claimed, notes: Vec::new(), answer: Answer::Never(sentence) },
     };
-    // A server that was paused since its last look: by now somebody else may have handed it over, and removed it.
-    if !engine.may_act() || engine.clock.now() >= claimed.claim.until {
+    // The last look may have taken as long as it liked: the store was slow, or we were paused. By now somebody else may
+    // have handed it over, and removed it. Between this and the submit nothing is waited for.
+    if !engine.may_act() || !has_time(engine, claimed) {
         return Handed { claimed, notes, answer: Answer::Unasked };
     }
     let answer = match site.call(&engine.clock, &engine.settings, "submit", site.backend.submit(&job)).await {

@@ -162,7 +162,7 @@ impl Caller {
             ..Input::default()
         });
         let inputs = inputs.collect();
-        let wanted = *dice.pick(&[None, None, None, Some("alpha"), Some("beta"), Some("nowhere")]);
+        let wanted = *dice.pick(&[None, None, None, Some("alpha"), Some("beta"), Some("docker"), Some("docker"), Some("nowhere")]);
         let backend_parameters = wanted.map(|name| [("backend".to_owned(), name.to_owned())].into());
         let cpu_cores = *dice.pick(&[None, Some(1.0), Some(2.0), Some(99.0)]);
         let cpu_cores = cpu_cores.filter(|cores| *cores < 9.0 || dice.one_in(4));

@@ -74,12 +74,17 @@ impl World {
 
     fn has_ended(&self) -> bool {
         let ground = self.start.store.ground();
-        let none_outside = |(_, outside): (_, &tessera_contract::scripted::Outside)| {
-            outside.jobs(&self.start.sites.installation).is_ok_and(|jobs| jobs.is_empty())
-        };
         ground.standing().all(|(_, state, _)| state.is_terminal())
-            && ground.leftovers().next().is_none()
-            && self.start.sites.worlds().all(none_outside)
+            && ground.leftovers().all(|left| self.is_lost(&left.job.backend))
+            && self.start.sites.worlds().all(|(site, outside)| {
+                self.is_lost(&site.name) || outside.jobs(&site.installation).is_ok_and(|jobs| jobs.is_empty())
+            })
+    }
+
+    /// Whether a backend was on a machine that does not come back: what was there went with it.
+    fn is_lost(&self, backend: &str) -> bool {
+        let site = self.start.sites.all.iter().find(|site| site.name == backend);
+        site.and_then(|site| site.machine_of).is_some_and(|server| self.servers[server].is_lost)
     }
 
     fn cancel_what_hangs(&mut self) {
@@ -126,11 +131,11 @@ impl World {
                 self.check_marks(promise);
             }
         }
-        if let Some(left) = ground.leftovers().next() {
+        if let Some(left) = ground.leftovers().find(|left| !self.is_lost(&left.job.backend)) {
             shared.broken(Invariant::NothingIsLeft, Some(&left.task), || format!("{left:?} is not removed"));
         }
-        for (site, outside) in self.start.sites.worlds() {
-            for job in outside.jobs(&self.start.sites.installation).unwrap_or_default() {
+        for (site, outside) in self.start.sites.worlds().filter(|(site, _)| !self.is_lost(&site.name)) {
+            for job in outside.jobs(&site.installation).unwrap_or_default() {
                 let task = TaskId::parse(job.attempt().unwrap_or_default().0);
                 shared.broken(Invariant::NothingIsLeft, task.as_ref(), || format!("`{}` still holds `{job}`", site.name));
             }

@@ -19,7 +19,8 @@ impl World {
             6 => self.cut_off(server),
             7 => self.silence(),
             8 => self.reconfigure(server),
-            9.. => self.harm_a_job(),
+            9 => self.lose_a_machine(server),
+            10.. => self.harm_a_job(),
         }
     }
 
@@ -81,8 +82,24 @@ impl World {
     fn silence(&mut self) {
         let site = self.shared.lock().dice.index(self.start.sites.all.len());
         self.shared.lock().silent[site] = true;
-        self.shared.tell(self.start.sites.all[site].name, None, || "does not answer".to_owned());
+        self.shared.tell(&self.start.sites.all[site].name, None, || "does not answer".to_owned());
         self.after(120_000, Later::Answer(site));
+    }
+
+    /// A machine with what runs on it, for ever; another server is left.
+    fn lose_a_machine(&mut self, server: usize) {
+        if self.servers.len() < 2 || self.servers.iter().any(|server| server.is_lost) {
+            return;
+        }
+        self.crash(server);
+        self.fault("a machine did not come back");
+        self.shared.tell(&self.servers[server].name, None, || "its machine does not come back".to_owned());
+        self.servers[server].is_lost = true;
+        for site in self.start.sites.all.iter().filter(|site| site.machine_of == Some(server)) {
+            for job in site.scripted.outside().jobs(&site.installation).unwrap_or_default() {
+                let _ = site.scripted.outside().lose(&site.installation, &job);
+            }
+        }
     }
 
     /// The next run has other backends, or has them in another order.
@@ -99,8 +116,8 @@ impl World {
 
     fn harm_a_job(&mut self) {
         let site = self.shared.lock().dice.index(self.start.sites.all.len());
-        let installation = self.start.sites.installation.clone();
         let site = &self.start.sites.all[site];
+        let installation = site.installation.clone();
         let outside = site.scripted.outside();
         let jobs = outside.jobs(&installation).unwrap_or_default();
         if jobs.is_empty() {
@@ -119,14 +136,16 @@ impl World {
         let (kind, harm) = *self.shared.lock().dice.pick(&harms);
         self.fault(kind);
         let task = tessera::task::TaskId::parse(job.attempt().unwrap_or_default().0);
-        self.shared.tell(site.name, task.as_ref(), || format!("{kind}: {job}"));
+        self.shared.tell(&site.name, task.as_ref(), || format!("{kind}: {job}"));
         let _ = harm(outside, &installation, &job);
     }
 
     /// Something comes back.
     pub(crate) fn happens(&mut self, later: Later) {
         match later {
-            Later::Restart(server) if !self.servers[server].is_up => self.start(server),
+            Later::Restart(server) if !self.servers[server].is_up && !self.servers[server].is_lost => {
+                self.start(server);
+            }
             Later::Restart(_) => {}
             Later::Resume(server) => {
                 self.shared.tell(&self.servers[server].name, None, || "goes on".to_owned());
@@ -138,7 +157,7 @@ impl World {
                 self.shared.lock().cut_off[server] = false;
             }
             Later::Answer(site) => {
-                self.shared.tell(self.start.sites.all[site].name, None, || "answers again".to_owned());
+                self.shared.tell(&self.start.sites.all[site].name, None, || "answers again".to_owned());
                 self.shared.lock().silent[site] = false;
             }
         }
@@ -163,14 +182,17 @@ impl World {
                 self.servers[server].crash(&mut self.executor, &self.shared);
             }
         }
+        // Two runs do not begin at one moment.
+        let soon = self.shared.now_ms() + 5;
+        self.pass_until(soon);
         for server in 0..self.servers.len() {
             self.happens(Later::Restart(server));
         }
-        let installation = self.start.sites.installation.clone();
-        for (_, outside) in self.start.sites.worlds() {
-            for job in outside.jobs(&installation).unwrap_or_default() {
-                let _ = outside.resume(&installation, &job);
-                let _ = outside.make_readable(&installation, &job);
+        for (site, outside) in self.start.sites.worlds() {
+            let installation = &site.installation;
+            for job in outside.jobs(installation).unwrap_or_default() {
+                let _ = outside.resume(installation, &job);
+                let _ = outside.make_readable(installation, &job);
             }
         }
     }

@@ -20,7 +20,10 @@ use crate::shared::Shared;
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) index: usize,
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
+    pub(crate) installation: InstallationId,
+    /// The server on whose machine it is, and which alone can ask it.
+    pub(crate) machine_of: Option<usize>,
     pub(crate) scripted: Scripted,
     /// Where a backend that forgets what it has puts the same job once more; `None` for one that does not.
     pub(crate) twin: Option<Scripted>,
@@ -29,7 +32,6 @@ pub(crate) struct Site {
 /// All of them.
 #[derive(Clone)]
 pub(crate) struct Sites {
-    pub(crate) installation: InstallationId,
     pub(crate) all: Arc<Vec<Site>>,
 }
 
@@ -43,13 +45,22 @@ impl Sites {
 
     /// How often a step of a job was started, everywhere together.
     pub(crate) fn starts(&self, job: &JobId, step: u32) -> usize {
-        self.worlds().map(|(_, outside)| outside.starts(&self.installation, job, step)).sum()
+        self.worlds().map(|(site, outside)| outside.starts(&site.installation, job, step)).sum()
     }
 
     /// In how many worlds a job lives.
     pub(crate) fn live(&self, job: &JobId) -> usize {
-        let lives = |outside: &Outside| outside.is_live(&self.installation, job).unwrap_or(false);
-        self.worlds().filter(|(_, outside)| lives(outside)).count()
+        self.live_at(job, |_| true)
+    }
+
+    /// The same, but for machines: of one that is away nobody knows what lives there, and its tasks go on without it.
+    pub(crate) fn live_in_reach(&self, job: &JobId) -> usize {
+        self.live_at(job, |site| site.machine_of.is_none())
+    }
+
+    fn live_at(&self, job: &JobId, counts: impl Fn(&Site) -> bool) -> usize {
+        let lives = |site: &Site, outside: &Outside| outside.is_live(&site.installation, job).unwrap_or(false);
+        self.worlds().filter(|(site, outside)| counts(site) && lives(site, outside)).count()
     }
 }
 
@@ -197,10 +208,11 @@ fn check(shared: &Shared, sites: &Sites, job: Option<&JobId>) {
     }
     let Some((job, (id, attempt))) = job.and_then(|job| Some((job, job.attempt()?))) else { return };
     let task = tessera::task::TaskId::parse(id);
-    let live: usize = (1..=attempt).map(|attempt| sites.live(&JobId::of_attempt(id, attempt))).sum();
+    let live: usize = (1..=attempt).map(|attempt| sites.live_in_reach(&JobId::of_attempt(id, attempt))).sum();
     if live > 0 && task.as_ref().is_some_and(|task| shared.lock().canceled.contains(task)) {
         shared.broken(Invariant::CanceledIsGone, task.as_ref(), || format!("attempt {attempt} of it lives"));
     }
+    let live = live.max(sites.live(job));
     if live > 1 {
         shared.broken(Invariant::OneLiveJob, task.as_ref(), || format!("{live} jobs of it live at once"));
     }
@@ -229,12 +241,12 @@ impl Backend for Network {
     }
 
     async fn submit(&self, job: &Job) -> Result<Handle, BackendError> {
-        let (site, sites, id) = (self.site.clone(), self.sites.clone(), job.id.clone());
+        let (site, id) = (self.site.clone(), job.id.clone());
         let job = Arc::new(job.clone());
         self.send("submit", Some(id), move || {
-            let (site, sites, job) = (site.clone(), sites.clone(), job.clone());
+            let (site, job) = (site.clone(), job.clone());
             async move {
-                let known = site.scripted.outside().jobs(&sites.installation).unwrap_or_default().contains(&job.id);
+                let known = site.scripted.outside().jobs(&site.installation).unwrap_or_default().contains(&job.id);
                 match &site.twin {
                     Some(twin) if known => twin.submit(&job).await,
                     Some(_) | None => site.scripted.submit(&job).await,

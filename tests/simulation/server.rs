@@ -5,11 +5,13 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tessera::clock::Clock;
 use tessera::engine::{Engine, Settings, absent, cancel, dispatch, observe, sweep};
+use tessera::roster::{Newcomer, Roster, Terms, base};
 use tessera::store::memory::Memory;
+use tessera::store::{Offer, Store};
 use tessera_contract::Backend;
 
 use crate::executor::{Actor, Executor};
-use crate::network::{Network, Sites};
+use crate::network::{Network, Site, Sites};
 use crate::shared::{Shared, moment};
 use crate::way::plot;
 
@@ -22,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) skew_ms: i64,
     pub(crate) is_up: bool,
     pub(crate) is_paused: bool,
+    /// Its machine does not come back.
+    pub(crate) is_lost: bool,
     pub(crate) runs: u32,
 }
 
@@ -34,12 +38,13 @@ pub(crate) struct Start {
     pub(crate) settings: Settings,
     /// The backends that are configured, in their order.
     pub(crate) configured: Vec<usize>,
+    pub(crate) terms: Terms,
 }
 
 impl Server {
     pub(crate) fn new(index: usize) -> Self {
         let name = format!("server-{index}");
-        Self { index, name, clock: Clock::held(moment(0)), skew_ms: 0, is_up: false, is_paused: false, runs: 0 }
+        Self { index, name, clock: Clock::held(moment(0)), skew_ms: 0, is_up: false, is_paused: false, is_lost: false, runs: 0 }
     }
 
     /// Begins a run.
@@ -52,20 +57,30 @@ impl Server {
         self.set_clock(shared.now_ms());
         let store = start.store.seen_through(plot(shared, self.index, &self.name));
         shared.lock().doors[self.index] = Some(store.clone());
-        let backends = start.configured.iter().map(|site| {
-            let site = start.sites.all[*site].clone();
-            let server = self.name.clone();
-            Arc::new(Network { shared: shared.clone(), sites: start.sites.clone(), site, server }) as Arc<dyn Backend>
-        });
-        let engine = Engine::new(Arc::new(store), backends.collect(), self.clock.clone(), start.settings.clone());
-        for kind in [Kind::Dispatch, Kind::Observe, Kind::Cancel, Kind::Sweep, Kind::Absent] {
-            let ticking = ticking(shared.clone(), engine.clone(), kind, self.name.clone());
-            executor.spawn(Actor::Server(self.index), Box::pin(ticking));
-        }
+        let own_machine = |site: &&Site| site.machine_of == Some(self.index);
+        let configured = start.configured.iter().map(|site| &start.sites.all[*site]);
+        let configured: Vec<&Site> = configured.chain(start.sites.all.iter().filter(own_machine)).collect();
+        let backends: Vec<Arc<dyn Backend>> = configured
+            .iter()
+            .map(|site| {
+                let (site, server) = ((*site).clone(), self.name.clone());
+                let network = Network { shared: shared.clone(), sites: start.sites.clone(), site, server };
+                Arc::new(network) as Arc<dyn Backend>
+            })
+            .collect();
         shared.tell(&self.name, None, || {
-            let configured: Vec<&str> = start.configured.iter().map(|site| start.sites.all[*site].name).collect();
-            format!("run {} begins, with {}", self.runs, configured.join(" and "))
+            let names: Vec<&str> = configured.iter().map(|site| site.name.as_str()).collect();
+            format!("run {} begins, with {}", self.runs, names.join(" and "))
         });
+        let run = Run {
+            index: self.index,
+            name: self.name.clone(),
+            store: Arc::new(store),
+            backends,
+            clock: self.clock.clone(),
+            start: start.clone(),
+        };
+        executor.spawn(Actor::Server(self.index), Box::pin(run.begin()));
     }
 
     /// Dies: whatever it waited for, it waits for no more.
@@ -79,6 +94,53 @@ impl Server {
     /// Its clock goes on with the right one, from where it is.
     pub(crate) fn set_clock(&self, now_ms: u64) {
         self.clock.put(moment(now_ms) + SignedDuration::from_millis(self.skew_ms));
+    }
+}
+
+/// One run.
+struct Run {
+    index: usize,
+    name: String,
+    store: Arc<Memory>,
+    backends: Vec<Arc<dyn Backend>>,
+    clock: Clock,
+    start: Start,
+}
+
+impl Run {
+    /// Joins the others where there are several, and then ticks.
+    async fn begin(self) {
+        let shared = self.start.shared.clone();
+        let roster = if self.store.is_shared() { self.join().await } else { Roster::alone() };
+        let settings = self.start.settings.clone();
+        let engine =
+            Engine::among(roster.clone(), self.store.clone(), self.backends, self.clock.clone(), settings, None);
+        for kind in [Kind::Dispatch, Kind::Observe, Kind::Cancel, Kind::Sweep, Kind::Absent] {
+            let ticking = ticking(shared.clone(), engine.clone(), kind, self.name.clone());
+            shared.spawn(Actor::Server(self.index), ticking);
+        }
+        let third = u64::try_from(self.start.terms.lease.as_millis()).unwrap() / 3;
+        while !roster.is_alone() {
+            let taken = roster.beat(&*self.store, &self.clock).await;
+            shared.sleep(if taken { third } else { third.min(1_000) }).await;
+        }
+    }
+
+    async fn join(&self) -> Arc<Roster> {
+        let backends = self.backends.iter().map(|backend| {
+            let profile = backend.profile();
+            let (cpu_milli, ram_bytes) = (profile.capacity.cpu_milli, profile.capacity.ram_bytes);
+            Offer { name: base(&profile.name).to_owned(), local: profile.local, cpu_milli, ram_bytes }
+        });
+        let (name, seat) = (self.name.clone(), format!("seat of {}", self.name));
+        let newcomer = Newcomer { name, seat, address: None, backends: backends.collect() };
+        loop {
+            match Roster::join(&*self.store, newcomer.clone(), self.start.terms, &self.clock).await {
+                Ok(roster) => return roster,
+                Err(error) => self.start.shared.tell(&self.name, None, || format!("has not joined: {error}")),
+            }
+            self.start.shared.sleep(1_000).await;
+        }
     }
 }
 

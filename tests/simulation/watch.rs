@@ -132,7 +132,7 @@ impl Watch {
 /// Nothing of a task lives outside.
 fn is_gone(shared: &Shared, sites: &Sites, task: &TaskId) {
     shared.lock().canceled.insert(task.clone());
-    let live = (1..=5).find(|attempt| sites.live(&JobId::of_attempt(task.as_str(), *attempt)) > 0);
+    let live = (1..=5).find(|attempt| sites.live_in_reach(&JobId::of_attempt(task.as_str(), *attempt)) > 0);
     if let Some(attempt) = live {
         shared.broken(Invariant::CanceledIsGone, Some(task), || format!("attempt {attempt} of it lives"));
     }

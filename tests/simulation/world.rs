@@ -1,8 +1,10 @@
 //! One seed's world: servers, callers, backends, a store, and what goes wrong; polled step by step.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tessera::engine::Settings;
+use tessera::roster::{Terms, at_machine};
 use tessera::store::memory::{Flaw, Memory, Semantics};
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Capacity, InstallationId};
@@ -46,20 +48,27 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(kind: Kind, seed: u64, is_told: bool) -> Self {
-        let shared = Shared::new(seed, 3, 2, is_told);
+        let shared = Shared::new(seed, 3, 5, is_told);
         let installation = InstallationId("simulated0000000".to_owned());
         let store = Memory::new(kind.semantics, installation.clone());
         if let Some(flaw) = kind.flaw {
             store.breaks(flaw);
         }
-        let all = ["alpha", "beta"].iter().enumerate().map(|(index, name)| site(&shared, &installation, kind, index, name));
-        let sites = Sites { all: Arc::new(all.collect()), installation };
-        let settings = settings(&shared);
-        let start = Start { shared: shared.clone(), store, sites, settings, configured: vec![0, 1] };
         let count = match kind.semantics {
             Semantics::Alone => 1,
             Semantics::Shared => usize::try_from(shared.between(1, 3)).unwrap(),
         };
+        let machines = if kind.semantics == Semantics::Shared { count } else { 0 };
+        let names = ["alpha", "beta"].map(|name| (name.to_owned(), None)).into_iter();
+        let machines = (0..machines).map(|server| (at_machine("docker", &format!("server-{server}")), Some(server)));
+        let all = names.chain(machines).enumerate();
+        let all = all.map(|(index, (name, machine))| site(&shared, &installation, kind, index, name, machine));
+        let sites = Sites { all: Arc::new(all.collect()) };
+        let settings = settings(&shared);
+        let patience_ms = shared.lock().patience_ms;
+        let lease = Duration::from_millis(patience_ms * shared.between(1, 4));
+        let terms = Terms { lease, absent_after: 4 * lease };
+        let start = Start { shared: shared.clone(), store, sites, settings, configured: vec![0, 1], terms };
         let mut world = Self {
             executor: Executor::default(),
             servers: (0..count).map(Server::new).collect(),
@@ -163,15 +172,28 @@ impl World {
     }
 }
 
-fn site(shared: &Shared, installation: &InstallationId, kind: Kind, index: usize, name: &'static str) -> Site {
+fn site(
+    shared: &Shared,
+    installation: &InstallationId,
+    kind: Kind,
+    index: usize,
+    name: String,
+    machine_of: Option<usize>,
+) -> Site {
+    let installation = match machine_of {
+        Some(server) => InstallationId(format!("server-{server}-{}", installation.0)),
+        None => installation.clone(),
+    };
     let jobs = *shared.lock().dice.pick(&[None, Some(1), Some(3)]);
     let capacity = Capacity { jobs, cpu_milli: Some(4_000), ram_bytes: None };
     let world = || {
         let clock = shared.clone();
         let outside = Outside::in_memory_at(move || clock.now());
-        Scripted::new(outside, installation.clone()).named(name).with_capacity(capacity).with_page_size(2)
+        let scripted = Scripted::new(outside, installation.clone()).named(&name).local(machine_of.is_some());
+        scripted.with_capacity(capacity).with_page_size(2)
     };
-    Site { index, name, scripted: world(), twin: kind.forgetful_backends.then(world) }
+    let (scripted, twin) = (world(), kind.forgetful_backends.then(world));
+    Site { index, name, installation, machine_of, scripted, twin }
 }
 
 /// Small pages, so that few tasks are many.

@@ -29,6 +29,7 @@ impl Ground {
             is_due.then(|| Candidate {
                 task: id.clone(),
                 attempt: *attempt,
+                fence: row.fence,
                 backend: wanted(row).map(str::to_owned),
                 claimed_on: row.backend.clone().filter(|_| *claimed && !forgets),
                 cpu_milli: row.spec.cpu_milli(),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::ground::{Ground, Stage};
 use super::journal::{By, Written};
-use crate::store::{Active, Enlisted, Fence, Holder, Present, Replica};
+use crate::store::{Active, Enlisted, FORGOTTEN_AFTER, Fence, Holder, Present, Replica};
 use crate::task::TaskId;
 
 impl Ground {
@@ -18,6 +18,8 @@ impl Ground {
             }
         }
         self.replicas.insert(me.name.clone(), Present { replica: me.clone(), until });
+        let long_ago = now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);
+        self.replicas.retain(|name, one| one.until >= long_ago || *name == me.name);
         Enlisted::Here(self.replicas.values().cloned().collect())
     }
 
