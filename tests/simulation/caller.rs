@@ -148,21 +148,35 @@ impl Caller {
         ];
         let step = |words: &[&str]| Executor {
             image: "scripted".to_owned(),
-            command: ["count", &format!("mark-{}", self.number)].iter().chain(words).map(|it| (*it).to_owned()).collect(),
+            command: ["count", &format!("mark-{}", self.number)]
+                .iter()
+                .chain(words)
+                .map(|it| (*it).to_owned())
+                .collect(),
             ..Executor::default()
         };
         let mut executors = vec![step(dice.pick::<&[&str]>(&endings))];
         if dice.one_in(3) {
             executors.push(step(dice.pick::<&[&str]>(&endings)));
         }
-        let staging = ["wait-ms/5000", "stage-ms/3000", "fault-until/2/lost", "fault-until/3/unavailable", "fault/rejected"];
+        let staging =
+            ["wait-ms/5000", "stage-ms/3000", "fault-until/2/lost", "fault-until/3/unavailable", "fault/rejected"];
         let inputs = (0..dice.below(2)).map(|_| Input {
             path: "/in".to_owned(),
             url: Some(format!("scripted:{}", dice.pick(&staging))),
             ..Input::default()
         });
         let inputs = inputs.collect();
-        let wanted = *dice.pick(&[None, None, None, Some("alpha"), Some("beta"), Some("docker"), Some("docker"), Some("nowhere")]);
+        let wanted = *dice.pick(&[
+            None,
+            None,
+            None,
+            Some("alpha"),
+            Some("beta"),
+            Some("docker"),
+            Some("docker"),
+            Some("nowhere"),
+        ]);
         let backend_parameters = wanted.map(|name| [("backend".to_owned(), name.to_owned())].into());
         let cpu_cores = *dice.pick(&[None, Some(1.0), Some(2.0), Some(99.0)]);
         let cpu_cores = cpu_cores.filter(|cores| *cores < 9.0 || dice.one_in(4));

@@ -124,7 +124,8 @@ impl World {
                 None => None,
             };
             if expected.is_some_and(|expected| expected != state.phase()) {
-                let said = || format!("its cancel was acknowledged as {:?}, and it ended as {state:?}", promise.canceled);
+                let said =
+                    || format!("its cancel was acknowledged as {:?}, and it ended as {state:?}", promise.canceled);
                 shared.broken(Invariant::CancelWins, Some(task), said);
             }
             if *state == TaskState::Complete {
@@ -137,7 +138,8 @@ impl World {
         for (site, outside) in self.start.sites.worlds().filter(|(site, _)| !self.is_lost(&site.name)) {
             for job in outside.jobs(&site.installation).unwrap_or_default() {
                 let task = TaskId::parse(job.attempt().unwrap_or_default().0);
-                shared.broken(Invariant::NothingIsLeft, task.as_ref(), || format!("`{}` still holds `{job}`", site.name));
+                shared
+                    .broken(Invariant::NothingIsLeft, task.as_ref(), || format!("`{}` still holds `{job}`", site.name));
             }
         }
     }

@@ -178,9 +178,9 @@ impl World {
         }
         if self.start.configured.len() < 2 {
             self.start.configured = vec![0, 1];
-            for server in 0..self.servers.len() {
-                self.servers[server].crash(&mut self.executor, &self.shared);
-            }
+        }
+        for server in self.servers.iter_mut().filter(|server| server.configured.len() < 2) {
+            server.crash(&mut self.executor, &self.shared);
         }
         // Two runs do not begin at one moment.
         let soon = self.shared.now_ms() + 5;

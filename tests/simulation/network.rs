@@ -188,7 +188,8 @@ async fn never<T>(answer: oneshot::Sender<T>, is_told: bool) {
 
 fn story(shared: &Shared, server: &str, site: &Site, what: &str, job: Option<&JobId>, outcome: &str) {
     let task = job.and_then(|job| tessera::task::TaskId::parse(job.attempt()?.0));
-    if task.is_none() && what != "inventory" {
+    // What is asked again and again, and goes well, is no news.
+    if task.is_none() && (what != "inventory" || outcome == "acts") {
         return;
     }
     let of = job.map_or_else(String::new, |job| format!(" of attempt {}", job.attempt().unwrap_or_default().1));

@@ -52,7 +52,10 @@ fn run_seeds(from: u64, steps: u64) {
             let ended = run(kind, seed, false);
             tally.add(&ended.tally);
             if ended.broken.is_some() {
-                panic!("{}", story(kind, seed).unwrap_or_else(|| "a seed that failed once does not fail again".to_owned()));
+                panic!(
+                    "{}",
+                    story(kind, seed).unwrap_or_else(|| "a seed that failed once does not fail again".to_owned())
+                );
             }
         }
         if tally.steps >= steps {

@@ -27,6 +27,8 @@ pub(crate) struct Server {
     /// Its machine does not come back.
     pub(crate) is_lost: bool,
     pub(crate) runs: u32,
+    /// The backends that its run was started with, those of its machine aside.
+    pub(crate) configured: Vec<usize>,
 }
 
 /// What a run of a server is started with.
@@ -44,12 +46,23 @@ pub(crate) struct Start {
 impl Server {
     pub(crate) fn new(index: usize) -> Self {
         let name = format!("server-{index}");
-        Self { index, name, clock: Clock::held(moment(0)), skew_ms: 0, is_up: false, is_paused: false, is_lost: false, runs: 0 }
+        Self {
+            index,
+            name,
+            clock: Clock::held(moment(0)),
+            skew_ms: 0,
+            is_up: false,
+            is_paused: false,
+            is_lost: false,
+            runs: 0,
+            configured: Vec::new(),
+        }
     }
 
     /// Begins a run.
     pub(crate) fn start(&mut self, executor: &mut Executor, start: &Start) {
         self.runs += 1;
+        self.configured.clone_from(&start.configured);
         self.is_up = true;
         self.is_paused = false;
         let shared = &start.shared;
@@ -116,7 +129,7 @@ impl Run {
         let engine =
             Engine::among(roster.clone(), self.store.clone(), self.backends, self.clock.clone(), settings, None);
         for kind in [Kind::Dispatch, Kind::Observe, Kind::Cancel, Kind::Sweep, Kind::Absent] {
-            let ticking = ticking(shared.clone(), engine.clone(), kind, self.name.clone());
+            let ticking = ticking(shared.clone(), engine.clone(), kind);
             shared.spawn(Actor::Server(self.index), ticking);
         }
         let third = u64::try_from(self.start.terms.lease.as_millis()).unwrap() / 3;
@@ -154,7 +167,7 @@ enum Kind {
 }
 
 /// One kind of tick, again and again. The engine's loops wait for bells; here chance rings them.
-async fn ticking(shared: Shared, engine: Arc<Engine>, kind: Kind, name: String) {
+async fn ticking(shared: Shared, engine: Arc<Engine>, kind: Kind) {
     loop {
         let period = match kind {
             Kind::Dispatch | Kind::Observe | Kind::Cancel => 1_500,
@@ -169,8 +182,7 @@ async fn ticking(shared: Shared, engine: Arc<Engine>, kind: Kind, name: String) 
             Kind::Sweep => sweep::tick(&engine).await,
             Kind::Absent => absent::tick(&engine).await,
         };
-        if let Err(error) = done {
-            shared.tell(&name, None, || format!("a tick ({kind:?}) ends: {error}"));
+        if done.is_err() {
             shared.sleep(1_000).await;
         }
     }

@@ -34,15 +34,22 @@ impl Story {
     /// What concerns a task, or everything.
     pub(crate) fn of(&self, task: Option<&TaskId>) -> String {
         let concerns = |line: &&Line| task.is_none() || line.task.is_none() || line.task.as_ref() == task;
-        let lines: Vec<&Line> = self.lines.iter().filter(concerns).collect();
+        let mut lines: Vec<(&Line, u32)> = Vec::new();
+        for line in self.lines.iter().filter(concerns) {
+            match lines.last_mut() {
+                Some((last, times)) if last.who == line.who && last.text == line.text => *times += 1,
+                Some(_) | None => lines.push((line, 1)),
+            }
+        }
         let mut told = String::new();
         let left_out = lines.len().saturating_sub(SHOWN);
         if left_out > 0 {
             let _ = writeln!(told, "  … {left_out} lines before these are left out");
         }
-        for line in &lines[left_out..] {
+        for (line, times) in &lines[left_out..] {
+            let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
             let (second, ms) = (line.at_ms / 1_000, line.at_ms % 1_000);
-            let _ = writeln!(told, "  {second:>6}.{ms:03} s  {:<10}  {}", line.who, line.text);
+            let _ = writeln!(told, "  {second:>6}.{ms:03} s  {:<10}  {}{again}", line.who, line.text);
         }
         told
     }

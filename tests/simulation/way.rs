@@ -13,6 +13,10 @@ pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {
     let (shared, name) = (shared.clone(), name.to_owned());
     Arc::new(move |verb| {
         let mischief = chosen(&shared, server, verb)?;
+        // Of one that is cut off that was said.
+        if shared.lock().cut_off[server] {
+            return Some(mischief);
+        }
         shared.tell(&name, None, || {
             let what = match &mischief {
                 Mischief::Fail => "does nothing: the store is out of reach",
@@ -32,6 +36,10 @@ fn is_poll(verb: Verb) -> bool {
     matches!(verb, Verb::Queued | Verb::Load | Verb::Active | Verb::Canceling | Verb::Leftovers | Verb::Enlist)
 }
 
+fn can_conflict(verb: Verb) -> bool {
+    matches!(verb, Verb::Claim | Verb::Record | Verb::RequestCancel | Verb::TakeOver)
+}
+
 fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
     let mut inner = shared.lock();
     if !inner.faults {
@@ -46,7 +54,7 @@ fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
         1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
         2 => ("a call of the store was late", Mischief::Delay),
         3 => ("an answer of the store was late", Mischief::DelayAnswer),
-        4 => ("a call of the store conflicted", |_| Mischief::Conflict),
+        4 if can_conflict(verb) => ("a call of the store conflicted", |_| Mischief::Conflict),
         _ => return None,
     };
     inner.tally.fault(kind);
@@ -56,11 +64,10 @@ fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
     drop(inner);
     let gate = Gate::closed();
     let opening = (shared.clone(), gate.clone());
-    shared.spawn(Actor::Caller, async move {
+    shared.spawn(Actor::Network, async move {
         let (shared, gate) = opening;
         shared.sleep(ms).await;
         gate.open();
     });
     Some(mischief(gate))
 }
-

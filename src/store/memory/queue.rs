@@ -58,9 +58,8 @@ impl Ground {
     }
 
     pub(super) fn ahead(&self, tasks: &[TaskId], backend: &str, takes_unnamed: bool) -> Vec<u64> {
-        let counts = |row: &Row| {
-            row.stage() == Stage::Waiting && wanted(row).map_or(takes_unnamed, |wanted| wanted == backend)
-        };
+        let counts =
+            |row: &Row| row.stage() == Stage::Waiting && wanted(row).map_or(takes_unnamed, |wanted| wanted == backend);
         let before = |task: &TaskId| self.tasks.range(..task).filter(|(_, row)| counts(row)).count();
         tasks.iter().map(|task| before(task) as u64).collect()
     }
