@@ -1,11 +1,12 @@
 //! Time: the system's, or one that a test holds.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Tells what time it is, and wakes at a moment. Cloning it is looking at the same clock.
 #[derive(Debug, Clone)]
@@ -20,7 +21,8 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Held {
     now: Arc<Mutex<Timestamp>>,
-    moved: watch::Sender<()>,
+    /// Wakes in the order in which they came to wait: a simulation is the same each time.
+    moved: Arc<Notify>,
 }
 
 impl Clock {
@@ -31,7 +33,7 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`].
     pub fn held(at: Timestamp) -> Self {
-        Self(Kind::Held(Held { now: Arc::new(Mutex::new(at)), moved: watch::Sender::new(()) }))
+        Self(Kind::Held(Held { now: Arc::new(Mutex::new(at)), moved: Arc::default() }))
     }
 
     /// What time it is.
@@ -48,7 +50,15 @@ impl Clock {
             let mut now = held.lock();
             *now = after(*now, time);
             drop(now);
-            held.moved.send_replace(());
+            held.moved.notify_waiters();
+        }
+    }
+
+    /// Puts a held clock right, or wrong, also back; whoever waits looks again.
+    pub fn put(&self, to: Timestamp) {
+        if let Kind::Held(held) = &self.0 {
+            *held.lock() = to;
+            held.moved.notify_waiters();
         }
     }
 
@@ -57,13 +67,15 @@ impl Clock {
         match &self.0 {
             Kind::System => tokio::time::sleep(time).await,
             Kind::Held(held) => {
-                // Subscribe before looking, or a move between the two is lost.
-                let mut moved = held.moved.subscribe();
                 let until = after(*held.lock(), time);
-                while *held.lock() < until {
-                    if moved.changed().await.is_err() {
+                loop {
+                    // Subscribe before looking, or a move between the two is lost.
+                    let mut moved = pin!(held.moved.notified());
+                    moved.as_mut().enable();
+                    if *held.lock() >= until {
                         return;
                     }
+                    moved.await;
                 }
             }
         }

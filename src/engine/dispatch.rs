@@ -1,5 +1,6 @@
 //! Dispatch: looks through the queue, takes what fits, hands it over.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -15,6 +16,7 @@ use super::telling;
 use super::verdict::ended_with;
 use crate::roster::machine;
 use crate::store::{Candidate, Ceiling, ClaimRequest, QueueCursor, Record, StoreError};
+use crate::task::TaskId;
 
 /// Looks down the queue in a row that may find nothing, before it rests until somebody rings.
 const ROUNDS: u32 = 8;
@@ -39,10 +41,19 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     let load = loads.iter().find(|load| load.backend == site.name());
     let room = Room::left(&site.profile().capacity, load);
     let now = engine.clock.now();
-    let mut look =
-        Look { engine, site, now, claims, room, wanted: Vec::new(), records: Vec::new(), telling: Vec::new() };
+    let mut look = Look {
+        engine,
+        site,
+        now,
+        claims,
+        room,
+        wanted: Vec::new(),
+        claimed_before: HashSet::new(),
+        records: Vec::new(),
+        telling: Vec::new(),
+    };
     let more = look.through_the_queue().await?;
-    let Look { wanted, records, telling, room, .. } = look;
+    let Look { wanted, claimed_before, records, telling, room, .. } = look;
     if !records.is_empty() {
         engine.record(records).await?;
     }
@@ -51,7 +62,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         let ceiling = Ceiling { jobs, cpu_milli, ram_bytes };
         let claimed =
             engine.store.claim(engine.roster.holder(), now, engine.claim_until(now), ceiling, &wanted).await?;
-        hand_over(engine, site, &claimed).await?;
+        hand_over(engine, site, &claimed, &claimed_before).await?;
     }
     telling::of_lacks(engine, site, now, &telling, &room).await;
     Ok(if careful { Tick::Done } else { more })
@@ -128,6 +139,8 @@ struct Look<'a> {
     claims: usize,
     room: Room,
     wanted: Vec<ClaimRequest>,
+    /// Those of them whose former claim has expired.
+    claimed_before: HashSet<TaskId>,
     records: Vec<Record>,
     /// Those who lack something and have to be told.
     telling: Vec<(Candidate, Short)>,
@@ -199,6 +212,9 @@ impl Look<'_> {
             Fit::Now => {
                 if !is_counted {
                     self.room.take(need);
+                }
+                if is_counted {
+                    self.claimed_before.insert(candidate.task.clone());
                 }
                 self.wanted.push(ClaimRequest {
                     task: candidate.task.clone(),

@@ -9,7 +9,11 @@
 //!                  │               └───────────────► Ended        a wish that makes no sense
 //!                  └───────────────────────────────► Stopped      cancelled since it was claimed
 //! ```
+//!
+//! All of these but Submitted and Ended say that nothing is outside: of a task whose former claim expired they are said
+//! only after its job was searched for.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -27,37 +31,55 @@ use super::site::{Health, Lack, Site};
 use super::verdict::ended_with;
 use crate::clock::after;
 use crate::store::{Active, Claimed, Record, Recorded, StoreError};
-use crate::task::{Event, JobRef, Phase, TaskState};
+use crate::task::{Event, JobRef, Phase, TaskId, TaskState};
 
 /// Hands claimed tasks over, a few at the same time.
-pub async fn hand_over(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
+///
+/// Of those that were claimed before, and whose claim had expired, a job may be outside already: unless that was searched
+/// for, nothing is said that means that there is none.
+pub async fn hand_over(
+    engine: &Engine,
+    site: &Site,
+    claimed: &[Claimed],
+    claimed_before: &HashSet<TaskId>,
+) -> Result<(), StoreError> {
     let mut rest = claimed.chunks(engine.settings.calls_at_once());
     while let Some(some) = rest.next() {
         if !engine.may_act() {
             // The claims are left to whoever acts when they are over.
             return Ok(());
         }
-        // A cancel searches for the job once the claim is over: no submit may still be on its way then.
-        let done_by = after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2));
-        if some.iter().any(|one| done_by >= one.claim.until) {
+        if !some.iter().all(|one| has_time(engine, one)) {
             let rest: Vec<&Claimed> = some.iter().chain(rest.flatten()).collect();
-            return give_back(engine, &rest, |_| Duration::ZERO).await;
+            return give_back(engine, &rest, claimed_before, |_| Duration::ZERO).await;
         }
-        hand_over_some(engine, site, some).await?;
+        hand_over_some(engine, site, some, claimed_before).await?;
         if let Health::Down(down) = site.health(engine.clock.now()) {
             let rest: Vec<&Claimed> = rest.flatten().collect();
             let error = BackendError::Unavailable(down.reason);
-            return give_back(engine, &rest, |claimed| wait(&engine.settings, &error, claimed)).await;
+            return give_back(engine, &rest, claimed_before, |claimed| wait(&engine.settings, &error, claimed)).await;
         }
     }
     Ok(())
 }
 
+/// A cancel searches for the job once the claim is over, and whoever claims next may see it end and remove it: no submit
+/// may still be on its way then.
+fn has_time(engine: &Engine, claimed: &Claimed) -> bool {
+    after(engine.clock.now(), engine.settings.call_timeout().saturating_mul(2)) < claimed.claim.until
+}
+
 /// What was claimed and is not handed over, because the backend stopped taking jobs or the claim is nearly over, waits
-/// again: a cancel finds it unclaimed.
-async fn give_back(engine: &Engine, rest: &[&Claimed], wait: impl Fn(&Claimed) -> Duration) -> Result<(), StoreError> {
+/// again: a cancel finds it unclaimed. A claim that may have a job is left to expire.
+async fn give_back(
+    engine: &Engine,
+    rest: &[&Claimed],
+    claimed_before: &HashSet<TaskId>,
+    wait: impl Fn(&Claimed) -> Duration,
+) -> Result<(), StoreError> {
     let now = engine.clock.now();
-    let records = rest.iter().map(|claimed| {
+    let without_job = rest.iter().filter(|claimed| !claimed_before.contains(&claimed.task));
+    let records = without_job.map(|claimed| {
         let until = after(now, wait(claimed));
         let postponed = Event::Postponed { attempt: claimed.attempt, until, reason: String::new() };
         engine.event(&claimed.task, Some(claimed.claim.fence), postponed)
@@ -81,20 +103,28 @@ enum Answer {
     /// Not now; nothing is outside.
     Later(BackendError),
     /// No answer: it may be outside.
-    Unknown(String),
+    Unknown(BackendError),
     /// It was not asked: we may be taken for dead.
     Unasked,
 }
 
-async fn hand_over_some(engine: &Engine, site: &Site, claimed: &[Claimed]) -> Result<(), StoreError> {
+async fn hand_over_some(
+    engine: &Engine,
+    site: &Site,
+    claimed: &[Claimed],
+    claimed_before: &HashSet<TaskId>,
+) -> Result<(), StoreError> {
     // 14.6: the last look before the hand-over. A cancel after it finds the claim, and waits for our answer.
     let ids: Vec<_> = claimed.iter().map(|one| one.task.clone()).collect();
     let standing = engine.store.standing(&ids).await?;
     let mut records = Vec::new();
     let mut going = Vec::new();
     for (one, standing) in claimed.iter().zip(&standing) {
+        let may_be_outside = claimed_before.contains(&one.task);
         match standing.active().map(|active| look(one, active)) {
-            Some(Look::Go) => going.push(hand_over_one(engine, site, one)),
+            Some(Look::Go) => going.push(hand_over_one(engine, site, one, may_be_outside)),
+            // The cancel searches for it, once the claim is over.
+            Some(Look::Cancelled) if may_be_outside => {}
             Some(Look::Cancelled) => {
                 let stopped = Event::Stopped { attempt: one.attempt, result: None };
                 records.push(engine.event(&one.task, Some(one.claim.fence), stopped));
@@ -142,14 +172,15 @@ fn look(claimed: &Claimed, active: &Active) -> Look {
     }
 }
 
-async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -> Handed<'a> {
+async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed, may_be_outside: bool) -> Handed<'a> {
     let target = Target { profile: site.profile(), honours: site.backend.honours() };
     let Lowered { job, notes } = match lower(claimed, target, &engine.settings.job) {
         Ok(lowered) => lowered,
         Err(sentence) => return Handed { claimed, notes: Vec::new(), answer: Answer::Never(sentence) },
     };
-    // A server that was paused since its last look: by now somebody else may have handed it over, and removed it.
-    if !engine.may_act() || engine.clock.now() >= claimed.claim.until {
+    // The last look may have taken as long as it liked: the store was slow, or we were paused. By now somebody else may
+    // have handed it over, and removed it. Between this and the submit nothing is waited for.
+    if !engine.may_act() || !has_time(engine, claimed) {
         return Handed { claimed, notes, answer: Answer::Unasked };
     }
     let answer = match site.call(&engine.clock, &engine.settings, "submit", site.backend.submit(&job)).await {
@@ -157,8 +188,8 @@ async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -
         Err(BackendError::Rejected(reason)) => {
             Answer::Never(format!("backend `{}` refused the job: {reason}", site.name()))
         }
-        Err(error @ BackendError::Misconfigured(_)) => Answer::Later(error),
-        Err(BackendError::Unavailable(reason)) => Answer::Unknown(reason),
+        Err(error @ BackendError::Misconfigured(_)) if !may_be_outside => Answer::Later(error),
+        Err(error @ (BackendError::Misconfigured(_) | BackendError::Unavailable(_))) => Answer::Unknown(error),
     };
     Handed { claimed, notes, answer }
 }
@@ -166,12 +197,12 @@ async fn hand_over_one<'a>(engine: &Engine, site: &Site, claimed: &'a Claimed) -
 /// A submit without a clear answer may have been carried out: what the backend holds tells. When it tells nothing
 /// either, the claim stays, and with it the knowledge that something may be outside.
 async fn settle_unknown(engine: &Engine, site: &Site, handed: &mut [Handed<'_>]) {
-    let mut unknown: Vec<(&mut Handed<'_>, JobId, String)> = Vec::new();
+    let mut unknown: Vec<(&mut Handed<'_>, JobId, BackendError)> = Vec::new();
     for one in handed.iter_mut() {
-        if let Answer::Unknown(reason) = &one.answer {
+        if let Answer::Unknown(error) = &one.answer {
             let job = JobId::of_attempt(one.claimed.task.as_str(), one.claimed.attempt);
-            let reason = reason.clone();
-            unknown.push((one, job, reason));
+            let error = error.clone();
+            unknown.push((one, job, error));
         }
     }
     if unknown.is_empty() {
@@ -180,12 +211,14 @@ async fn settle_unknown(engine: &Engine, site: &Site, handed: &mut [Handed<'_>])
     let wanted: Vec<JobId> = unknown.iter().map(|(_, job, _)| job.clone()).collect();
     match find(engine, site, &wanted).await {
         Ok(found) => {
-            for (one, job, reason) in unknown {
+            for (one, job, error) in unknown {
                 one.answer = match found.get(&job) {
                     Some(handle) => Answer::Taken(handle.clone()),
                     None => {
-                        site.is_down(engine.clock.now(), Lack::Takes, &reason, &engine.settings);
-                        Answer::Later(BackendError::Unavailable(reason))
+                        if let BackendError::Unavailable(reason) = &error {
+                            site.is_down(engine.clock.now(), Lack::Takes, reason, &engine.settings);
+                        }
+                        Answer::Later(error)
                     }
                 };
             }
@@ -231,7 +264,9 @@ fn record_one(
             push(Event::Postponed { attempt, until, reason });
         }
         Answer::Unasked => {}
-        Answer::Unknown(reason) => {
+        Answer::Unknown(
+            BackendError::Unavailable(reason) | BackendError::Misconfigured(reason) | BackendError::Rejected(reason),
+        ) => {
             if tell(&reason) {
                 let name = site.name();
                 push(Event::Noted {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::warn;
 use ulid::Ulid;
 
@@ -61,7 +62,7 @@ impl Roster {
         clock: &Clock,
     ) -> Result<Arc<Self>, NotJoined> {
         let Newcomer { name, seat, address, backends } = newcomer;
-        let mut me = Replica { holder: Holder(format!("{name}/{}", run())), name, seat, address, backends };
+        let mut me = Replica { holder: Holder(format!("{name}/{}", run(clock.now()))), name, seat, address, backends };
         let give_up = after(clock.now(), terms.lease.saturating_add(terms.lease / 3));
         let mut told = false;
         loop {
@@ -98,5 +99,5 @@ impl Roster {
 fn later(name: &str, than: &Present) -> Holder {
     let former = than.replica.holder.0.rsplit_once('/').and_then(|(_, run)| Ulid::from_string(run).ok());
     let next = former.and_then(|former| former.increment().ok()).map(|next| next.to_string().to_ascii_lowercase());
-    Holder(format!("{name}/{}", next.unwrap_or_else(run)))
+    Holder(format!("{name}/{}", next.unwrap_or_else(|| run(Timestamp::MAX))))
 }

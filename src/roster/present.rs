@@ -46,7 +46,7 @@ pub enum Seen {
 impl Roster {
     /// The roster of a server that has its store for itself.
     pub fn alone() -> Arc<Self> {
-        Arc::new(Self { holder: Holder(run()), others: None })
+        Arc::new(Self { holder: Holder(run(Timestamp::now())), others: None })
     }
 
     /// The roster of one of several servers, which has said nothing yet.
@@ -174,6 +174,7 @@ impl Others {
 }
 
 /// The id of a run: later ones are higher.
-pub(super) fn run() -> String {
-    Ulid::generate().to_string().to_ascii_lowercase()
+pub(super) fn run(began: Timestamp) -> String {
+    let began_ms = u64::try_from(began.as_millisecond()).unwrap_or(0);
+    Ulid::from_parts(began_ms, Ulid::generate().random()).to_string().to_ascii_lowercase()
 }

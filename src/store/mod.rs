@@ -20,6 +20,7 @@
 //! - [`postgres`]: for several servers on one store;
 //! - `columns`: domain values as columns, for both;
 //! - [`transfer`]: from one store to another;
+//! - [`memory`]: a scripted fake of either kind, for simulations;
 //! - `conformance`: the promises as a suite that every store must pass.
 
 pub mod changes;
@@ -28,6 +29,7 @@ mod columns;
 pub(crate) mod conformance;
 pub mod key;
 pub mod list;
+pub mod memory;
 pub mod postgres;
 pub mod records;
 pub mod replicas;

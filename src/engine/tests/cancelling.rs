@@ -1,5 +1,6 @@
 //! Cancels, at every moment of a task's life.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tessera_contract::BackendError;
@@ -39,7 +40,7 @@ async fn rule_14_6_cancelled_between_claim_and_submit_it_is_not_submitted() {
     let id = stage.create(doing(&["count", "ran"])).await;
     let claimed = claim(&stage, &id).await;
     assert_eq!(stage.cancel(&id).await, Recorded::Moved(Phase::Canceling));
-    hand_over(&stage.engine, &stage.engine.sites[0], &claimed).await.unwrap();
+    hand_over(&stage.engine, &stage.engine.sites[0], &claimed, &HashSet::new()).await.unwrap();
     assert_eq!(stage.phase(&id).await, Phase::Canceled);
     assert_eq!(stage.outside.calls(Verb::Submit), 0);
     assert_eq!(stage.outside.counted("ran").unwrap(), 0);
@@ -53,7 +54,7 @@ async fn a_dispatcher_that_was_overtaken_hands_nothing_over() {
     stage.clock.advance(Duration::from_secs(120));
     stage.settle().await;
     assert_eq!(stage.phase(&id).await, Phase::Complete);
-    hand_over(&stage.engine, &stage.engine.sites[0], &late).await.unwrap();
+    hand_over(&stage.engine, &stage.engine.sites[0], &late, &HashSet::new()).await.unwrap();
     assert_eq!(stage.outside.calls(Verb::Submit), 1);
     assert_eq!(stage.outside.counted("ran").unwrap(), 1);
     stage.assert_clean().await;
@@ -65,14 +66,14 @@ async fn nothing_is_submitted_on_a_claim_that_is_nearly_over() {
     let id = stage.create(doing(&["count", "ran"])).await;
     let claimed = claim(&stage, &id).await;
     stage.clock.advance(Duration::from_secs(40));
-    hand_over(&stage.engine, &stage.engine.sites[0], &claimed).await.unwrap();
+    hand_over(&stage.engine, &stage.engine.sites[0], &claimed, &HashSet::new()).await.unwrap();
     assert_eq!(stage.outside.calls(Verb::Submit), 0);
     // It waits unclaimed, so that a cancel needs no search.
     assert_eq!(stage.cancel(&id).await, Recorded::Moved(Phase::Canceled));
     let id = stage.create(doing(&["true"])).await;
     let claimed = claim(&stage, &id).await;
     stage.clock.advance(Duration::from_secs(40));
-    hand_over(&stage.engine, &stage.engine.sites[0], &claimed).await.unwrap();
+    hand_over(&stage.engine, &stage.engine.sites[0], &claimed, &HashSet::new()).await.unwrap();
     stage.settle().await;
     assert_eq!(stage.phase(&id).await, Phase::Complete);
     stage.assert_clean().await;

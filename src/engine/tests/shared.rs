@@ -12,9 +12,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::store::sqlite::Sqlite;
 use crate::store::{
-    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Fence, Holder,
-    Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica, Standing, Store,
-    StoreError, Summary,
+    Active, Calls, Candidate, Ceiling, ChangeId, Changes, ClaimRequest, Claimed, Created, Enlisted, Expired, Expiry,
+    Fence, Holder, Kept, Key, Leftover, ListQuery, Load, Page, QueueCursor, QueuePiece, Record, Recorded, Replica,
+    Standing, Store, StoreError, Summary,
 };
 use crate::task::{Owner, Task, TaskId, TaskSpec};
 
@@ -236,6 +236,24 @@ impl Store for Shared {
 
     async fn tell(&self, target: &str, told: ChangeId) -> Result<(), StoreError> {
         self.through(self.inner.tell(target, told)).await
+    }
+
+    async fn owners(&self, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        self.through(self.inner.owners(after, limit)).await
+    }
+
+    async fn beyond(&self, owner: &Owner, keep: u64) -> Result<Option<TaskId>, StoreError> {
+        self.through(self.inner.beyond(owner, keep)).await
+    }
+
+    async fn expire(
+        &self,
+        owner: &Owner,
+        expiry: &Expiry,
+        after: Option<&TaskId>,
+        at_once: u32,
+    ) -> Result<Expired, StoreError> {
+        self.through(self.inner.expire(owner, expiry, after, at_once)).await
     }
 
     async fn history(&self, task: &TaskId) -> Result<Option<Task>, StoreError> {

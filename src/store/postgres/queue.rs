@@ -78,7 +78,6 @@ pub(super) async fn queued(
             claimed_on,
             cpu_milli: optional_amount(row, 5)?,
             ram_bytes: optional_amount(row, 6)?,
-            fence: Fence(columns::amount(row.try_get(7)?)),
         }))
     })
     .await

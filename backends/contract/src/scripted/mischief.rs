@@ -59,7 +59,8 @@ impl Gate {
         self.0.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    pub(super) async fn pass(&self) {
+    /// Waits until it is open.
+    pub async fn pass(&self) {
         // The semaphore is never closed; were it, the gate would be open.
         if let Ok(permit) = self.0.acquire().await {
             permit.forget();

@@ -50,5 +50,5 @@ pub mod shelf;
 pub mod words;
 
 pub use backend::Scripted;
-pub use mischief::{Mischief, Verb};
+pub use mischief::{Gate, Mischief, Verb};
 pub use outside::Outside;

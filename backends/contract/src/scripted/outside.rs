@@ -126,6 +126,11 @@ impl Outside {
         Ok(self.play(Key { installation, job })?.is_some_and(|(_, played)| played.working))
     }
 
+    /// Whether a job is there and not over: it may work, or begin to.
+    pub fn is_live(&self, installation: &InstallationId, job: &JobId) -> io::Result<bool> {
+        Ok(self.play(Key { installation, job })?.is_some_and(|(_, played)| !played.is_over()))
+    }
+
     /// Makes a job vanish, as with its node.
     pub fn lose(&self, installation: &InstallationId, job: &JobId) -> io::Result<()> {
         self.mark_now(Key { installation, job }, mark::LOST)

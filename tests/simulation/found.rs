@@ -1,0 +1,1 @@
+//! Seeds that have once found something.
