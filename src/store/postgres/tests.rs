@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod databases;
+mod plans;
 mod together;
 
 use async_trait::async_trait;
