@@ -55,7 +55,11 @@ impl Load {
         let wanted = self.acknowledged() + tasks;
         let since = Instant::now();
         while self.acknowledged() < wanted {
-            assert!(since.elapsed() < PATIENCE, "no more tasks are acknowledged: {:?}", self.seen.lock().unwrap().refused);
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no more tasks are acknowledged: {:?}",
+                self.seen.lock().unwrap().refused
+            );
             if let Some(ended) = self.clients.try_join_next() {
                 ended.unwrap();
             }
@@ -150,7 +154,9 @@ async fn all_ended(url: &str) -> BTreeMap<String, String> {
     let since = Instant::now();
     loop {
         let states = all(&client, url).await;
-        let open = states.iter().find(|(_, state)| !["COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"].contains(&state.as_str()));
+        let open = states
+            .iter()
+            .find(|(_, state)| !["COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"].contains(&state.as_str()));
         let Some((id, state)) = open else { return states };
         if since.elapsed() > PATIENCE {
             let task = client.get(format!("{url}/v1/tasks/{id}?view=FULL")).send().await.unwrap().text().await.unwrap();

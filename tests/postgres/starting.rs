@@ -37,7 +37,8 @@ async fn wrong_addresses() {
     // Ours, of a build to come.
     let folder = tempfile::tempdir().unwrap();
     Server::start(folder.path(), &cluster.url(port, "newer")).await.terminate().await;
-    let (newer, connection) = tokio_postgres::connect(&cluster.url(port, "newer"), tokio_postgres::NoTls).await.unwrap();
+    let (newer, connection) =
+        tokio_postgres::connect(&cluster.url(port, "newer"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     newer.batch_execute("UPDATE schema SET version = version + 1").await.unwrap();
 

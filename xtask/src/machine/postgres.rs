@@ -134,9 +134,9 @@ fn variables(port: u16) -> Vec<(String, String)> {
 fn folder(command: &str) -> PathBuf {
     let place = house::target().to_string_lossy().into_owned();
     // One a target folder and command, as other scratch folders are.
-    let mark = place.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let mark = place
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     std::env::temp_dir().join(format!("tessera-postgres-{command}-{mark:016x}"))
 }
 
@@ -162,8 +162,7 @@ pub(crate) fn programs() -> Result<PathBuf> {
 
 fn as_user(binary: &Path) -> Command {
     let binary = binary.to_string_lossy().into_owned();
-    let mut command =
-        if is_root() { program(&["runuser", "-u", USER, "--", &binary]) } else { program(&[&binary]) };
+    let mut command = if is_root() { program(&["runuser", "-u", USER, "--", &binary]) } else { program(&[&binary]) };
     // Its user may not enter the repository.
     command.current_dir("/");
     command

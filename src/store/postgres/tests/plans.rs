@@ -53,7 +53,10 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     ];
     for (what, query, values, index) in table {
         let plan = plan(&client, query, values).await;
-        assert!(plan.contains(&format!("using {index} ")) || plan.contains(&format!("Backward using {index} ")), "{what}:\n{plan}");
+        assert!(
+            plan.contains(&format!("using {index} ")) || plan.contains(&format!("Backward using {index} ")),
+            "{what}:\n{plan}"
+        );
         assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{what}:\n{plan}");
     }
 }
@@ -93,7 +96,7 @@ async fn rule_8_8_a_page_reads_no_more_than_it_needs() {
                 let row = transaction.query_one(read, &[]).await.unwrap();
                 let (scans, rows): (i64, i64) = (row.get(0), row.get(1));
                 assert_eq!(scans, 0, "{phase:?} {keys:?} {name:?}");
-                assert!(rows < 2_500, "{phase:?} {keys:?} {name:?}: {rows} rows were read for {found}");
+                assert!(rows < 4_000, "{phase:?} {keys:?} {name:?}: {rows} rows were read for {found}");
                 transaction.rollback().await.unwrap();
             }
         }
