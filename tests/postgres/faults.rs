@@ -172,10 +172,7 @@ async fn it_is_read_only() {
     let why = story.server.until_ready(false).await;
     assert!(why.contains("read-only"), "{why}");
     story.load.refused().await;
-    story
-        .cluster
-        .say("SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only")
-        .await;
+    story.cluster.say("ALTER SYSTEM RESET default_transaction_read_only").await;
     story.cluster.say("SELECT pg_reload_conf()").await;
     story.end("read-only").await;
 }

@@ -22,8 +22,8 @@ pub fn command(folder: &Path, url: &str, port: u16) -> Command {
     let config = folder.join("tessera.toml");
     let jobs = folder.join("jobs");
     let text = format!(
-        "[store]\nurl = {url:?}\n[replica]\nname = \"a\"\n[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n\
-         [limits]\nrequest_time_ms = 5000\n"
+        "[store]\nurl = {url:?}\n[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n\
+         [server]\nrequest_timeout_ms = 5000\n"
     );
     std::fs::write(&config, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));

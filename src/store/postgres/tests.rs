@@ -7,6 +7,7 @@
 
 mod databases;
 mod moving;
+mod plans;
 mod together;
 
 use async_trait::async_trait;

@@ -210,3 +210,10 @@ BEGIN
     END LOOP;
     RETURN cardinality(ids);
 END $$;
+
+-- Fails where the disk is full, which a write that finds room in its page does not notice: this many numbers do not fit
+-- into so little memory, and go to a file for a moment.
+CREATE FUNCTION room() RETURNS BIGINT LANGUAGE plpgsql SET work_mem = '64kB' AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM generate_series(1, 10000));
+END $$;
