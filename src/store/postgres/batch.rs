@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::claim::{Claiming, Taking};
+use super::claim::{Claiming, Looked};
 use super::create::{Create, Creates};
 use super::fault::Fault;
 use super::record::{Moves, Say, standings};
 use super::session::{Asked, Session};
-use crate::store::{Claimed, StoreError};
+use crate::store::StoreError;
 
 /// Writes that wait for their commit.
 #[derive(Default)]
@@ -178,7 +178,7 @@ impl Batch {
         Ok(moves)
     }
 
-    fn plan_claims(&self, wanted: &[Row]) -> Result<Vec<(Vec<Claimed>, Vec<Claimed>, Vec<Taking>)>, Fault> {
+    fn plan_claims(&self, wanted: &[Row]) -> Result<Vec<Looked>, Fault> {
         self.claims.iter().map(|claim| claim.look(wanted)).collect()
     }
 
@@ -209,6 +209,6 @@ impl Batch {
 /// What is to be sent besides creations.
 struct Plan {
     moves: Moves,
-    /// For each claim: what was had already, what is hoped for, and what is asked for it.
-    claims: Vec<(Vec<Claimed>, Vec<Claimed>, Vec<Taking>)>,
+    /// For each claim.
+    claims: Vec<Looked>,
 }

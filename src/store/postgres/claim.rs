@@ -66,6 +66,9 @@ pub(super) struct Claiming {
     pub(super) reply: oneshot::Sender<Result<Vec<Claimed>, StoreError>>,
 }
 
+/// What was had already, what is hoped for, and what is asked for it.
+pub(super) type Looked = (Vec<Claimed>, Vec<Claimed>, Vec<Taking>);
+
 /// One backend's part of a wish, as [`CLAIM`] takes it.
 pub(super) struct Taking {
     backend: String,
@@ -93,7 +96,7 @@ impl Claiming {
     }
 
     /// Looks at the rows: what was taken already, before the connection was lost, and what is to be sent.
-    pub(super) fn look(&self, rows: &[Row]) -> Result<(Vec<Claimed>, Vec<Claimed>, Vec<Taking>), Fault> {
+    pub(super) fn look(&self, rows: &[Row]) -> Result<Looked, Fault> {
         let (mut had, mut hoped, mut takings) = (Vec::new(), Vec::new(), Vec::<Taking>::new());
         for wanted in &self.wanted {
             let id = wanted.task.as_str();

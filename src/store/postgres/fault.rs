@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
 use crate::store::StoreError;
@@ -31,7 +31,7 @@ impl From<Unreadable> for Fault {
 impl From<PoolError> for Fault {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => Self::Sql(error),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Self::Sql(error),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => Self::NotReached(
                 "all connections are busy; raise `store.connections`, or see what keeps the database busy".to_owned(),
             ),
@@ -112,9 +112,16 @@ impl Fault {
         };
         let said = words(error);
         let Some(code) = error.code() else {
-            return StoreError::Unavailable(format!(
-                "cannot reach the database `{place}`: {said}; see that it runs, and `store.url`"
-            ));
+            return StoreError::Unavailable(if said.contains("does not allow writes") {
+                format!("the database `{place}` is read-only, as a standby is: {said}; name the primary in `store.url`")
+            } else if said.contains("TLS") {
+                format!(
+                    "the database `{place}` cannot be talked to with TLS: {said}; see `sslmode` in `store.url`, and \
+                     `store.ca_file`"
+                )
+            } else {
+                format!("cannot reach the database `{place}`: {said}; see that it runs, and `store.url`")
+            });
         };
         StoreError::Unavailable(match code.code() {
             "28P01" | "28000" => format!(

@@ -132,6 +132,9 @@ pub(super) fn standings(rows: &[tokio_postgres::Row]) -> Result<HashMap<String, 
     rows.iter().map(|row| Ok((row.try_get(0)?, one(row)))).collect()
 }
 
+type Texts = Vec<String>;
+type Numbers = Vec<i64>;
+
 /// The columns of a batch, as [`MOVE`] takes them.
 #[derive(Default)]
 pub(super) struct Moves {
@@ -142,9 +145,9 @@ pub(super) struct Moves {
     phases: Vec<i64>,
     stages: Vec<i64>,
     not_befores: Vec<i64>,
-    events: (Vec<String>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<String>),
-    leavings: (Vec<String>, Vec<i64>, Vec<String>, Vec<String>),
-    changes: (Vec<String>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<i64>),
+    events: (Texts, Numbers, Numbers, Numbers, Texts),
+    leavings: (Texts, Numbers, Texts, Texts),
+    changes: (Texts, Numbers, Numbers, Numbers, Numbers),
     /// Tasks that wait again.
     pub(super) queued: u64,
     /// Tasks whose cancel was requested.

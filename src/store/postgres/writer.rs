@@ -30,6 +30,13 @@ const BYTES_TOGETHER: usize = 8 << 20;
 /// Writes that may wait before those who bring more are held up.
 const WAITING: usize = 4 * TOGETHER;
 
+/// Writes in a commit from which on many are at work at once.
+const MANY: usize = 16;
+
+/// How long those are waited for who were just answered, when many are at work: they come again at once, and would else
+/// take turns with the others, each half of them in every second commit.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// How long a lost connection is looked for again before those who wait are told.
 const LOOKING: Duration = Duration::from_secs(3);
 
@@ -180,7 +187,22 @@ struct Hand {
 impl Hand {
     async fn run(mut self, mut writes: mpsc::Receiver<Write>) {
         let mut arrived = Vec::with_capacity(TOGETHER);
+        let mut last = 0;
         while writes.recv_many(&mut arrived, TOGETHER).await > 0 {
+            if last >= MANY {
+                let gathering = async {
+                    let mut more = last.saturating_sub(arrived.len());
+                    while more > 0 {
+                        match writes.recv_many(&mut arrived, more).await {
+                            0 => return,
+                            came => more -= came,
+                        }
+                    }
+                };
+                // As many as the last time, or as many as come; none that arrived is lost.
+                let _late = tokio::time::timeout(GATHERING, gathering).await;
+            }
+            last = arrived.len();
             let mut queue = arrived.drain(..).peekable();
             while queue.peek().is_some() {
                 let (mut batch, mut bytes) = (Batch::default(), 0);
