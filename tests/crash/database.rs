@@ -41,7 +41,6 @@ impl Database {
     }
 
     /// The same through a port of this machine.
-    #[allow(dead_code)]
     pub fn through(&self, port: u16) -> String {
         let mut url = self.server.clone();
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -56,7 +55,6 @@ impl Database {
     }
 
     /// Asks for one text.
-    #[allow(dead_code)]
     pub async fn text(&self, sql: &str) -> String {
         connect(&self.url()).await.query_one(sql, &[]).await.unwrap().get(0)
     }

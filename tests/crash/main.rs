@@ -10,17 +10,22 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-mod database;
 mod docker;
 mod kubernetes;
-mod ledger;
 mod load;
 mod logs;
-mod random;
 mod script;
 mod scripted;
 mod server;
 mod upgrade;
+
+// The suite of several servers uses more of them.
+#[allow(dead_code)]
+mod database;
+#[allow(dead_code)]
+mod ledger;
+#[allow(dead_code)]
+mod random;
 
 /// How often the server is killed: `TESSERA_CRASH_KILLS`, or the whole number where engines are required, as in CI.
 fn kills(short: usize, whole: usize) -> usize {

@@ -76,7 +76,12 @@ pub async fn create(world: World, mut random: Random, number: usize) {
         made += 1;
         let tag = format!("c{number}n{made}x{}", random.below(1 << 40));
         let (executors, promised, hangs) = load::choose(&*world.words, &mut random, tag.clone());
-        let body = json!({ "executors": executors, "resources": world.words.resources(), "tags": { "storm": "1" } });
+        let mut resources = world.words.resources();
+        if random.below(4) == 0 {
+            // On the machine of whoever takes it.
+            resources["backend_parameters"] = json!({ "backend": "machine" });
+        }
+        let body = json!({ "executors": executors, "resources": resources, "tags": { "storm": "1" } });
         let post = |url: &str| client.post(format!("{url}/v1/tasks")).json(&body);
         let id = if random.below(2) == 0 {
             let Some(answer) = asked(post(world.somewhere(&mut random))).await else { continue };

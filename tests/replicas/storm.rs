@@ -1,7 +1,7 @@
 //! Rounds of faults under a mixed load, and what must be true in the end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,11 @@ async fn three_servers_lose_nothing_and_do_nothing_twice() {
     let folder = Ground::new();
     let (outside, jobs) = (folder.path().join("lines"), folder.path().join("jobs"));
     std::fs::write(&outside, "").unwrap();
-    let backends = format!("[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n");
+    // One that all of them reach, and one of each machine's own.
+    let backends = format!(
+        "default_backend = \"fake\"\n[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n\
+         [backends.machine]\nkind = \"scripted\"\nlocal = true\n"
+    );
     let mut replicas = Vec::new();
     for name in ["a", "b", "c"] {
         replicas.push(Replica::start(folder.path(), name, &database, &backends).await);
@@ -82,11 +86,15 @@ async fn three_servers_lose_nothing_and_do_nothing_twice() {
         assert_eq!(*count, 1, "{line} stands outside {count} times");
     }
     the_same_everywhere(&replicas, &tasks).await;
-    nothing_was_submitted_twice(&jobs);
+    let mut places = vec![jobs];
+    places.extend(replicas.iter().map(|replica| replica.site.data.join("scripted/machine")));
+    for place in &places {
+        nothing_was_submitted_twice(place);
+    }
     told.has_heard_all(&tasks).await;
     end_telling.send_replace(true);
     following.await.unwrap();
-    nothing_is_left(&database, &jobs, &replicas).await;
+    nothing_is_left(&database, &places, &replicas).await;
     println!(
         "{} rounds in {:.0} s: {} acknowledged tasks, {} stored, {} looks, {} lists",
         rounds(),
@@ -143,12 +151,12 @@ fn nothing_was_submitted_twice(jobs: &Path) {
     assert!(twice.is_empty(), "submitted more than once: {twice:?}");
 }
 
-async fn nothing_is_left(database: &Database, jobs: &Path, replicas: &[Replica]) {
+async fn nothing_is_left(database: &Database, places: &[PathBuf], replicas: &[Replica]) {
     let since = Instant::now();
     loop {
         let rows = database.count("SELECT count(*) FROM leftovers").await
             + database.count("SELECT count(*) FROM tasks WHERE stage < 4").await;
-        let installations = std::fs::read_dir(jobs.join("jobs")).unwrap().flatten();
+        let installations = places.iter().flat_map(|jobs| std::fs::read_dir(jobs.join("jobs")).unwrap().flatten());
         let left: usize = installations.map(|entry| std::fs::read_dir(entry.path()).unwrap().count()).sum();
         if rows == 0 && left == 0 {
             return;
