@@ -206,6 +206,9 @@ fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
 }
 
 /// One test program. With the variable set it fails where it would otherwise skip for want of an engine.
+/// Steps of the simulation: a plain `cargo test` runs fewer.
+const SIMULATED: &str = "1000000";
+
 fn suite(suite: suites::Suite) -> Step {
     let name = format!("{} {}", suite.package, suite.name);
     let work = move |variables: &Variables, log: &Path| {
@@ -213,6 +216,9 @@ fn suite(suite: suites::Suite) -> Step {
         let mut command = program(&["cargo", "test", "--workspace", "--test", &suite.name]);
         command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
         // Not for the server's own suites: naming a runtime would build the server once more.
+        if suite.name == "simulation" {
+            command.args(["--", "--nocapture"]).env("TESSERA_SIMULATION_STEPS", SIMULATED);
+        }
         if suite.package != "tessera"
             && let Some(runtime) = house::runtime()
         {
