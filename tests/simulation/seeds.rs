@@ -1,6 +1,6 @@
 //! Many seeds, or one that is named.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tessera::store::memory::Semantics;
 
@@ -44,7 +44,7 @@ pub(crate) fn story(kind: Kind, seed: u64) -> Option<String> {
 }
 
 /// Runs seeds of both kinds in turn until there were enough steps; panics with the story of the first that fails.
-fn run_seeds(from: u64, steps: u64) {
+fn run_seeds(from: u64, is_enough: impl Fn(&Tally, Duration) -> bool) {
     let began = Instant::now();
     let mut tally = Tally::default();
     for seed in from.. {
@@ -58,7 +58,7 @@ fn run_seeds(from: u64, steps: u64) {
                 );
             }
         }
-        if tally.steps >= steps {
+        if is_enough(&tally, began.elapsed()) {
             break;
         }
     }
@@ -79,7 +79,12 @@ fn seeds() {
         return;
     }
     let number = |name: &str| variable(name).map(|value| value.parse::<u64>().expect("a number"));
-    run_seeds(number("TESSERA_SIMULATION_FROM").unwrap_or(0), number("TESSERA_SIMULATION_STEPS").unwrap_or(STEPS));
+    let steps = number("TESSERA_SIMULATION_STEPS").unwrap_or(STEPS);
+    let minutes = number("TESSERA_SIMULATION_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    run_seeds(number("TESSERA_SIMULATION_FROM").unwrap_or(0), |tally, time| match minutes {
+        Some(minutes) => time >= minutes,
+        None => tally.steps >= steps,
+    });
 }
 
 #[test]

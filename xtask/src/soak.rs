@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: a mixed load on Docker for some minutes. Every task must end as it should, nothing may grow.
+//! `cargo xtask soak`: a mixed load on Docker for some minutes. Every task must end as it should, nothing may grow. Or, with
+//! `--kind simulation`, the simulation on seeds that nobody has tried.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -24,9 +25,21 @@ pub(crate) struct Arguments {
     /// How long the load lasts.
     #[arg(long)]
     minutes: u64,
+    /// What is soaked.
+    #[arg(long, value_enum, default_value_t = Kind::Docker)]
+    kind: Kind,
     /// How many callers there are at once.
     #[arg(long, default_value_t = 4)]
     clients: u64,
+}
+
+/// What is soaked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A server on Docker.
+    Docker,
+    /// The simulation, on seeds chosen by chance.
+    Simulation,
 }
 
 /// No task of this load takes longer without being lost.
@@ -45,6 +58,23 @@ struct Found {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.kind {
+        Kind::Docker => on_docker(arguments),
+        Kind::Simulation => simulation(arguments.minutes),
+    }
+}
+
+/// Ends with the story of the first seed that fails.
+fn simulation(minutes: u64) -> Result<()> {
+    packages::ensure(&[packages::BUILD])?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    let words = ["cargo", "test", "-p", "tessera", "--test", "simulation", "seeds::seeds", "--", "--nocapture"];
+    let mut command = program(&words);
+    command.env("TESSERA_SIMULATION_FROM", (now.as_secs() * 1_000).to_string());
+    loud(command.env("TESSERA_SIMULATION_MINUTES", minutes.to_string()))
+}
+
+fn on_docker(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::DOCKER])?;
     rust::ensure_musl()?;
     let _docker = Engine::up("docker", "soak")?;

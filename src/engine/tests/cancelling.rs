@@ -79,6 +79,27 @@ async fn nothing_is_submitted_on_a_claim_that_is_nearly_over() {
     stage.assert_clean().await;
 }
 
+/// Its former dispatcher died after the submit: what is given back would be started once more, elsewhere.
+#[tokio::test]
+async fn a_claim_that_may_have_a_job_is_not_given_back() {
+    let stage = Stage::new();
+    let id = stage.create(doing(&["count", "ran"])).await;
+    claim(&stage, &id).await;
+    stage.clock.advance(Duration::from_secs(60));
+    let again = claim(&stage, &id).await;
+    stage.clock.advance(Duration::from_secs(40));
+    let before = HashSet::from([id.clone()]);
+    hand_over(&stage.engine, &stage.engine.sites[0], &again, &before).await.unwrap();
+    assert_eq!(stage.store.queued(stage.clock.now(), None, 9).await.unwrap(), vec![]);
+    // Nor is a cancel over before the job was searched for.
+    assert_eq!(stage.cancel(&id).await, Recorded::Moved(Phase::Canceling));
+    stage.settle().await;
+    assert_eq!(stage.phase(&id).await, Phase::Canceling);
+    stage.clock.advance(Duration::from_secs(60));
+    stage.settle().await;
+    assert_eq!(stage.phase(&id).await, Phase::Canceled);
+}
+
 #[tokio::test]
 async fn a_lost_job_is_removed_before_its_cancel_is_over() {
     let stage = Stage::new();

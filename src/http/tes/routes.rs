@@ -24,7 +24,7 @@ use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::negotiation;
 use crate::http::query::Query;
-use crate::store::{Created as Outcome, Page, Record, StoreError};
+use crate::store::{Created as Outcome, Page, Record, Recorded, StoreError};
 use crate::task::{Event, Owner, TaskId};
 
 /// The door, with what can be computed once.
@@ -204,7 +204,9 @@ impl Tes {
         let now = (self.doors.clock)();
         let outcome = self.doors.store.request_cancel(&owner, &id, now, self.shows_canceling).await?;
         // 14.5: every known task is 200, also one that has ended, also for the second time.
-        outcome.ok_or_else(unknown_task)?;
+        if outcome.ok_or_else(unknown_task)? == Recorded::Conflict {
+            return Err(ApiError::unavailable("the task is being changed by others; ask again"));
+        }
         (self.doors.wake_cancel)();
         json(&Cancelled {})
     }

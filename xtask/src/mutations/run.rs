@@ -11,16 +11,24 @@ use crate::house;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these rules, such as 12.4, or all of a section, such as 12.
+    /// Only these rules, such as 12.4, or all of a section, such as 12; `simulation` for the invariants of the
+    /// simulation, or some of them by a word of their sentences.
     rules: Vec<String>,
 }
 
 /// Tries them; an error when a test passes without the code of its rule, or a change could not be tried.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let list = "tests/contract/mutations.toml";
+    let (list, asked, is_simulated) = match arguments.rules.split_first() {
+        Some((first, rest)) if first == "simulation" => ("tests/simulation/mutations.toml", rest, true),
+        Some(_) | None => ("tests/contract/mutations.toml", &arguments.rules[..], false),
+    };
     let text = fs::read_to_string(house::root().join(list)).with_context(|| format!("cannot read {list}"))?;
     let mutations = mutation::read(&text).map_err(|error| anyhow::anyhow!("{list}: {error}"))?;
-    let wanted: Vec<&Mutation> = mutations.iter().filter(|one| is_wanted(&arguments.rules, &one.rule)).collect();
+    let is_wanted = |rule: &str| {
+        let named = || asked.is_empty() || asked.iter().any(|word| rule.contains(word.as_str()));
+        if is_simulated { named() } else { is_wanted(asked, rule) }
+    };
+    let wanted: Vec<&Mutation> = mutations.iter().filter(|one| is_wanted(&one.rule)).collect();
     if wanted.is_empty() {
         bail!("{list} has no entry for {}", arguments.rules.join(", "));
     }
@@ -28,9 +36,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut failed = 0;
     println!("{:5}  {:64}  seen to fail", "rule", "test");
     for (at, mutation) in wanted.iter().enumerate() {
-        let log = logs.join(format!("mutation-{}-{at}.log", mutation.rule));
+        let log = logs.join(format!("mutation-{}-{at}.log", mutation.rule.replace(' ', "-")));
         let _ = fs::remove_file(&log);
-        let outcome = trial(mutation, &log);
+        let outcome = trial(mutation, is_simulated, &log);
         if stopped() {
             bail!("stopped; every file is as it was");
         }

@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
 }
 
 /// An error is a change that could not be tried: it does not build, or its file is not as it should be.
-pub(crate) fn trial(mutation: &Mutation, log: &Path) -> Result<Outcome> {
+pub(crate) fn trial(mutation: &Mutation, is_simulated: bool, log: &Path) -> Result<Outcome> {
     let changed = Changed::new(house::root(), &mutation.file, |text| mutation.applied(text))?;
     let words = mutation.command();
     let is_cargo = words.starts_with(&["cargo", "test"]);
@@ -45,11 +45,18 @@ pub(crate) fn trial(mutation: &Mutation, log: &Path) -> Result<Outcome> {
     if is_cargo && !has_failed(&said, mutation.test_name()) {
         bail!("the command failed, and not by a failing test; see {}", log.display());
     }
+    // The simulation has one test for all invariants: the one of this rule is to be the broken one.
+    if is_simulated && !said.contains(&format!("BROKEN: {}", mutation.rule)) {
+        let broken = said.lines().find(|line| line.starts_with("BROKEN")).unwrap_or("nothing");
+        bail!("another one failed ({broken}); see {}", log.display());
+    }
     Ok(Outcome::SeenToFail)
 }
 
 fn bounded(words: &[&str]) -> std::process::Command {
-    program(&[&["timeout", PATIENCE], words].concat())
+    let mut command = program(&[&["timeout", PATIENCE], words].concat());
+    command.env("TESSERA_SIMULATION_STEPS", "3000000");
+    command
 }
 
 /// Whether a test with this in its name failed, as cargo's tests say it.

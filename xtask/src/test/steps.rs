@@ -214,6 +214,9 @@ fn start(_log: &PathBuf) -> Result<Vec<Engine>> {
     Ok(vec![registry, podman, docker])
 }
 
+/// Steps of the simulation: a plain `cargo test` runs fewer.
+const SIMULATED: &str = "1000000";
+
 /// One test program. With the variable set it fails where it would otherwise skip for want of an engine.
 pub(super) fn suite(suite: suites::Suite) -> Step {
     let name = format!("{} {}", suite.package, suite.name);
@@ -222,6 +225,9 @@ pub(super) fn suite(suite: suites::Suite) -> Step {
         let mut command = program(&["cargo", "test", "--workspace", "--test", &suite.name]);
         command.env("TESSERA_REQUIRE_ENGINES", "1").envs(variables.iter().cloned());
         // Not for the server's own suites: naming a runtime would build the server once more.
+        if suite.name == "simulation" {
+            command.args(["--", "--nocapture"]).env("TESSERA_SIMULATION_STEPS", SIMULATED);
+        }
         if suite.package != "tessera"
             && let Some(runtime) = house::runtime()
         {
