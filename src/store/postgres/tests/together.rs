@@ -266,7 +266,7 @@ async fn a_name_is_one_servers() {
         holder: holder(&format!("a/{run}")),
         seat: seat.to_owned(),
         address: None,
-        backends: vec!["docker".to_owned()],
+        backends: vec![],
     };
     let (first, second) = (me("1", "here"), me("2", "there"));
     let (x, y) = tokio::join!(one.enlist(&first, at(1), at(16)), other.enlist(&second, at(1), at(16)));
