@@ -248,7 +248,8 @@ fn what_the_example_offers_behind_a_hash_is_valid_too() {
     fs::write(&secret, "s").unwrap();
     let offered = offered.replace("/run/secrets/tessera", secret.to_str().unwrap());
     // The tables offered stand in place of the empty lists.
-    let empty = ["tokens = []", "users = []", "registries = []", "rules = []", "callers = []", "webhooks = []", "owners = []"];
+    let empty =
+        ["tokens = []", "users = []", "registries = []", "rules = []", "callers = []", "webhooks = []", "owners = []"];
     let offered: String =
         offered.lines().filter(|line| !empty.contains(line)).map(|line| format!("{line}\n")).collect();
     let config = parsed(&offered).unwrap_or_else(|problems| panic!("{problems}\n{offered}"));

@@ -16,8 +16,8 @@ mod replicas;
 mod seat;
 pub mod server;
 pub mod settings;
-pub mod stores;
 mod store;
+pub mod stores;
 
 pub use doors::plans;
 pub use inspection::Inspection;

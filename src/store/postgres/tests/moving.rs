@@ -102,13 +102,8 @@ async fn who_is_in_the_way_is_named() {
     refused(PostgresSide::source(&settings, Serving::Stopped).await, "it is empty").await;
     let store = Postgres::open(&settings).await.unwrap();
     let now = jiff::Timestamp::now();
-    let me = Replica {
-        name: "b".to_owned(),
-        holder: holder("b/1"),
-        seat: "s".to_owned(),
-        address: None,
-        backends: vec![],
-    };
+    let me =
+        Replica { name: "b".to_owned(), holder: holder("b/1"), seat: "s".to_owned(), address: None, backends: vec![] };
     store.enlist(&me, now, now + std::time::Duration::from_secs(60)).await.unwrap();
     refused(PostgresSide::source(&settings, Serving::Stopped).await, "the server `b` uses it").await;
     refused(PostgresSide::target(&settings).await, "the server `b` uses it").await;
