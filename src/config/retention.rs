@@ -78,12 +78,13 @@ mod tests {
         );
         assert_names(
             "[[auth.tokens]]\nname = 'ann'\ntoken = 'x'\n[[retention.owners]]\nname = 'ann'\nkeep_days = 1\n\
-             [[retention.owners]]\nname = 'ann'\n[[retention.owners]]\nname = 'carl'\nkeep_days = 1",
+             [[retention.owners]]\nname = 'ann'\nkeep_tasks = 1\n[[retention.owners]]\nname = 'carl'\nkeep_days = 1\n\
+             [[retention.owners]]\nname = 'anonymous'",
             &[],
             &[
                 "8|retention.owners[1].name|`ann` is there twice",
-                "8|retention.owners[1].name|says neither",
-                "10|retention.owners[2].name|`carl` is no name",
+                "11|retention.owners[2].name|`carl` is no name",
+                "14|retention.owners[3].name|says neither",
             ],
         );
     }
