@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Capacity, InstallationId};
 
-use super::shared::Shared;
+use super::line::Shared;
 use super::stage::Stage;
 use crate::clock::Clock;
 use crate::engine::{Engine, Settings, absent, cancel, dispatch, observe, sweep};
