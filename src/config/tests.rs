@@ -88,6 +88,16 @@ fn what_is_printed_reads_back_as_the_same() {
 }
 
 #[test]
+fn what_cannot_be_a_server_among_several_is_named() {
+    assert_names(
+        "[replica]\nname = 'a/b'\naddress = 'b:1'\nlease_ms = 1\nabsent_after_ms = 0",
+        &[],
+        &["2|replica.name|", "3|replica.address|", "4|replica.lease_ms|", "5|replica.absent_after_ms|"],
+    );
+    assert!(parsed("[replica]\nname = 'node-1.example'\naddress = 'https://10.0.0.5:8000'").is_ok());
+}
+
+#[test]
 fn variables_win_over_the_file_whatever_they_say() {
     let file = "[server]\nlisten = '127.0.0.1:1'\n[policy]\nshow_queued = true\n[storage.file]\nroots = ['/usr', '/etc']\n\
                 [service_info]\nname = 'x'\n[backends.my-fake]\nkind = 'scripted'";

@@ -160,7 +160,8 @@ impl Engine {
         let told = || task.attempts.iter().rev().flat_map(|attempt| attempt.log.last()).next();
         let reason = site.waiting.reason(&task.id).or_else(|| told().map(|line| line.text.clone()));
         let waiting = self.queued(site, &candidate, &active.state, ahead, &loads, reason);
-        Ok(Explained { backend: Some(site.name().to_owned()), waiting: Some(waiting), running: None })
+        let backend = if is_claimed { site.name() } else { site.serves() };
+        Ok(Explained { backend: Some(backend.to_owned()), waiting: Some(waiting), running: None })
     }
 
     async fn explain_outside(&self, backend: &str, handle: &Handle, begun: bool) -> Explained {
@@ -310,7 +311,7 @@ impl Engine {
         } else {
             (None, 0)
         };
-        Queued {
+        let mut waiting = Queued {
             backend: site.name(),
             ahead,
             attempt: candidate.attempt,
@@ -324,6 +325,11 @@ impl Engine {
             room: &room,
             now: self.clock.now(),
         }
-        .waits()
+        .waits();
+        if let Waiting::InQueue { backend, lacks: None, .. } = &mut waiting {
+            // Whichever machine takes it; what it lacks is lacking on this one.
+            site.serves().clone_into(backend);
+        }
+        waiting
     }
 }

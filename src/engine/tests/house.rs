@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tessera_contract::scripted::{Outside, Scripted};
 use tessera_contract::{Backend, Capacity, InstallationId};
 
-use super::shared::Shared;
+use super::line::Shared;
 use super::stage::Stage;
 use crate::clock::Clock;
 use crate::engine::{Engine, Settings, absent, cancel, dispatch, observe, sweep};
@@ -47,7 +47,17 @@ pub(super) struct Server {
 
 impl House {
     pub(super) fn new() -> Self {
-        Self::with(Settings { calls_at_once: 2, observe_batch: 4, claims: 4, scan: 4, ..Settings::default() })
+        // Narrow, so that there are many points to stop at; and patient for as long as is needed, so that time flies.
+        Self::with(Settings {
+            calls_at_once: 2,
+            observe_batch: 4,
+            claims: 4,
+            scan: 4,
+            call_timeout_ms: 2_000,
+            claim_lease_ms: 6_000,
+            sweep_period_ms: 5_000,
+            ..Settings::default()
+        })
     }
 
     pub(super) fn with(settings: Settings) -> Self {
@@ -144,7 +154,7 @@ impl House {
     /// Lets time pass for everybody, in steps, with ticks of these servers between; the others are dead or stopped, and
     /// their clocks go on all the same.
     pub(super) async fn pass(&self, time: Duration, working: &[&Server], wrong: &[&Server]) {
-        let step = Duration::from_secs(1);
+        let step = Duration::from_secs(3);
         let mut left = time;
         while !left.is_zero() {
             let now = step.min(left);
@@ -169,7 +179,9 @@ impl House {
     /// Lets time pass until a task has ended, or much time is over.
     pub(super) async fn until_ended(&self, id: &TaskId, working: &[&Server]) -> Phase {
         for _ in 0..1_000 {
-            self.settle(working).await;
+            for server in working {
+                server.tick().await;
+            }
             let phase = self.phase(id).await;
             if phase.is_terminal() {
                 return phase;

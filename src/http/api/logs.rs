@@ -116,7 +116,9 @@ pub async fn read(
     let asking = Asking { method: parts.method, target, headers: parts.headers };
     match whereabouts::of_log(&doors, &task, asked.selection).await? {
         Place::Nobody if asked.follow => Ok(later::answer(doors, caller, task, asked, form, asking)),
-        place => answer(&doors, &task, asked, form, place, &asking).await,
+        place @ (Place::Anywhere | Place::Here | Place::With(_) | Place::Nobody) => {
+            answer(&doors, &task, asked, form, place, &asking).await
+        }
     }
 }
 

@@ -145,7 +145,7 @@ pub(crate) async fn with_a_task_goes_all_that_was_its_own(subject: &impl Subject
     bring(&store, &ann(), &id, Phase::Complete).await;
     sweep(&store).await;
     let told = store.kept().await.unwrap();
-    assert_eq!(expire(&store, &ann(), &all(), 1).await, [id.clone()]);
+    assert_eq!(expire(&store, &ann(), &all(), 1).await, std::slice::from_ref(&id));
     let store = subject.after_a_kill(store).await;
     // There never was such a task …
     assert_eq!(store.get(&ann(), &id).await.unwrap(), None);

@@ -102,8 +102,8 @@ fn copied(source: &Connection, part: &Path, mut told: impl FnMut(u64, u64)) -> R
             match step {
                 StepResult::Done => break,
                 StepResult::More => {}
-                // Another program has the file in its hands; it has a moment.
-                _ => std::thread::sleep(Duration::from_millis(20)),
+                // Another program has the file in its hands; it has a moment. `_`: the type may grow.
+                StepResult::Busy | StepResult::Locked | _ => std::thread::sleep(Duration::from_millis(20)),
             }
         }
     }

@@ -47,11 +47,13 @@ impl Shared {
     pub(super) async fn stop_at<T>(&self, nth: usize, work: impl Future<Output = T>) -> bool {
         self.points.store(0, Ordering::Relaxed);
         self.stop_at.store(nth, Ordering::Relaxed);
-        tokio::select! {
+        let stopped = tokio::select! {
             biased;
             () = self.stopped.notified() => true,
             _ = work => false,
-        }
+        };
+        self.stop_at.store(0, Ordering::Relaxed);
+        stopped
     }
 
     /// Whoever stands still goes on.
