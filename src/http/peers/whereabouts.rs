@@ -29,13 +29,14 @@ pub async fn of_log(doors: &Doors, task: &Task, selection: Selection) -> Result<
         return Ok(Place::Anywhere);
     }
     let outlines = outlines(task, |_| false);
-    let selected = outlines.iter().filter(|outline| selection.attempt.is_none_or(|number| number == outline.number));
+    let mut selected =
+        outlines.iter().filter(|outline| selection.attempt.is_none_or(|number| number == outline.number));
     let is_told = selected.clone().all(|outline| needs_nothing(outline, selection));
     let ended = task.state.phase().is_terminal();
     if is_told && (ended || selection.attempt.is_some() && selected.clone().next().is_some()) {
         return Ok(Place::Anywhere);
     }
-    if let Some(name) = selected.filter(|outline| !needs_nothing(outline, selection)).last().and_then(host) {
+    if let Some(name) = selected.rfind(|outline| !needs_nothing(outline, selection)).and_then(host) {
         return Ok(named(peers, name));
     }
     Ok(match doors.store.keeper(&task.id).await? {
