@@ -27,7 +27,11 @@ async fn deaths(database: Option<&Database>) {
     let outside = folder.path().join("lines");
     std::fs::write(&outside, "").unwrap();
     let jobs = folder.path().join("jobs");
-    let store = database.map(|database| format!("[store]\nurl = {:?}\n", database.url())).unwrap_or_default();
+    // What a former run had only claimed is taken again when the claim is over.
+    let settings = |database: &Database| {
+        format!("[store]\nurl = {:?}\n[engine]\ncall_timeout_ms = 1000\nclaim_lease_ms = 3000\n", database.url())
+    };
+    let store = database.map(settings).unwrap_or_default();
     let site = Site::new(folder.path(), &format!("{store}[backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"));
     let words = Scripted { outside: outside.clone() };
     let ledger = Ledger::default();
@@ -36,7 +40,8 @@ async fn deaths(database: Option<&Database>) {
     for round in 0..crate::kills(20, 200) {
         let server = site.start().await;
         let url = server.url().to_owned();
-        let lifetime = random.between_ms(1, 200);
+        // A server that joins others takes a moment longer to begin.
+        let lifetime = random.between_ms(1, if database.is_some() { 500 } else { 200 });
         let clients = load::run(&url, &words, &ledger, &mut random, round, 40);
         // The load is dropped where it stands: a client whose server died.
         tokio::time::timeout(lifetime, clients).await.ok();

@@ -16,7 +16,7 @@ use tessera::http::{Bounds, Plans, Settings};
 use tessera::roster::{Newcomer, Roster, Terms};
 use tessera::store::{Ceiling, ClaimRequest, Enlisted, Holder, Replica, Store};
 use tessera::task::TaskId;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 
 use crate::server::{Answer, Server, small};
@@ -230,6 +230,9 @@ async fn a_part_of_a_log_is_not_passed_off_as_all_of_it() {
     let scene = Scene::with(Some(format!("http://{}", listener.local_addr().unwrap())), false).await;
     tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
+        // Read first, or closing it would take the answer back.
+        let mut read = [0; 4_096];
+        assert!(connection.read(&mut read).await.unwrap() > 0);
         let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
         connection.write_all(half).await.unwrap();
     });

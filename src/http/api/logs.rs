@@ -114,12 +114,11 @@ pub async fn read(
     let target = format!("{PREFIX}/tasks/{}/logs?{}", task.id, request.uri().query().unwrap_or_default());
     let (parts, _) = request.into_parts();
     let asking = Asking { method: parts.method, target, headers: parts.headers };
-    match whereabouts::of_log(&doors, &task, asked.selection).await? {
-        Place::Nobody if asked.follow => Ok(later::answer(doors, caller, task, asked, form, asking)),
-        place @ (Place::Anywhere | Place::Here | Place::With(_) | Place::Nobody) => {
-            answer(&doors, &task, asked, form, place, &asking).await
-        }
+    let place = whereabouts::of_log(&doors, &task, asked.selection).await?;
+    if place == Place::Nobody && asked.follow {
+        return Ok(later::answer(doors, caller, task, asked, form, asking));
     }
+    answer(&doors, &task, asked, form, place, &asking).await
 }
 
 /// The log in its form, from where it is.
