@@ -10,13 +10,14 @@ use super::fault::Fault;
 const APPLICATION: i32 = 0x5445_5353;
 
 /// The version this build works on.
-const KNOWN: u32 = 3;
+const KNOWN: u32 = 4;
 
 /// In order; the first brings a file to version 1.
 const MIGRATIONS: [&str; KNOWN as usize] = [
     include_str!("migrations/0001_tasks.sql"),
     include_str!("migrations/0002_feed.sql"),
     include_str!("migrations/0003_replicas.sql"),
+    include_str!("migrations/0004_names.sql"),
 ];
 
 /// Applies what is missing, all or nothing.
@@ -58,6 +59,7 @@ mod tests {
         "ac0099d4960ad8f25c28fdebfbea7f54c06e8b73dd42aa9aad5eff74cf0a55fc",
         "5237012277fc28b84f69e1a909a929f550ff37c8ca00f02d633263663d252d93",
         "2578b506bc32b5ec3700167ff9676db55256e40010701779b86667acbd3902c6",
+        "3defb99fd529e61ceb3188af5e8a118fced807ca3b7be31a35628c08260ca9da",
     ];
 
     #[test]

@@ -19,7 +19,7 @@
 //! - `create`, `claim`, `record`: what is written;
 //! - `replicas`: who is here, who does what;
 //! - `changes`: what is told as it happens;
-//! - `tasks`, `listing`, `queue`: what is read;
+//! - `tasks`, `queue`, `listing` of `lists` and `names`: what is read;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
 mod changes;
@@ -28,7 +28,9 @@ mod columns;
 mod create;
 mod fault;
 mod listing;
+mod lists;
 mod migrations;
+mod names;
 mod open;
 mod queue;
 mod readers;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod names;
 mod opening;
 mod pages;
 mod plans;

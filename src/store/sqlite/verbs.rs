@@ -47,7 +47,7 @@ impl Store for Sqlite {
 
     async fn get(&self, owner: &Owner, id: &TaskId) -> Result<Option<Task>, StoreError> {
         let (owner, id) = (owner.clone(), id.as_str().to_owned());
-        self.readers.read(move |connection| Ok(tasks::tasks(connection, &owner, &[id])?.pop())).await
+        self.readers.read(move |connection| tasks::task(connection, &owner, &id)).await
     }
 
     async fn list_summaries(&self, owner: &Owner, query: &ListQuery) -> Result<Page<Summary>, StoreError> {
