@@ -40,9 +40,8 @@ fn main() -> Result<()> {
     let mut figures = Figures::default();
     figures.note("fdatasync_per_second", flushes(folder.path())?);
 
-    let place = Place::asked();
-    place.fresh()?;
-    let server = Server::start(folder.path(), &place.settings()?)?;
+    let place = Place::Sqlite;
+    let server = Server::start(folder.path(), &place.settings())?;
     let bare = Bare::start()?;
     // One thread asks: two processors are all there is, and one of them is the server's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -75,14 +74,14 @@ fn main() -> Result<()> {
 /// Creates that wait, while a thousand others run: what is left of the rate without them.
 fn while_running(runtime: &Runtime, place: &Place) -> Result<f64> {
     let folder = tempfile::tempdir()?;
-    place.fresh()?;
-    let server = Server::start(folder.path(), &place.running()?)?;
+    let server = Server::start(folder.path(), &place.running())?;
     let away = task("busybox", &["echo", "hello"]).replacen('{', AWAY, 1);
     let away = Arc::new(vec![request("POST", PATH, &away)]);
     let hang = Arc::new(request("POST", PATH, &task("scripted", &["hang"])));
     let rate = |rounds: usize, asks: &Arc<Vec<Vec<u8>>>| -> Result<f64> {
-        let rates: Result<Vec<f64>> =
-            (0..rounds).map(|_| Ok(runtime.block_on(load(server.address, 64, A_WHILE, Arc::clone(asks)))?.rate)).collect();
+        let rates: Result<Vec<f64>> = (0..rounds)
+            .map(|_| Ok(runtime.block_on(load(server.address, 64, A_WHILE, Arc::clone(asks)))?.rate))
+            .collect();
         Ok(median(rates?))
     };
     let alone = rate(ROUNDS, &away)?;

@@ -28,15 +28,13 @@ fn main() -> Result<()> {
         return bare::serve();
     }
     let folder = tempfile::tempdir()?;
-    let place = Place::asked();
+    let place = Place::Sqlite;
     let mut figures = Figures::default();
     let ids = place.fill(folder.path(), TASKS, Filling::Usual)?;
     // Strewn over the store, each view with the same ones.
     let ids: Vec<&String> = ids.iter().step_by(37).collect();
-    if let Place::Sqlite = place {
-        figures.note("statements_alone_per_second", alone(&folder.path().join("data/tessera.db"), &ids)?);
-    }
-    let server = Server::start(folder.path(), &place.settings()?)?;
+    figures.note("statements_alone_per_second", alone(&folder.path().join("data/tessera.db"), &ids)?);
+    let server = Server::start(folder.path(), &place.settings())?;
     let bare = Bare::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for view in ["MINIMAL", "BASIC", "FULL"] {

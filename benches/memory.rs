@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     if std::env::args().nth(1).is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
-    let place = Place::asked();
+    let place = Place::Sqlite;
     let mut figures = Figures::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 
@@ -40,8 +40,7 @@ fn main() -> Result<()> {
     }
 
     let folder = tempfile::tempdir()?;
-    place.fresh()?;
-    let server = Server::start(folder.path(), &place.settings()?)?;
+    let server = Server::start(folder.path(), &place.settings())?;
     let create = Arc::new(request("POST", "/ga4gh/tes/v1/tasks", &task("busybox", &["echo", "hello"])));
     // What each request and the caches need once is no task's.
     runtime.block_on(each(server.address, CLIENTS, WAITING / 10, &create))?;
@@ -63,8 +62,7 @@ fn main() -> Result<()> {
 
 fn running(runtime: &tokio::runtime::Runtime, place: &Place, figures: &mut Figures) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    place.fresh()?;
-    let server = Server::start(folder.path(), &place.running()?)?;
+    let server = Server::start(folder.path(), &place.running())?;
     let create = Arc::new(request("POST", "/ga4gh/tes/v1/tasks", &task("scripted", &["hang"])));
     let began = Instant::now();
     runtime.block_on(async {

@@ -25,10 +25,10 @@ fn main() -> Result<()> {
         return bare::serve();
     }
     let folder = tempfile::tempdir()?;
-    let place = Place::asked();
+    let place = Place::Sqlite;
     let mut figures = Figures::default();
     place.fill(folder.path(), TASKS, Filling::Usual)?;
-    let server = Server::start(folder.path(), &place.settings()?)?;
+    let server = Server::start(folder.path(), &place.settings())?;
     let bare = Bare::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for view in ["MINIMAL", "BASIC", "FULL"] {

@@ -11,7 +11,7 @@ use tessera::store::sqlite::Sqlite;
 use tessera::store::{ListQuery, Store};
 use tessera::task::spec::{Executor, Input, Output, Resources};
 use tessera::task::{
-    AttemptResult, Event, ExecutorLog, JobRef, Owner, OutputFile, Phase, TaskId, TaskSpec, TaskState, Verdict,
+    AttemptResult, Event, ExecutorLog, JobRef, OutputFile, Owner, Phase, TaskId, TaskSpec, TaskState, Verdict,
 };
 
 /// Tasks of a rare kind, however many there are of the others.
@@ -215,4 +215,3 @@ pub async fn read_back(store: &dyn Store, ids: &[String]) -> Result<()> {
     }
     Ok(())
 }
-
