@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Names another build of the server, to compare with.
+const PROGRAM: &str = "TESSERA_BENCH_SERVER";
+
 /// A server that runs.
 pub struct Server {
     child: Child,
@@ -25,7 +28,8 @@ impl Server {
         fs::write(&config, settings)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log = File::create(folder.join("server.log"))?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+        let program = std::env::var(PROGRAM).unwrap_or_else(|_| env!("CARGO_BIN_EXE_tessera").to_owned());
+        let mut command = Command::new(program);
         command.args(["serve", "--listen", &address.to_string(), "--config"]).arg(&config);
         command.arg("--data").arg(folder.join("data")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let began = Instant::now();

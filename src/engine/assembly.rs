@@ -22,6 +22,8 @@ pub enum Tick {
     More,
     /// Nothing more until somebody rings, or the period is over.
     Done,
+    /// A long look has found nothing to do. The next one would find the same, so it rests before it heeds a bell.
+    InVain,
 }
 
 /// Moves the tasks of a store with the backends there are.

@@ -51,9 +51,11 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         claimed_before: HashSet::new(),
         records: Vec::new(),
         telling: Vec::new(),
+        far: false,
     };
     let more = look.through_the_queue().await?;
-    let Look { wanted, claimed_before, records, telling, room, .. } = look;
+    let Look { wanted, claimed_before, records, telling, room, far, .. } = look;
+    let in_vain = far && wanted.is_empty() && records.is_empty() && more == Tick::Done;
     if !records.is_empty() {
         engine.record(records).await?;
     }
@@ -65,7 +67,11 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         hand_over(engine, site, &claimed, &claimed_before).await?;
     }
     telling::of_lacks(engine, site, now, &telling, &room).await;
-    Ok(if careful { Tick::Done } else { more })
+    Ok(match more {
+        Tick::Done if in_vain => Tick::InVain,
+        Tick::More if careful => Tick::Done,
+        Tick::More | Tick::Done | Tick::InVain => more,
+    })
 }
 
 /// How to hand over now.
@@ -144,6 +150,8 @@ struct Look<'a> {
     records: Vec<Record>,
     /// Those who lack something and have to be told.
     telling: Vec<(Candidate, Short)>,
+    /// Whether the queue is longer than one look goes.
+    far: bool,
 }
 
 impl Look<'_> {
@@ -159,6 +167,7 @@ impl Look<'_> {
             return Ok(self.more(all_seen));
         }
         let Some(last) = oldest.last().map(|one| one.task.clone()).filter(|_| all_seen) else { return Ok(Tick::More) };
+        self.far = true;
         let (from, rounds) = self.site.queue_from();
         let from = from.filter(|from| *from > last).unwrap_or(last);
         let mut further = self.engine.store.queued(self.now, Some(&QueueCursor(from)), scan).await?;

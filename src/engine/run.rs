@@ -20,6 +20,11 @@ use crate::store::StoreError;
 /// How long a loop rests after the store failed, or after it panicked.
 const REST: Duration = Duration::from_secs(1);
 
+/// A look at a long queue that found nothing is followed by a rest of so many times what it took, at most
+/// [`REST_IN_VAIN`]: where each new task rings, looks would follow one another without end.
+const IN_VAIN: u32 = 8;
+const REST_IN_VAIN: Duration = Duration::from_millis(50);
+
 /// One loop.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -86,12 +91,21 @@ async fn run_loop(engine: Arc<Engine>, kind: Kind, mut stopping: watch::Receiver
         return;
     }
     while !*stopping.borrow() {
+        let began = engine.clock.now();
         let wait = match one_tick(&engine, kind).await {
             Ok(Tick::More) => {
                 tokio::task::yield_now().await;
                 continue;
             }
             Ok(Tick::Done) => None,
+            Ok(Tick::InVain) => {
+                let took = Duration::try_from(engine.clock.now().duration_since(began)).unwrap_or_default();
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    () = engine.clock.sleep((took * IN_VAIN).min(REST_IN_VAIN)) => {}
+                }
+                None
+            }
             Err(error) => {
                 warn!(?kind, %error, "the store failed under a tick; it is tried again");
                 Some(REST)

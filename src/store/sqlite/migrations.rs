@@ -10,7 +10,7 @@ use super::fault::Fault;
 const APPLICATION: i32 = 0x5445_5353;
 
 /// The version this build works on.
-const KNOWN: u32 = 4;
+const KNOWN: u32 = 5;
 
 /// In order; the first brings a file to version 1.
 const MIGRATIONS: [&str; KNOWN as usize] = [
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; KNOWN as usize] = [
     include_str!("migrations/0002_feed.sql"),
     include_str!("migrations/0003_replicas.sql"),
     include_str!("migrations/0004_retention.sql"),
+    include_str!("migrations/0005_names.sql"),
 ];
 
 /// The version of a file that this build can read, or why it cannot; 0 when it is empty.
@@ -66,6 +67,7 @@ mod tests {
         "5237012277fc28b84f69e1a909a929f550ff37c8ca00f02d633263663d252d93",
         "2578b506bc32b5ec3700167ff9676db55256e40010701779b86667acbd3902c6",
         "66965d9b3a46e2102d949a4f105c811c83838161a8492e34ca8a6e56ae2e1df3",
+        "3defb99fd529e61ceb3188af5e8a118fced807ca3b7be31a35628c08260ca9da",
     ];
 
     #[test]

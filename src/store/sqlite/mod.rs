@@ -20,7 +20,7 @@
 //! - `replicas`: who is here, who does what;
 //! - `changes`: what is told as it happens;
 //! - `retention`: the end of tasks that are kept no longer;
-//! - `tasks`, `listing`, `queue`: what is read;
+//! - `tasks`, `queue`, `listing` of `lists` and `names`: what is read;
 //! - [`transfer`], [`backup`]: a file that is moved or copied;
 //! - `columns`, `fault`: values and errors, between SQL and us.
 
@@ -31,7 +31,9 @@ mod columns;
 mod create;
 mod fault;
 mod listing;
+mod lists;
 mod migrations;
+mod names;
 mod open;
 mod queue;
 mod readers;

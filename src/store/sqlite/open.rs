@@ -27,7 +27,8 @@ const READERS: usize = 2;
 /// the larger the log, the more of their versions are never copied. 8,000 pages are 32 MB at most.
 const LOG_PAGES: i64 = 8_000;
 
-/// The writer's page cache in KiB, filled only when it is needed.
+/// Each connection's page cache in KiB, filled only when it is needed. It holds the inner pages of all trees of a million
+/// tasks: with SQLite's 2,000 a listing of several filters reads most of them again at each step.
 const CACHE_KIB: i64 = 16_000;
 
 /// Statements kept prepared on each connection; more than there are.
@@ -95,6 +96,7 @@ pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, Fault> 
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     Ok(connection)
 }
 
@@ -106,7 +108,6 @@ fn prepare_to_write(connection: &mut Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", 2 * LOG_PAGES * 4096)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     migrate(connection)?;
     connection.execute("UPDATE tasks SET until = 0 WHERE stage IN (1, 2, 3) AND until > 0", [])?;
     Ok(())

@@ -24,6 +24,14 @@ pub(super) const TASKS: &str = "
     CROSS JOIN tasks ON tasks.id = wanted.value CROSS JOIN specs ON specs.row = tasks.spec
     WHERE owner = ?2";
 
+/// One of them. What finds many by a list would cost more than all else.
+pub(super) const TASK: &str = "
+    SELECT id, created, state, specs.spec FROM tasks CROSS JOIN specs ON specs.row = tasks.spec
+    WHERE id = ?1 AND owner = ?2";
+
+/// The events of one.
+pub(super) const EVENTS_OF_ONE: &str = "SELECT at, body FROM events WHERE task = ?1 ORDER BY seq";
+
 /// Whom a task belongs to.
 pub(super) const OWNER: &str = "SELECT owner FROM tasks WHERE id = ?1";
 
@@ -86,11 +94,26 @@ pub(super) fn tasks(connection: &Connection, owner: &Owner, ids: &[String]) -> R
     Ok(found)
 }
 
+/// A task, if it is this owner's.
+pub(super) fn task(connection: &Connection, owner: &Owner, id: &str) -> Result<Option<Task>, Fault> {
+    let mut statement = connection.prepare_cached(TASK)?;
+    let mut rows = statement.query(params![id, owner.0])?;
+    let Some(mut task) = rows.next()?.map(|row| one_task(owner, row)).transpose()? else { return Ok(None) };
+    let mut statement = connection.prepare_cached(EVENTS_OF_ONE)?;
+    let mut rows = statement.query([id])?;
+    let mut told: Vec<(Timestamp, Event)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        told.push((columns::moment(row.get(0)?)?, columns::document("history", id, row.get_ref(1)?.as_str()?)?));
+    }
+    task.attempts = attempts(told.iter().map(|(at, event)| (*at, event)));
+    Ok(Some(task))
+}
+
 /// A task, whoever owns it.
 pub(super) fn of_anybody(connection: &Connection, id: &str) -> Result<Option<Task>, Fault> {
     let owner: Option<String> = connection.prepare_cached(OWNER)?.query_row([id], |row| row.get(0)).optional()?;
     let Some(owner) = owner else { return Ok(None) };
-    Ok(tasks(connection, &Owner(owner), &[id.to_owned()])?.pop())
+    task(connection, &Owner(owner), id)
 }
 
 /// How many of a page's tasks fit into memory together: always one, and no more than [`PAGE_BYTES`] of them.

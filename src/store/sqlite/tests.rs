@@ -4,6 +4,7 @@
 
 mod faults;
 mod moving;
+mod names;
 mod opening;
 mod pages;
 mod plans;

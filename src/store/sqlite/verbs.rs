@@ -47,7 +47,7 @@ impl Store for Sqlite {
 
     async fn get(&self, owner: &Owner, id: &TaskId) -> Result<Option<Task>, StoreError> {
         let (owner, id) = (owner.clone(), id.as_str().to_owned());
-        self.readers.read(move |connection| Ok(tasks::tasks(connection, &owner, &[id])?.pop())).await
+        self.readers.read(move |connection| tasks::task(connection, &owner, &id)).await
     }
 
     async fn list_summaries(&self, owner: &Owner, query: &ListQuery) -> Result<Page<Summary>, StoreError> {
@@ -135,7 +135,7 @@ impl Store for Sqlite {
     }
 
     async fn load(&self) -> Result<Vec<Load>, StoreError> {
-        self.readers.read(|connection| queue::load(connection)).await
+        self.readers.read(queue::load).await
     }
 
     async fn active(&self, after: Option<&TaskId>, limit: u32) -> Result<Vec<Active>, StoreError> {
@@ -217,7 +217,7 @@ impl Store for Sqlite {
     }
 
     async fn kept(&self) -> Result<Kept, StoreError> {
-        self.readers.read(|connection| changes::kept(connection)).await
+        self.readers.read(changes::kept).await
     }
 
     async fn trim(&self, keep: u64, at_once: u32) -> Result<u64, StoreError> {

@@ -5,6 +5,9 @@
 //!
 //! - `docker.rs`: a task on Docker, against the same container made by hand.
 //! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
+//! - `gets.rs`, `pages.rs`: tasks by their ids, and page by page.
+//! - `filters.rs`: every filter, up to a million tasks.
+//! - `memory.rs`: what tasks hold of memory and of the disk.
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
 //! - `queue.rs`: what it costs to explain a queue.
 //! - `retention.rs`: what it costs others when old tasks are removed.
@@ -23,11 +26,15 @@ mod cancel;
 mod creates;
 mod docker;
 mod figures;
+mod filters;
 mod footprint;
+mod gets;
 mod kubernetes;
 mod listeners;
 mod logs;
+mod memory;
 mod noop;
+mod pages;
 mod queue;
 mod retention;
 mod storage;
@@ -56,6 +63,10 @@ pub(crate) struct Arguments {
 const ALL: &[&Measurement] = &[
     &docker::MEASUREMENT,
     &creates::MEASUREMENT,
+    &gets::MEASUREMENT,
+    &pages::MEASUREMENT,
+    &filters::MEASUREMENT,
+    &memory::MEASUREMENT,
     &noop::MEASUREMENT,
     &queue::MEASUREMENT,
     &retention::MEASUREMENT,

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::store::sqlite::migrations::migrate;
-use crate::store::sqlite::{listing, queue, retention, tasks};
+use crate::store::sqlite::{lists, names, queue, retention, tasks};
 
 /// SQLite's own account of how it would run a query.
 fn plan(connection: &Connection, query: &str) -> Vec<String> {
@@ -17,18 +17,38 @@ fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate(&mut connection).unwrap();
     let table = [
-        ("all of an owner", listing::OF_OWNER, "USING COVERING INDEX tasks_of_owner (owner=? AND id<?)"),
-        ("phase", listing::IN_PHASE, "USING COVERING INDEX tasks_in_phase (owner=? AND phase=? AND id<?)"),
-        ("tag, any value", listing::TAGGED, "USING PRIMARY KEY (owner=? AND key=? AND task<?)"),
+        ("all of an owner", lists::OF_OWNER, "USING COVERING INDEX tasks_of_owner (owner=? AND id<?)"),
+        ("phase", lists::IN_PHASE, "USING COVERING INDEX tasks_in_phase (owner=? AND phase=? AND id<?)"),
+        ("tag, any value", lists::TAGGED, "USING PRIMARY KEY (owner=? AND key=? AND task<?)"),
         (
             "tag and value",
-            listing::TAGGED_WITH,
+            lists::TAGGED_WITH,
             "USING COVERING INDEX tags_with_value (owner=? AND key=? AND value=? AND task<?)",
         ),
-        ("name prefix", listing::NAMED, "INDEX tasks_named (owner=? AND name>? AND name<?)"),
-        ("name", listing::NAME, "USING PRIMARY KEY (id=?)"),
+        ("name prefix", names::NAMED, "INDEX tasks_named (owner=? AND name>? AND name<?)"),
+        (
+            "name prefix, of many",
+            names::NAMED_IN_BLOCKS,
+            "names USING PRIMARY KEY (owner=? AND block=? AND name>? AND name<?)",
+        ),
+        (
+            "name prefix, of many",
+            names::NAMED_IN_BLOCKS,
+            "blocks USING COVERING INDEX sqlite_autoindex_blocks_1 (first<?)",
+        ),
+        ("block", names::BLOCK_WITH_NAMED, "names USING PRIMARY KEY (owner=? AND block=? AND name>? AND name<?)"),
+        ("block", names::BLOCK_WITH_NAMED, "blocks USING COVERING INDEX sqlite_autoindex_blocks_1 (first<?)"),
+        (
+            "names of a block",
+            names::NAMED_IN_BLOCK,
+            "names USING PRIMARY KEY (owner=? AND block=? AND name>? AND name<?)",
+        ),
+        ("name", names::NAME, "USING PRIMARY KEY (id=?)"),
         ("summary", tasks::SUMMARY, "USING PRIMARY KEY (id=?)"),
         ("summaries", tasks::SUMMARIES, "SEARCH tasks USING PRIMARY KEY (id=?)"),
+        ("task", tasks::TASK, "SEARCH tasks USING PRIMARY KEY (id=?)"),
+        ("task", tasks::TASK, "SEARCH specs USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("events of a task", tasks::EVENTS_OF_ONE, "SEARCH events USING PRIMARY KEY (task=?)"),
         ("tasks", tasks::TASKS, "SEARCH specs USING INTEGER PRIMARY KEY (rowid=?)"),
         ("tasks", tasks::TASKS, "SEARCH tasks USING PRIMARY KEY (id=?)"),
         ("owner", tasks::OWNER, "USING PRIMARY KEY (id=?)"),
