@@ -5,7 +5,7 @@ use tessera::task::spec::{Executor, Input, Resources};
 use tessera::task::{Owner, Phase, TaskId, TaskSpec};
 
 use crate::invariants::Invariant;
-use crate::shared::{Shared, moment};
+use crate::several::{Shared, moment};
 
 /// A promise that a caller was given.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@
 //!
 //! Parts, in reading order:
 //! - `invariants`: what must be true; `watch`, `network` and `ending` see whether it is;
-//! - `dice`, `executor`, `shared`: chance, who is polled, time;
+//! - `dice`, `executor`, `several`: chance, who is polled, time;
 //! - `world`, `server`, `caller`: who is in it;
 //! - `faults`, `way`, `network`: what goes wrong with servers, on the way to the store, on the way to a backend;
 //! - `ending`: a seed from its beginning to its end; `story`, `tally`: what is told of it;
@@ -32,7 +32,7 @@ mod network;
 mod noticed;
 mod seeds;
 mod server;
-mod shared;
+mod several;
 mod story;
 mod tally;
 mod watch;

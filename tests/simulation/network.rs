@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::executor::Actor;
 use crate::invariants::Invariant;
-use crate::shared::Shared;
+use crate::several::Shared;
 
 /// What stands outside: one world a backend.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use tessera_contract::Backend;
 
 use crate::executor::{Actor, Executor};
 use crate::network::{Network, Site, Sites};
-use crate::shared::{Shared, moment};
+use crate::several::{Shared, moment};
 use crate::way::plot;
 
 /// A server, whether it runs or not.

@@ -10,7 +10,7 @@ use tessera_contract::JobId;
 
 use crate::invariants::Invariant;
 use crate::network::Sites;
-use crate::shared::Shared;
+use crate::several::Shared;
 
 /// What is known of each task from the journal alone.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use tessera::store::memory::{Mischief, Plot, Verb};
 use tessera_contract::scripted::mischief::Gate;
 
 use crate::executor::Actor;
-use crate::shared::Shared;
+use crate::several::Shared;
 
 /// How calls of one server go wrong.
 pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {

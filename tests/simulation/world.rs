@@ -13,7 +13,7 @@ use crate::caller::{Caller, Promise};
 use crate::executor::{Actor, Executor};
 use crate::network::{Site, Sites};
 use crate::server::{Server, Start};
-use crate::shared::Shared;
+use crate::several::Shared;
 use crate::watch::Watch;
 
 /// Which world.
