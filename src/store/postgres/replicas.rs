@@ -6,7 +6,7 @@ use super::columns;
 use super::fault::Fault;
 use super::migrations::LOCKS;
 use super::pool::Pool;
-use crate::store::{Active, Claim, Enlisted, Fence, Holder, Present, Replica};
+use crate::store::{Active, Claim, Enlisted, FORGOTTEN_AFTER, Fence, Holder, Present, Replica};
 use crate::task::TaskId;
 
 /// A row of a server.
@@ -20,6 +20,9 @@ const ENLIST: &str = "
                                      backends = excluded.backends, until = excluded.until
     WHERE known.holder = excluded.holder OR known.seat = excluded.seat AND known.holder < excluded.holder
        OR known.seat <> excluded.seat AND known.until <= $7";
+
+/// Forgets those that have been away for long.
+const FORGET: &str = "DELETE FROM replicas WHERE until < $1 AND name <> $2";
 
 /// Takes tasks that are as they were said to be. A take-over that is done again, because its answer was lost, finds what
 /// it has taken.
@@ -54,6 +57,9 @@ pub(super) async fn enlist(pool: &Pool, me: &Replica, now: Timestamp, until: Tim
             ],
         )
         .await?;
+    let long_ago = now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);
+    let statement = client.prepare_cached(FORGET).await?;
+    client.execute(&statement, &[&columns::from_moment(long_ago), &columns::text(&me.name)]).await?;
     let statement = client.prepare_cached(PRESENT).await?;
     let mut known = client.query(&statement, &[]).await?.iter().map(present).collect::<Result<Vec<_>, _>>()?;
     if written > 0 {

@@ -15,7 +15,7 @@
 //! - [`row`]: what a row is, between stores;
 //! - [`tables`]: which rows there are;
 //! - [`names`]: what is called otherwise in a store that several servers share;
-//! - [`copy`]: the way from one to the other.
+//! - [`copy()`]: the way from one to the other.
 //!
 //! The sides stand with their stores: `sqlite::transfer`, `postgres::transfer`.
 
