@@ -1,6 +1,6 @@
 //! Tasks by the beginning of their names, newest first.
 //!
-//! Few are read from the index of names and sorted. Many are found block by block (`migrations/0004_names.sql`): a look
+//! Few are read from the index of names and sorted. Many are found block by block (`migrations/0005_names.sql`): a look
 //! into each block of about a thousand tasks, from the newest on, however the tasks lie among the others.
 
 use rusqlite::types::Value;

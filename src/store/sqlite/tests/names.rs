@@ -1,4 +1,4 @@
-//! Beginnings of names that many tasks share, over several blocks (`migrations/0004_names.sql`).
+//! Beginnings of names that many tasks share, over several blocks (`migrations/0005_names.sql`).
 
 use std::collections::BTreeSet;
 
