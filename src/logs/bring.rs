@@ -45,7 +45,8 @@ impl Follower {
     /// The attempts among those selected that are over, and of which this server cannot have all.
     pub fn lacking(&self, selection: Selection) -> Vec<u32> {
         let picture = self.picture();
-        let selected = picture.attempts.iter().filter(|one| selection.attempt.is_none_or(|wanted| wanted == one.number));
+        let selected =
+            picture.attempts.iter().filter(|one| selection.attempt.is_none_or(|wanted| wanted == one.number));
         selected.filter(|attempt| attempt.cut_off).map(|attempt| attempt.number).collect()
     }
 }

@@ -188,14 +188,14 @@ async fn what_was_printed_on_two_servers_is_read_as_one_log() {
         let (first, second) = (kept(&replicas, &id, 1).await, kept(&replicas, &id, 2).await);
         apart += usize::from(first != second);
         for replica in &replicas {
-            let log = || client.get(format!("{}/api/v1/tasks/{id}/logs", replica.url()));
-            for attempt in ["1", "2"] {
-                let answer = log().query(&[("attempt", attempt)]).send().await.unwrap();
+            let log = |query: &str| client.get(format!("{}/api/v1/tasks/{id}/logs{query}", replica.url()));
+            for attempt in [1, 2] {
+                let answer = log(&format!("?attempt={attempt}")).send().await.unwrap();
                 assert_eq!(answer.status(), 200);
                 assert_eq!(answer.headers().get("tessera-log-whole"), None);
                 assert_eq!(answer.text().await.unwrap(), text, "attempt {attempt} at {}", replica.name);
             }
-            let events = log().header(ACCEPT, "text/event-stream").send().await.unwrap().text().await.unwrap();
+            let events = log("").header(ACCEPT, "text/event-stream").send().await.unwrap().text().await.unwrap();
             assert!(!events.contains("event: lost"), "{events}");
             assert_eq!(events.matches("of both ").count(), 2 * (LONG / 8), "{events}");
             assert_eq!(events.matches("event: end").count(), 1);

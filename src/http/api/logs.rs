@@ -15,10 +15,10 @@ use super::log_events::{self, LogData};
 use super::routes::PREFIX;
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::peers::moved::Moved;
-use crate::http::peers::whereabouts::{self, Place};
 use crate::http::peers::elsewhere::{self, Lack};
 use crate::http::peers::headers::is_for_kept;
+use crate::http::peers::moved::Moved;
+use crate::http::peers::whereabouts::{self, Place};
 use crate::http::peers::{Asking, later};
 use crate::http::query::Query;
 use crate::logs::picture::{Kept, STREAMS, StreamView, index};
@@ -177,13 +177,7 @@ pub(in crate::http) async fn answer(
 }
 
 /// Brings here what this server lacks of a log, and answers the attempts of which that cannot be had, with the reason.
-async fn lacking(
-    doors: &Doors,
-    task: &Task,
-    asked: Asked,
-    form: Form,
-    asking: &Asking,
-) -> Result<Vec<Lost>, ApiError> {
+async fn lacking(doors: &Doors, task: &Task, asked: Asked, form: Form, asking: &Asking) -> Result<Vec<Lost>, ApiError> {
     if !elsewhere::may_lack(doors, task, asked.selection) {
         return Ok(Vec::new());
     }

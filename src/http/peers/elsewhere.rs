@@ -75,10 +75,7 @@ async fn brought(doors: Doors, task: Task, attempt: u32, asking: Asking) -> Opti
     let Some(first) = streams.first() else { return Some(Lack::Nobody) };
     let ask = |(executor, stream): (u32, &str)| Asking {
         method: Method::GET,
-        target: format!(
-            "{PREFIX}/tasks/{}/logs?attempt={attempt}&executor={executor}&stream={stream}",
-            task.id
-        ),
+        target: format!("{PREFIX}/tasks/{}/logs?attempt={attempt}&executor={executor}&stream={stream}", task.id),
         headers: headers::for_kept(&asking.headers),
     };
     let (name, mut answer) = match doors.peers.who_keeps(&doors, &ask((first.0, first.1.1))).await {

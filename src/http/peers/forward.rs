@@ -161,7 +161,9 @@ impl Peers {
             match asked {
                 Asked::Answered(response) if response.status().is_success() => return Kept::With(name, response),
                 Asked::Answered(response) if response.status().is_client_error() => {}
-                Asked::Answered(_) => silent = Some(format!("the server `{name}`, which may have it, cannot tell it now")),
+                Asked::Answered(_) => {
+                    silent = Some(format!("the server `{name}`, which may have it, cannot tell it now"))
+                }
                 Asked::Silent(why) => silent = Some(format!("the server `{name}`, which may have it, {why}")),
             }
         }
