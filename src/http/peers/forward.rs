@@ -15,6 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
 use super::headers;
+use crate::clock::after;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::roster::Roster;
@@ -110,10 +111,13 @@ impl Peers {
             return Ok(None);
         }
         let now = (doors.clock)();
-        let others = self.roster.present().into_iter().filter(|one| one.replica.name != self.me() && one.until > now);
+        // One that is away only briefly may be back with it.
+        let may_be_back = |one: &Present| after(one.until, self.roster.absent_after()) > now;
+        let others = self.roster.present().into_iter().filter(|one| one.replica.name != self.me() && may_be_back(one));
         let mut silent = None;
         let mut answers: FuturesUnordered<_> = others
-            .map(async |Present { replica, .. }| match &replica.address {
+            .map(async |Present { replica, until }| match &replica.address {
+                _ if until <= now => (Asked::Silent("it is away".to_owned()), replica.name),
                 Some(address) => (self.once(doors, address, asking).await, replica.name),
                 None => (Asked::Silent("it has no address".to_owned()), replica.name),
             })
