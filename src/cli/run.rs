@@ -240,6 +240,9 @@ async fn show(
                 printer.write_error(&bytes)?;
                 shown.in_a_line = bytes.last().is_some_and(|last| *last != b'\n');
             }
+            Said::Lost { attempt, reason } => {
+                printer.say(&format!("not all of what attempt {attempt} of task {id} printed can be had: {reason}"));
+            }
             Said::End(_) => {
                 printer.end_progress();
                 shown.everything = true;

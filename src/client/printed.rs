@@ -45,6 +45,13 @@ pub enum Said {
     Out(Vec<u8>),
     /// A piece of standard error.
     Err(Vec<u8>),
+    /// Of an attempt not all, or nothing, follows.
+    Lost {
+        /// The attempt; the first is 1.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
     /// Nothing follows. The task stands here.
     End(State),
     /// The server breaks off before anything comes, and not for the first time. It is asked again.
@@ -81,6 +88,12 @@ struct Piece {
     stream: String,
     text: Option<String>,
     base64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Lost {
+    attempt: u32,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +207,10 @@ impl Printed {
                     (None, None) => Vec::new(),
                 };
                 Some(if piece.stream == "stderr" { Said::Err(bytes) } else { Said::Out(bytes) })
+            }
+            "lost" => {
+                let Lost { attempt, reason } = self.read(&event.data)?;
+                Some(Said::Lost { attempt, reason })
             }
             "end" => Some(Said::End(self.read::<End>(&event.data)?.state)),
             // A word of a later server.

@@ -38,6 +38,8 @@ pub struct Logs {
     /// Tasks with files that this server began and has not closed.
     begun: Mutex<HashSet<TaskId>>,
     releases: Mutex<HashMap<JobRef, Release>>,
+    /// Attempts whose log is brought here from another server.
+    pub(super) bringing: Mutex<HashSet<(TaskId, u32)>>,
     permits: Semaphore,
     said: Mutex<Option<Instant>>,
     /// Held by the one who removes old logs.
@@ -53,6 +55,8 @@ pub(super) struct Live {
     pub(super) wake: Arc<Notify>,
     /// Jobs that the engine knows to be over.
     pub(super) over: Arc<Mutex<HashSet<JobRef>>>,
+    /// Attempts whose log was brought here from another server: what is on the shelf is not what was seen there.
+    pub(super) brought: Arc<Mutex<HashSet<u32>>>,
     /// How often a look was asked for, and the last of them that was answered.
     pub(super) looks: Arc<AtomicU64>,
     pub(super) looked: watch::Sender<u64>,
@@ -91,6 +95,7 @@ impl Logs {
             live: Mutex::default(),
             begun: Mutex::default(),
             releases: Mutex::default(),
+            bringing: Mutex::default(),
             permits: Semaphore::new(RELEASES),
             said: Mutex::default(),
             pruning: tokio::sync::Mutex::default(),
@@ -239,6 +244,14 @@ impl Logs {
             all.remove(task);
         }
         leaves
+    }
+
+    /// An attempt's log was brought here.
+    pub(super) fn is_brought(&self, task: &TaskId, attempt: u32) {
+        if let Some(live) = lock(&self.live).get(task) {
+            lock(&live.brought).insert(attempt);
+            live.wake.notify_one();
+        }
     }
 
     pub(super) fn is_live(&self, task: &TaskId) -> bool {

@@ -149,6 +149,11 @@ impl Collector {
         let mut missing = false;
         loop {
             self.trouble = None;
+            let brought = std::mem::take(&mut *lock(&self.live.brought));
+            if !brought.is_empty() {
+                self.attempts.retain(|attempt| !brought.contains(&attempt.outline.number));
+                (self.read_at, loaded) = (None, None);
+            }
             // Whoever asks from here on may see more.
             let look = self.live.looks.load(Ordering::Relaxed);
             let is_asked = look > *self.live.looked.borrow();
@@ -227,6 +232,7 @@ impl Collector {
                 }
             }
         }
+        self.attempts.sort_unstable_by_key(|attempt| attempt.outline.number);
         // Asked for before the history: what happened in between is read again.
         self.read_at = state;
         // Before a file is removed that nobody is to read any more.
@@ -248,6 +254,7 @@ impl Collector {
                     // Not for good: a backend that is not configured now may be again.
                     attempt.executors.iter_mut().flatten().for_each(|copy| copy.view.closed = true);
                     attempt.closed = true;
+                    attempt.cut_off = attempt.outline.job.is_some();
                 }
                 continue;
             };
@@ -366,13 +373,15 @@ impl Collector {
         let tapes: Vec<Tape> = attempt.executors.iter_mut().flatten().filter_map(|copy| copy.tape.take()).collect();
         let needed = !attempt.outline.executors.iter().all(Known::needs_nothing);
         let (task, attempt, cut_off) = (self.task.clone(), attempt.outline.number, attempt.cut_off);
+        // Where others may be asked for it, that nothing was printed has to be known too.
+        let is_shared = self.logs.store.is_shared();
         let closed = self.logs.on_shelf(move |shelf| {
             if !needed {
                 // What followers left behind; the history holds all of it.
                 return shelf.remove_attempt(&task, attempt);
             }
             tapes.iter().try_for_each(Tape::sync)?;
-            if cut_off { Ok(()) } else { shelf.close(&task, attempt) }
+            if cut_off { Ok(()) } else { shelf.close(&task, attempt, is_shared) }
         });
         closed.await.map_err(|error| self.failed(&error))?;
         self.attempts[number].closed = true;
@@ -386,6 +395,7 @@ impl Collector {
             job: attempt.outline.job.clone(),
             executors: attempt.executors.iter().map(|pair| pair.each_ref().map(|copy| copy.view.clone())).collect(),
             closed: attempt.closed,
+            cut_off: attempt.cut_off,
         };
         let picture = Arc::new(Picture {
             fresh: self.fresh,

@@ -29,9 +29,11 @@
 //! - [`plan`]: what of a task is still to be collected, pure;
 //! - [`collect`]: the one that copies; [`assembly`]: all of them, and the engine's question whether a job may go;
 //! - [`follow`], [`pieces`]: readers;
+//! - [`bring`]: logs that another server kept;
 //! - [`prune`]: the end of what is old; [`goal`]: how much of it; [`strays`]: of tasks that are gone.
 
 pub mod assembly;
+pub mod bring;
 pub mod collect;
 pub mod follow;
 pub mod goal;

@@ -40,6 +40,8 @@ pub struct AttemptView {
     pub executors: Vec<[StreamView; 2]>,
     /// Nothing of it will change any more.
     pub closed: bool,
+    /// Its job went before all of it was here, or cannot be asked from here: it may be whole on another server.
+    pub cut_off: bool,
 }
 
 /// A stream's log.

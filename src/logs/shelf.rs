@@ -23,6 +23,8 @@ use crate::task::TaskId;
 const CLOSED: &str = "closed";
 /// Names the tasks whose logs were removed.
 const REMOVED: &str = "removed";
+/// Holds logs on their way here from other servers.
+const BRINGING: &str = "bringing";
 
 /// One stream of an executor of an attempt of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ impl Shelf {
     /// Opens the folder; made if it is not there, for nobody but us.
     pub fn open(folder: &Path, leave_free_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Of a former run; nobody else uses the folder.
+        gone(std::fs::remove_dir_all(folder.join(BRINGING)))?;
         let space = Space::new(folder.to_owned(), leave_free_bytes);
         Ok(Self { folder: folder.to_owned(), space, forgotten: Mutex::default() })
     }
@@ -105,10 +109,13 @@ impl Shelf {
         self.attempt(task, attempt).join(CLOSED).is_file()
     }
 
-    /// The streams of an attempt are whole. Durable when this returns; nothing is done where nothing is kept.
-    pub fn close(&self, task: &TaskId, attempt: u32) -> io::Result<()> {
+    /// The streams of an attempt are whole. Durable when this returns; nothing is done where nothing is kept, unless that
+    /// is to be known too.
+    pub fn close(&self, task: &TaskId, attempt: u32, also_empty: bool) -> io::Result<()> {
         let folder = self.attempt(task, attempt);
-        if !folder.is_dir() {
+        if also_empty {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        } else if !folder.is_dir() {
             return Ok(());
         }
         OpenOptions::new().create(true).append(true).mode(0o600).open(folder.join(CLOSED))?;
@@ -118,6 +125,32 @@ impl Shelf {
             made = folder.parent();
         }
         Ok(())
+    }
+
+    /// A folder for a log that is brought here, in which its streams are laid down.
+    pub fn brings(&self) -> io::Result<PathBuf> {
+        let folder = self.folder.join(BRINGING).join(ulid::Ulid::generate().to_string());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(folder)
+    }
+
+    /// A stream's file in such a folder.
+    pub fn brought_tape(folder: &Path, executor: u32, stream: Stream) -> io::Result<Tape> {
+        Tape::open(&folder.join(file(executor, stream)))
+    }
+
+    /// What was brought is whole, and takes the place of what was here. Of two who brought the same one stands.
+    pub fn is_brought(&self, folder: &Path, task: &TaskId, attempt: u32) -> io::Result<()> {
+        if self.is_closed(task, attempt) {
+            return gone(std::fs::remove_dir_all(folder));
+        }
+        self.remove_attempt(task, attempt)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(self.task(task))?;
+        match std::fs::rename(folder, self.attempt(task, attempt)) {
+            Ok(()) => self.close(task, attempt, true),
+            Err(_) if self.is_closed(task, attempt) => gone(std::fs::remove_dir_all(folder)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes what is kept of an attempt.
@@ -214,11 +247,14 @@ impl Shelf {
     }
 
     fn path(&self, spot: &Spot) -> PathBuf {
-        let stream = match spot.stream {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
-        };
-        self.attempt(&spot.task, spot.attempt).join(format!("{}.{stream}", spot.executor))
+        self.attempt(&spot.task, spot.attempt).join(file(spot.executor, spot.stream))
+    }
+}
+
+fn file(executor: u32, stream: Stream) -> String {
+    match stream {
+        Stream::Stdout => format!("{executor}.stdout"),
+        Stream::Stderr => format!("{executor}.stderr"),
     }
 }
 

@@ -83,7 +83,7 @@ fn what_was_removed_is_told_from_what_never_was() {
     for task in [&old, &new] {
         let spot = Spot { task: task.clone(), attempt: 1, executor: 0, stream: Stdout };
         shelf.tape(&spot).unwrap().append(0, b"abc").unwrap();
-        shelf.close(task, 1).unwrap();
+        shelf.close(task, 1, false).unwrap();
         assert_eq!((shelf.bytes(task).unwrap(), shelf.is_closed(task, 1)), (3, true));
     }
     assert_eq!(shelf.tasks(&day(&old)).unwrap(), [old.clone(), new.clone()]);

@@ -11,6 +11,9 @@ use super::present::{Roster, run};
 use crate::clock::{Clock, after};
 use crate::store::{Enlisted, Holder, Offer, Present, Replica, Store, StoreError};
 
+/// How soon a word is tried again, at the latest, that the store could not take.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// A server that wants to join.
 #[derive(Debug, Clone)]
 pub struct Newcomer {
@@ -54,7 +57,7 @@ pub enum NotJoined {
 
 impl Roster {
     /// Says for the first time that this server is there. A name that another machine has is waited for, for a lease:
-    /// its server may be dead. A former run on the same seat is dead.
+    /// its server may be dead. So is a store that cannot be reached for a moment. A former run on the same seat is dead.
     pub async fn join(
         store: &dyn Store,
         newcomer: Newcomer,
@@ -68,15 +71,22 @@ impl Roster {
         loop {
             let now = clock.now();
             let until = after(now, terms.lease);
-            let other = match store.enlist(&me, now, until).await? {
-                Enlisted::Here(all) => {
+            let other = match store.enlist(&me, now, until).await {
+                Ok(Enlisted::Here(all)) => {
                     let roster = Self::silent(me, terms);
                     if let Some(others) = roster.others() {
                         others.hear(all, until, now);
                     }
                     return Ok(Arc::new(roster));
                 }
-                Enlisted::Taken(other) => other,
+                Ok(Enlisted::Taken(other)) => other,
+                // It answered when it was opened, a moment ago.
+                Err(StoreError::Unavailable(reason)) if now < give_up => {
+                    warn!(name = me.name, reason, "cannot enlist in the store yet; trying again");
+                    clock.sleep((terms.lease / 3).clamp(Duration::from_millis(1), AGAIN)).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
             if other.replica.seat == me.seat {
                 // The clock was set back since: we hold the folder, so that run is over whatever its id says.

@@ -136,3 +136,138 @@ async fn what_a_task_prints_is_read_at_any_server_or_it_says_who_has_it() {
     b.terminate().await;
     database.remove().await;
 }
+
+/// Three servers with a shared backend, and a caller.
+async fn three(database: &Database, folder: &std::path::Path) -> Vec<Replica> {
+    let jobs = folder.join("jobs");
+    let settings = format!(
+        "retry_after_start = true\n[policy]\nlog_tail_bytes = 100\n\
+         [auth]\ntokens = [{{ name = \"ci\", token = \"s3cret\" }}]\n\
+         [backends.fake]\nkind = \"scripted\"\nfolder = {jobs:?}\n"
+    );
+    let mut all = Vec::new();
+    for name in ["a", "b", "c"] {
+        all.push(Replica::start(folder, name, database, &settings).await);
+    }
+    all
+}
+
+/// The servers in whose folders an attempt's log lies whole.
+fn keepers<'a>(replicas: &'a [Replica], id: &str, attempt: u32) -> Vec<&'a str> {
+    let keeps = |replica: &&Replica| {
+        let days = std::fs::read_dir(replica.site.data.join("logs")).unwrap().flatten();
+        days.into_iter().any(|day| day.path().join(id).join(attempt.to_string()).join("closed").exists())
+    };
+    replicas.iter().filter(keeps).map(|replica| replica.name.as_str()).collect()
+}
+
+/// Waits until some server has put away what an attempt printed; its name.
+async fn kept(replicas: &[Replica], id: &str, attempt: u32) -> String {
+    let since = Instant::now();
+    loop {
+        if let [one] = keepers(replicas, id, attempt)[..] {
+            return one.to_owned();
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "nobody keeps attempt {attempt} of {id}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_printed_on_two_servers_is_read_as_one_log() {
+    let Some(database) = Database::create("two_servers").await else { return };
+    let folder = Ground::new();
+    let replicas = three(&database, folder.path()).await;
+    let client = client();
+    let text = "of both ".repeat(LONG / 8);
+    let mut apart = 0;
+    for number in 0..60 {
+        let url = replicas[number % 3].url();
+        let id = create(&client, &url, json!(["print", text, "fault-until", "2", "lost", "gone"])).await;
+        until(&client, &url, &id, "COMPLETE").await;
+        let (first, second) = (kept(&replicas, &id, 1).await, kept(&replicas, &id, 2).await);
+        apart += usize::from(first != second);
+        for replica in &replicas {
+            let log = |query: &str| client.get(format!("{}/api/v1/tasks/{id}/logs{query}", replica.url()));
+            for attempt in [1, 2] {
+                let answer = log(&format!("?attempt={attempt}")).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                assert_eq!(answer.headers().get("tessera-log-whole"), None);
+                assert_eq!(answer.text().await.unwrap(), text, "attempt {attempt} at {}", replica.name);
+            }
+            let events = log("").header(ACCEPT, "text/event-stream").send().await.unwrap().text().await.unwrap();
+            assert!(!events.contains("event: lost"), "{events}");
+            assert_eq!(events.matches("of both ").count(), 2 * (LONG / 8), "{events}");
+            assert_eq!(events.matches("event: end").count(), 1);
+        }
+        if apart == 2 {
+            break;
+        }
+    }
+    assert!(apart == 2, "one server made all attempts");
+    for replica in replicas {
+        replica.terminate().await;
+    }
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_server_put_away_is_found_and_what_is_lost_is_said() {
+    let Some(database) = Database::create("put_away").await else { return };
+    let folder = Ground::new();
+    let mut replicas = three(&database, folder.path()).await;
+    let client = client();
+    let text = "put away ".repeat(LONG / 9);
+    let url = replicas[1].url();
+    let mut tasks = Vec::new();
+    for _ in 0..2 {
+        let id = create(&client, &url, json!(["print", text])).await;
+        until(&client, &url, &id, "COMPLETE").await;
+        let keeper = kept(&replicas, &id, 1).await;
+        tasks.push((id, keeper));
+    }
+    let log = |replica: &Replica, id: &str| client.get(format!("{}/api/v1/tasks/{id}/logs", replica.url()));
+    let runs = |name: &str| format!("SELECT holder FROM replicas WHERE name = '{name}'");
+
+    // As if a server had recorded the end, and died: another one has put the job away, and has what it printed.
+    let (id, keeper) = &tasks[0];
+    let other = replicas.iter().position(|one| one.name != *keeper).unwrap();
+    let holder = database.text(&runs(&replicas[other].name)).await;
+    database.text(&format!("UPDATE tasks SET holder = '{holder}' WHERE id = '{id}' RETURNING id")).await;
+    let stranger = log(&replicas[other], id).header(AUTHORIZATION, "Bearer other").send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    let only = log(&replicas[other], id).header("tessera-kept", "1").send().await.unwrap();
+    assert_eq!(only.status(), 404, "it asks nobody for one who wants what lies here");
+    for replica in &replicas {
+        let answer = log(replica, id).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await.unwrap(), text, "at {}", replica.name);
+    }
+    assert!(keepers(&replicas, id, 1).contains(&replicas[other].name.as_str()), "it was brought there");
+
+    // Nobody has it, and one of them cannot be asked.
+    let (id, keeper) = &tasks[1];
+    let at = replicas.iter().position(|one| one.name == *keeper).unwrap();
+    let logs = replicas[at].site.data.join("logs");
+    for day in std::fs::read_dir(logs).unwrap().flatten() {
+        let _ = std::fs::remove_dir_all(day.path().join(id));
+    }
+    let dead = (at + 1) % 3;
+    replicas[dead].kill();
+    let answer = log(&replicas[at], id).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let message = answer.text().await.unwrap();
+    assert!(message.contains(&format!("`{}`, which may have it", replicas[dead].name)), "{message}");
+    let events = log(&replicas[at], id).header(ACCEPT, "text/event-stream").send().await.unwrap();
+    let events = events.text().await.unwrap();
+    assert!(events.contains("event: lost") && events.contains("which may have it"), "{events}");
+    replicas[dead].start_again().await;
+    replicas[dead].is_ready().await;
+    let answer = log(&replicas[at], id).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["tessera-log-whole"]), (200, &"false".parse().unwrap()));
+    assert_eq!(answer.text().await.unwrap(), "");
+    for replica in replicas {
+        replica.terminate().await;
+    }
+    database.remove().await;
+}

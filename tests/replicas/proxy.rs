@@ -1,11 +1,15 @@
 //! The network between a server and its database, which a test cuts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// How long each way takes: what happens between two commits is to have its time.
+const WAY: Duration = Duration::from_millis(5);
 
 /// What becomes of what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,7 @@ async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut seen: watc
             read = from.read(&mut bytes) => read.unwrap_or(0),
             _ = broken.wait_for(|network| *network == Network::Broken) => return,
         };
+        tokio::time::sleep(WAY).await;
         if read == 0 || !arrives(&mut seen).await || to.write_all(&bytes[..read]).await.is_err() {
             return;
         }

@@ -15,6 +15,9 @@ use crate::server::{Server, Site};
 /// How long a server's word that it is there holds: short, so that a round is.
 pub const LEASE_MS: u64 = 500;
 
+/// How long a claim of a task holds.
+pub const CLAIM_MS: u64 = 1_500;
+
 /// The folder of a test, with the logs of its servers. What a failed test leaves is there to be looked at.
 pub struct Ground(TempDir);
 
@@ -57,7 +60,7 @@ impl Replica {
                 "[server]\nrequest_timeout_ms = 5000\n\
                  [store]\nurl = {store:?}\n\
                  [replica]\nname = {name:?}\naddress = {url:?}\nlease_ms = {LEASE_MS}\n\
-                 [engine]\ncall_timeout_ms = 500\nclaim_lease_ms = 1500\npoll_period_ms = 100\nsweep_period_ms = 500\ncancel_again_ms = 500\n\
+                 [engine]\ncall_timeout_ms = 500\nclaim_lease_ms = {CLAIM_MS}\npoll_period_ms = 100\nsweep_period_ms = 500\ncancel_again_ms = 500\n\
                  backoff_first_ms = 50\n{backends}"
             )
         });
@@ -85,11 +88,12 @@ impl Replica {
         self.server.take().unwrap().kill();
     }
 
-    /// Stopped for longer than its lease, and continued.
+    /// Stopped for longer than its lease, now and then for longer than its claims, and continued.
     pub async fn sleeps(&self, random: &mut Random) {
         let server = self.server.as_ref().unwrap();
+        let long = if random.below(6) == 0 { CLAIM_MS } else { LEASE_MS };
         server.signal(Signal::STOP);
-        sleep(random.between_ms(LEASE_MS + 50, LEASE_MS + 200)).await;
+        sleep(random.between_ms(long + 50, long + 200)).await;
         server.signal(Signal::CONT);
     }
 

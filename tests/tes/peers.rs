@@ -113,6 +113,11 @@ impl Scene {
     }
 
     async fn with_plans(address: Option<String>, away: bool, plans: Option<Plans>) -> Self {
+        Self::since(address, away.then_some(100 * LONG), plans).await
+    }
+
+    /// The other one is away for so long, or here.
+    async fn since(address: Option<String>, away: Option<Duration>, plans: Option<Plans>) -> Self {
         let bounds = Bounds { time: Duration::from_millis(500), ..Bounds::default() };
         let settings = Settings { bounds, ..Settings::default() };
         let clock = Clock::system();
@@ -120,7 +125,7 @@ impl Scene {
         let server = Server::among(settings, plans, async |store| {
             let now = clock.now();
             // What has said nothing for days is away, whatever its clock.
-            let until = if away { now - 100 * LONG } else { now + LONG };
+            let until = away.map_or(now + LONG, |away| now - away);
             let b = Replica {
                 name: "b".to_owned(),
                 holder: holder.clone(),
@@ -131,7 +136,13 @@ impl Scene {
             assert!(matches!(store.enlist(&b, now, until).await.unwrap(), Enlisted::Here(_)));
             let newcomer = Newcomer { name: "a".to_owned(), seat: "mine".to_owned(), address: None, backends: vec![] };
             let terms = Terms { lease: LONG, absent_after: LONG };
-            Roster::join(store, newcomer, terms, &clock).await.unwrap()
+            let roster = Roster::join(store, newcomer, terms, &clock).await.unwrap();
+            if away.is_some_and(|away| away < LONG) {
+                // It was here when this one came.
+                store.leave(&holder, clock.now()).await.unwrap();
+                assert!(roster.beat(store, &clock).await);
+            }
+            roster
         })
         .await;
         let task = server.create(&small()).await;
@@ -296,5 +307,13 @@ async fn a_plan_is_asked_of_all_others() {
         assert_eq!(asked[0].1["authorization"], "Bearer token");
         ask(Some("tessera-forwarded")).await.refused(404);
         assert_eq!(other.asked().len(), 1);
+    }
+    // Away for a moment, it may be back with the plan; away for long, nobody waits for it.
+    for (away, status) in [(Duration::ZERO, 503), (100 * LONG, 404)] {
+        let other = Other::playing(Plays::Log).await;
+        let scene = Scene::since(Some(other.address.clone()), Some(away), Some(plans())).await;
+        let request = Request::builder().uri("/api/v1/plans/t-1").header("authorization", "Bearer token");
+        scene.server.send(request.body(Body::empty()).unwrap()).await.refused(status);
+        assert!(other.asked().is_empty());
     }
 }

@@ -73,6 +73,9 @@ async fn everything(client: &Client, id: &str, wanted: &Wanted, printer: &mut Pr
         match printed.next().await? {
             Said::Out(bytes) => printer.write(&bytes)?,
             Said::Err(bytes) => printer.write_error(&bytes)?,
+            Said::Lost { attempt, reason } => {
+                printer.say(&format!("not all of what attempt {attempt} of task {id} printed can be had: {reason}"));
+            }
             Said::End(State::Complete) => break,
             Said::End(state) => {
                 // Nothing printed and nothing run look the same otherwise.

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream;
 use tessera_contract::Stream;
 
-use super::logs::{Asked, check_place, follower};
+use super::logs::{Asked, Lost, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::peers::moved::Moved;
@@ -34,6 +34,7 @@ pub(super) async fn answer(
     task: &Task,
     asked: Asked,
     moved: Option<Moved>,
+    lost: &[Lost],
 ) -> Result<Response, ApiError> {
     let asked = narrowed(asked, task);
     let selection = asked.selection;
@@ -52,6 +53,9 @@ pub(super) async fn answer(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::HeaderName::from_static("tessera-attempt"), text(attempt.to_string())),
     ];
+    if !lost.is_empty() {
+        headers.push((header::HeaderName::from_static("tessera-log-whole"), HeaderValue::from_static("false")));
+    }
     if !asked.follow {
         headers.push((header::HeaderName::from_static("tessera-next-offset"), text(end.to_string())));
         headers.push((header::HeaderName::from_static("tessera-log-ended"), text(view.closed.to_string())));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tessera_contract::Stream;
 use tokio::time::Instant;
 
-use super::logs::{Asked, check_place, follower};
+use super::logs::{Asked, Lost, check_place, follower};
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::http::peers::moved::Moved;
@@ -64,6 +64,16 @@ pub struct LogEnd {
     state: State,
 }
 
+/// The data of an event `lost`: of this attempt not all, or nothing, follows.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = logLost)]
+pub struct LogLost<'a> {
+    /// The attempt; the first is 1.
+    attempt: u32,
+    /// Why.
+    reason: &'a str,
+}
+
 /// The data of an event, by its name.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = logData)]
@@ -72,6 +82,8 @@ pub struct LogEnd {
 pub enum LogData<'a> {
     /// Of `log`.
     Log(LogEvent<'a>),
+    /// Of `lost`.
+    Lost(LogLost<'a>),
     /// Of `end`.
     End(LogEnd),
 }
@@ -82,6 +94,7 @@ pub(super) async fn answer(
     task: &Task,
     asked: Asked,
     moved: Option<Moved>,
+    lost: Vec<Lost>,
 ) -> Result<Response, ApiError> {
     let Asked { selection, from, offset, follow } = asked;
     let (mut at, named) = from.unwrap_or_else(|| (Cursor::start(selection), "offset"));
@@ -97,7 +110,9 @@ pub(super) async fn answer(
     let follower = follower.in_characters();
     let reader = Reader { follower, follow, stopped, moved, orphaned: false, sent: Instant::now() };
     // A client that is cut off comes again soon.
-    let hello = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\n\n"))]);
+    let mut hello = vec![Bytes::from_static(b"retry: 1000\n\n")];
+    hello.extend(lost.into_iter().map(|lost| of_lost(&lost)));
+    let hello = stream::iter(hello.into_iter().map(Ok::<_, Infallible>));
     let events = futures::StreamExt::chain(hello, stream::unfold(Some(reader), next));
     let mut response = Body::from_stream(events).into_response();
     HEAD.into_iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value)));
@@ -168,6 +183,12 @@ fn of_piece(piece: &Piece) -> Bytes {
 
 fn of_end(phase: Phase, cursor: Cursor) -> Bytes {
     event("end", cursor, &LogEnd { state: to_wire::state(phase) })
+}
+
+/// Without an id: it is no place to go on from.
+fn of_lost(Lost { attempt, reason }: &Lost) -> Bytes {
+    let data = serde_json::to_string(&LogLost { attempt: *attempt, reason }).unwrap_or_default();
+    Bytes::from(format!("event: lost\ndata: {data}\n\n"))
 }
 
 fn event(name: &str, cursor: Cursor, data: &impl Serialize) -> Bytes {

@@ -15,6 +15,8 @@ use super::log_events::{self, LogData};
 use super::routes::PREFIX;
 use crate::http::doors::Doors;
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::peers::elsewhere::{self, Lack};
+use crate::http::peers::headers::is_for_kept;
 use crate::http::peers::moved::Moved;
 use crate::http::peers::whereabouts::{self, Place};
 use crate::http::peers::{Asking, later};
@@ -36,6 +38,13 @@ pub(in crate::http) struct Asked {
     pub(super) from: Option<(Cursor, &'static str)>,
     pub(super) offset: Option<u64>,
     pub(super) follow: bool,
+}
+
+/// What is told of an attempt whose log cannot be had whole.
+pub(super) struct Lost {
+    pub(super) attempt: u32,
+    /// Why: a clause.
+    pub(super) reason: String,
 }
 
 /// The forms in which a log is told.
@@ -82,6 +91,7 @@ pub(in crate::http) enum Form {
             headers(
                 ("tessera-attempt" = u32, description = "The attempt. Not with events."),
                 ("tessera-next-offset" = u64, description = "The offset to go on from. Not with events, nor with `follow`."),
+                ("tessera-log-whole" = bool, description = "`false` where some of it is lost: the server that kept it is not there any more, or the job went before it was kept. Otherwise not there."),
                 ("tessera-log-ended" = bool, description = "Whether nothing follows it. Not with events, nor with `follow`."),
             )),
         (status = 400, description = "A parameter makes no sense; `field` names it.", body = ErrorBody<'static>),
@@ -114,6 +124,12 @@ pub async fn read(
     let target = format!("{PREFIX}/tasks/{}/logs?{}", task.id, request.uri().query().unwrap_or_default());
     let (parts, _) = request.into_parts();
     let asking = Asking { method: parts.method, target, headers: parts.headers };
+    if is_for_kept(&asking.headers) {
+        if !elsewhere::is_here(&doors, &task, asked.selection) {
+            return Err(ApiError::not_found("this is not kept here"));
+        }
+        return answer(&doors, &task, asked, form, Place::Anywhere, &asking).await;
+    }
     let place = whereabouts::of_log(&doors, &task, asked.selection).await?;
     if place == Place::Nobody && asked.follow {
         return Ok(later::answer(doors, caller, task, asked, form, asking));
@@ -130,15 +146,62 @@ pub(in crate::http) async fn answer(
     place: Place,
     asking: &Asking,
 ) -> Result<Response, ApiError> {
+    let mut lost = Vec::new();
     let moved = match place {
-        Place::With(name) => return doors.peers.ask(doors, &name, asking, "what the task prints").await,
-        Place::Here => Some(Moved::watch(doors, &task.id)),
+        Place::With(name) => {
+            let refused = match doors.peers.ask(doors, &name, asking, "what the task prints").await {
+                Ok(response) => return Ok(response),
+                Err(refused) => refused,
+            };
+            // Whoever removed what the other one left behind has it.
+            for attempt in elsewhere::over(task, asked.selection).unwrap_or_default() {
+                if elsewhere::bring(doors, task, attempt, asking).await? != Lack::Brought {
+                    return Err(refused);
+                }
+            }
+            if !elsewhere::is_here(doors, task, asked.selection) {
+                return Err(refused);
+            }
+            None
+        }
+        Place::Here => {
+            lost = lacking(doors, task, asked, form, asking).await?;
+            Some(Moved::watch(doors, &task.id))
+        }
         Place::Anywhere | Place::Nobody => None,
     };
     match form {
-        Form::Events => log_events::answer(doors, task, asked, moved).await,
-        Form::Bytes => log_bytes::answer(doors, task, asked, moved).await,
+        Form::Events => log_events::answer(doors, task, asked, moved, lost).await,
+        Form::Bytes => log_bytes::answer(doors, task, asked, moved, &lost).await,
     }
+}
+
+/// Brings here what this server lacks of a log, and answers the attempts of which that cannot be had, with the reason.
+async fn lacking(doors: &Doors, task: &Task, asked: Asked, form: Form, asking: &Asking) -> Result<Vec<Lost>, ApiError> {
+    if !elsewhere::may_lack(doors, task, asked.selection) {
+        return Ok(Vec::new());
+    }
+    let not_now = || ApiError::unavailable("the log cannot be read now; try again soon");
+    let mut follower = doors.logs.follow(&task.id);
+    tokio::time::timeout(FRESH_WITHIN, follower.begun()).await.map_err(|_| not_now())?;
+    let lacking = follower.lacking(asked.selection);
+    drop(follower);
+    let mut lost = Vec::new();
+    for attempt in lacking {
+        let reason = match elsewhere::bring(doors, task, attempt, asking).await? {
+            Lack::Brought => continue,
+            Lack::Nobody => "no server has all of it".to_owned(),
+            // A part of it would be taken for all of it.
+            Lack::MayBe(sentence) if form == Form::Bytes || asked.selection.attempt.is_some() => {
+                let sentence = format!("not all of what attempt {attempt} printed is here, but {sentence}");
+                return Err(ApiError::unavailable(sentence));
+            }
+            // The attempts behind it can be told.
+            Lack::MayBe(sentence) => sentence,
+        };
+        lost.push(Lost { attempt, reason });
+    }
+    Ok(lost)
 }
 
 /// The name of a stream, for the document.

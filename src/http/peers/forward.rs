@@ -15,6 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
 use super::headers;
+use crate::clock::after;
 use crate::http::doors::Doors;
 use crate::http::error::ApiError;
 use crate::roster::Roster;
@@ -42,6 +43,16 @@ pub struct Asking {
     pub target: String,
     /// What the caller said.
     pub headers: HeaderMap,
+}
+
+/// Who keeps the log of an attempt whole.
+pub enum Kept {
+    /// The server of this name, and its answer.
+    With(String, Response),
+    /// No server does.
+    Nobody,
+    /// One may that cannot be asked: a sentence about it.
+    MayBe(String),
 }
 
 /// What came of asking.
@@ -100,10 +111,13 @@ impl Peers {
             return Ok(None);
         }
         let now = (doors.clock)();
-        let others = self.roster.present().into_iter().filter(|one| one.replica.name != self.me() && one.until > now);
+        // One that is away only briefly may be back with it.
+        let may_be_back = |one: &Present| after(one.until, self.roster.absent_after()) > now;
+        let others = self.roster.present().into_iter().filter(|one| one.replica.name != self.me() && may_be_back(one));
         let mut silent = None;
         let mut answers: FuturesUnordered<_> = others
-            .map(async |Present { replica, .. }| match &replica.address {
+            .map(async |Present { replica, until }| match &replica.address {
+                _ if until <= now => (Asked::Silent("it is away".to_owned()), replica.name),
                 Some(address) => (self.once(doors, address, asking).await, replica.name),
                 None => (Asked::Silent("it has no address".to_owned()), replica.name),
             })
@@ -121,6 +135,53 @@ impl Peers {
         Err(ApiError::unavailable(format!(
             "{what} is not here, and the server `{name}`, which may have it, does not answer now; try again soon"
         )))
+    }
+
+    /// Asks all others for what one of them may keep whole. Whoever is asked asks nobody else.
+    pub async fn who_keeps(&self, doors: &Doors, asking: &Asking) -> Kept {
+        let now = (doors.clock)();
+        let others = self.roster.present().into_iter().filter(|one| one.replica.name != self.me());
+        let mut answers: FuturesUnordered<_> = others
+            .map(async |Present { replica, until }| {
+                let asked = match &replica.address {
+                    _ if until <= now => {
+                        let since = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+                        Asked::Silent(format!("is away since {since}"))
+                    }
+                    Some(address) => match self.once(doors, address, asking).await {
+                        Asked::Silent(reason) => {
+                            tracing::warn!(server = replica.name, address, reason, "another server does not answer");
+                            Asked::Silent("does not answer now".to_owned())
+                        }
+                        answered @ Asked::Answered(_) => answered,
+                    },
+                    None => Asked::Silent("has no address that others could ask".to_owned()),
+                };
+                (asked, replica.name)
+            })
+            .collect();
+        let mut silent = None;
+        while let Some((asked, name)) = answers.next().await {
+            match asked {
+                Asked::Answered(response) if response.status().is_success() => return Kept::With(name, response),
+                Asked::Answered(response) if response.status().is_client_error() => {}
+                Asked::Answered(_) => {
+                    silent = Some(format!("the server `{name}`, which may have it, cannot tell it now"))
+                }
+                Asked::Silent(why) => silent = Some(format!("the server `{name}`, which may have it, {why}")),
+            }
+        }
+        silent.map_or(Kept::Nobody, Kept::MayBe)
+    }
+
+    /// More of what a server keeps whole.
+    pub async fn kept_by(&self, doors: &Doors, name: &str, asking: &Asking) -> Result<Response, String> {
+        let address = self.roster.named(name).and_then(|one| one.replica.address);
+        match self.once(doors, &address.ok_or("it is not there any more")?, asking).await {
+            Asked::Answered(response) if response.status().is_success() => Ok(response),
+            Asked::Answered(response) => Err(format!("the server `{name}` answered {}", response.status())),
+            Asked::Silent(reason) => Err(reason),
+        }
     }
 
     async fn once(&self, doors: &Doors, address: &str, asking: &Asking) -> Asked {

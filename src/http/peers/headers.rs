@@ -5,9 +5,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 /// Said by a server that hands a request on: whoever gets it hands it on to nobody.
 pub const FORWARDED: HeaderName = HeaderName::from_static("tessera-forwarded");
 
+/// Said by a server that lacks a part of a log: only what lies whole with whoever is asked is wanted.
+pub const KEPT: HeaderName = HeaderName::from_static("tessera-kept");
+
 /// What the other server is to know: who calls, in which form the answer is wanted, where the caller stands, and what
 /// the exchange is called.
-const GO_ALONG: [HeaderName; 4] = [
+const GO_ALONG: [HeaderName; 5] = [
+    KEPT,
     header::AUTHORIZATION,
     header::ACCEPT,
     HeaderName::from_static("last-event-id"),
@@ -29,6 +33,23 @@ const OF_ONE_CONNECTION: [HeaderName; 8] = [
 /// Whether a request was handed on by another server.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED)
+}
+
+/// Whether only what lies whole with this server is wanted.
+pub fn is_for_kept(headers: &HeaderMap) -> bool {
+    headers.contains_key(KEPT)
+}
+
+/// The headers of the request for what lies whole with another server, on behalf of a caller.
+pub fn for_kept(of_caller: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in [header::AUTHORIZATION, HeaderName::from_static("x-request-id")] {
+        for value in of_caller.get_all(&name) {
+            headers.append(&name, value.clone());
+        }
+    }
+    headers.insert(KEPT, HeaderValue::from_static("1"));
+    headers
 }
 
 /// The headers of the request that is handed on.

@@ -10,14 +10,17 @@
 //! - how long is waited for the head of an answer is bounded; what follows is neither held back nor collected, and ends
 //!   with the caller, with this server, or with the other one;
 //! - a part of a log is never passed off as all of it: where the other one fails in the middle, so does the answer;
+//! - what is lacking of a log is asked of all others before it is said to be lost, and that is said;
 //! - a server that is alone on its store knows none of this.
 //!
 //! Parts, in reading order:
 //! - [`whereabouts`]: who has a task's log;
 //! - [`headers`]: what goes along, there and back;
 //! - [`forward`]: asks another server;
+//! - [`elsewhere`]: what is lacking of a log here, and another server kept;
 //! - [`later`]: the log of a task that nobody has taken yet; [`moved`]: of one that another server takes meanwhile.
 
+pub mod elsewhere;
 pub mod forward;
 pub mod headers;
 pub mod later;
