@@ -208,6 +208,27 @@ async fn a_machine_that_is_away_for_a_while_is_waited_for() {
 }
 
 #[tokio::test]
+async fn servers_that_begin_together_do_not_take_each_other_for_lost() {
+    let house = House::new();
+    let b = house.server("b").await;
+    let id = house.create(on_docker(&["run-ms", "60000"])).await;
+    b.tick().await;
+    assert_eq!(house.phase(&id).await, Phase::Running);
+    // All were down for days; or the store was moved, and holds no word of anybody.
+    for nobody_is_known in [false, true] {
+        house.clock.advance(Duration::from_secs(3 * 24 * 3_600));
+        if nobody_is_known {
+            house.store.interfere("DELETE FROM replicas").await;
+        }
+        let a = house.server("a").await;
+        house.pass(ABSENT - SECOND, &[&a], &[]).await;
+        assert!(!house.phase(&id).await.is_terminal(), "{:?}", house.log(&id).await);
+    }
+    let b = house.again(&b).await;
+    assert_eq!(house.until_ended(&id, &[&b]).await, Phase::Complete);
+}
+
+#[tokio::test]
 async fn rule_12_10_a_machine_that_does_not_come_back_is_lost() {
     for retry_after_start in [false, true] {
         let house = House::with(Settings { retry_after_start, ..Settings::default() });
