@@ -6,7 +6,7 @@ use tessera::store::memory::Flaw;
 use crate::ending::run;
 use crate::invariants::Invariant;
 use crate::network::Lie;
-use crate::seeds::{ALONE, SHARED};
+use crate::seeds::{ALONE, SHARED, SLOW};
 use crate::world::Kind;
 
 /// Seeds in which it must be noticed.
@@ -83,7 +83,7 @@ fn numbers_rise_needs_a_number_for_each_change() {
 
 #[test]
 fn old_fences_are_refused_needs_a_store_that_fences() {
-    notices(Kind { writes_late: true, ..without(SHARED, Flaw::TakesOldFences) }, Invariant::OldFencesAreRefused);
+    notices(without(SLOW, Flaw::TakesOldFences), Invariant::OldFencesAreRefused);
 }
 
 #[test]

@@ -11,12 +11,16 @@ use crate::world::Kind;
 /// Steps of a plain `cargo test`: a few seconds.
 const STEPS: u64 = 100_000;
 
-pub(crate) const ALONE: Kind = Kind { semantics: Semantics::Alone, flaw: None, lie: None, writes_late: false };
-pub(crate) const SHARED: Kind = Kind { semantics: Semantics::Shared, flaw: None, lie: None, writes_late: false };
+pub(crate) const ALONE: Kind = Kind { semantics: Semantics::Alone, flaw: None, lie: None, slow_store: false };
+pub(crate) const SHARED: Kind = Kind { semantics: Semantics::Shared, flaw: None, lie: None, slow_store: false };
+
+/// Several servers on a slow store: who has lost a task hears of it late.
+pub(crate) const SLOW: Kind = Kind { slow_store: true, ..SHARED };
 
 fn word(kind: Kind) -> &'static str {
     match kind.semantics {
         Semantics::Alone => "alone",
+        Semantics::Shared if kind.slow_store => "slow",
         Semantics::Shared => "shared",
     }
 }
@@ -43,13 +47,13 @@ pub(crate) fn story(kind: Kind, seed: u64) -> Option<String> {
     ))
 }
 
-/// Runs seeds of both kinds in turn until there were enough steps; panics with the story of the first that fails, or
+/// Runs seeds of all kinds in turn until there were enough steps; panics with the story of the first that fails, or
 /// of the first that breaks the invariant that is sought.
 fn run_seeds(from: u64, sought: Option<&str>, is_enough: impl Fn(&Tally, Duration) -> bool) {
     let began = Instant::now();
     let mut tally = Tally::default();
     for seed in from.. {
-        for kind in [ALONE, SHARED] {
+        for kind in [ALONE, SHARED, SLOW] {
             let ended = run(kind, seed, false);
             tally.add(&ended.tally);
             if ended.broken.is_some_and(|broken| sought.is_none_or(|sought| broken.invariant.to_string() == sought)) {
@@ -74,8 +78,8 @@ fn run_seeds(from: u64, sought: Option<&str>, is_enough: impl Fn(&Tally, Duratio
 fn seeds() {
     if let Some(named) = variable("TESSERA_SIMULATION_SEED") {
         let (kind, seed) = named.split_once(':').unwrap_or(("alone", &named));
-        let kind = if kind == "shared" { SHARED } else { ALONE };
-        let seed = seed.parse().expect("TESSERA_SIMULATION_SEED is `alone:N` or `shared:N`");
+        let known = [ALONE, SHARED, SLOW].into_iter().find(|one| word(*one) == kind);
+        let (kind, seed) = known.zip(seed.parse().ok()).expect("it is `alone:N`, `shared:N` or `slow:N`");
         if let Some(story) = story(kind, seed) {
             panic!("{story}");
         }

@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     /// Of each backend, how many requests were sent to it, and the last of them that has arrived.
     pub(crate) requests: Vec<(u64, u64)>,
     /// See [`crate::world::Kind`].
-    pub(crate) writes_late: bool,
+    pub(crate) slow_store: bool,
 }
 
 impl Shared {
@@ -70,7 +70,7 @@ impl Shared {
             cut_off: vec![false; servers],
             silent: vec![false; backends],
             requests: vec![(0, 0); backends],
-            writes_late: false,
+            slow_store: false,
         })))
     }
 

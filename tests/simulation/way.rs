@@ -49,9 +49,9 @@ fn chosen(shared: &Shared, has_others: bool, server: usize, verb: Verb) -> Optio
         inner.tally.fault("the store was out of reach of a server");
         return Some(Mischief::Fail);
     }
-    let writes_late = inner.writes_late && matches!(verb, Verb::Record);
+    let slow_store = inner.slow_store && matches!(verb, Verb::Record | Verb::Standing);
     let odds = if is_poll(verb) { 400 } else { 40 };
-    let chosen = if writes_late && inner.dice.one_in(3) { 2 } else { inner.dice.below(odds) };
+    let chosen = if slow_store && inner.dice.one_in(3) { 2 } else { inner.dice.below(odds) };
     let (kind, mischief): (_, fn(Gate) -> Mischief) = match chosen {
         0 => ("a call of the store failed", |_| Mischief::Fail),
         1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
@@ -62,7 +62,7 @@ fn chosen(shared: &Shared, has_others: bool, server: usize, verb: Verb) -> Optio
     };
     inner.tally.fault(kind);
     // Mostly a moment; now and then longer than any lease.
-    let most = if writes_late || inner.dice.one_in(5) { 3 * inner.lease_ms } else { 3_000 };
+    let most = if slow_store || inner.dice.one_in(5) { 3 * inner.lease_ms } else { 3_000 };
     let ms = inner.dice.below(most);
     drop(inner);
     let gate = Gate::closed();

@@ -24,8 +24,8 @@ pub(crate) struct Kind {
     pub(crate) flaw: Option<Flaw>,
     /// A promise of the backends, or of the way to them, that is broken on purpose.
     pub(crate) lie: Option<Lie>,
-    /// What is written is late more often than not, by more than a claim lasts.
-    pub(crate) writes_late: bool,
+    /// Of what is written, and of last looks before a hand-over, every third is late, often by more than a claim lasts.
+    pub(crate) slow_store: bool,
 }
 
 /// What will happen at a moment.
@@ -51,7 +51,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(kind: Kind, seed: u64, is_told: bool) -> Self {
         let shared = Shared::new(seed, 3, 5, is_told);
-        shared.lock().writes_late = kind.writes_late;
+        shared.lock().slow_store = kind.slow_store;
         let installation = InstallationId("simulated0000000".to_owned());
         let store = Memory::new(kind.semantics, installation.clone());
         if let Some(flaw) = kind.flaw {
