@@ -51,7 +51,9 @@ fn chosen(shared: &Shared, has_others: bool, server: usize, verb: Verb) -> Optio
     }
     let slow_store = inner.slow_store && matches!(verb, Verb::Record | Verb::Standing);
     let odds = if is_poll(verb) { 400 } else { 40 };
-    let chosen = if slow_store && inner.dice.one_in(3) { 2 } else { inner.dice.below(odds) };
+    // A late look is no old one, but a late answer is.
+    let slow = if verb == Verb::Standing { 3 } else { 2 };
+    let chosen = if slow_store && inner.dice.one_in(3) { slow } else { inner.dice.below(odds) };
     let (kind, mischief): (_, fn(Gate) -> Mischief) = match chosen {
         0 => ("a call of the store failed", |_| Mischief::Fail),
         1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
