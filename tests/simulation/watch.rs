@@ -73,9 +73,10 @@ impl Watch {
             By::Creation => {}
             By::Claim(claim) => {
                 let lasts = |other: &Claim| {
-                    // Who claims goes by its own clock.
+                    // Who claims goes by its own clock. What a former run on the same machine claimed is over with it.
                     let early = written.at.duration_since(other.until).as_millis() < -i128::from(apart_ms);
-                    other.holder != claim.holder && early && matches!(before, TaskState::Queued { claimed: true, .. })
+                    let is_of_another = other.holder.replica() != claim.holder.replica();
+                    is_of_another && early && matches!(before, TaskState::Queued { claimed: true, .. })
                 };
                 if written.fence <= known.fence || known.claim.as_ref().is_some_and(lasts) {
                     broken(Invariant::ClaimsAreExclusive, &format!("{claim:?} after {:?}", known.claim));

@@ -16,6 +16,13 @@ impl Ground {
             if is_theirs {
                 return Enlisted::Taken(other.clone());
             }
+            if same_seat {
+                // Former runs on the seat are dead: what they claimed is theirs no longer.
+                let is_former = |holder: &Holder| holder.replica() == me.name && holder.0 < me.holder.0;
+                for row in self.tasks.values_mut().filter(|row| row.holder.as_ref().is_some_and(is_former)) {
+                    row.until = Timestamp::UNIX_EPOCH;
+                }
+            }
         }
         self.replicas.insert(me.name.clone(), Present { replica: me.clone(), until });
         let long_ago = now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);

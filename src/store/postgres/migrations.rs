@@ -13,7 +13,7 @@ const APPLICATION: &str = "tessera";
 const KNOWN: i64 = 2;
 
 /// In order; the first brings an empty schema to version 1.
-const MIGRATIONS: [&str; KNOWN as usize] =
+pub(super) const MIGRATIONS: [&str; KNOWN as usize] =
     [include_str!("migrations/0001_tasks.sql"), include_str!("migrations/0002_listing.sql")];
 
 /// Our part of the database's advisory locks: `TESS`.

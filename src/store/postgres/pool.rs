@@ -62,6 +62,11 @@ impl Pool {
         Ok(self.inner.get().await?)
     }
 
+    /// Lets those connections go that are seen to be dead.
+    pub(super) fn forget_the_dead(&self) {
+        self.inner.retain(|client, _| !client.is_closed());
+    }
+
     /// Whose connections these are: `host:port/database`.
     pub(super) fn place(&self) -> &str {
         &self.place
