@@ -26,6 +26,7 @@ pub(super) const SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
+    SET enable_material = off;
     SET enable_sort = off;
     SET enable_incremental_sort = off;
     SET enable_hashjoin = off;

@@ -17,10 +17,11 @@ use crate::task::{Owner, TaskId};
 /// Tasks looked at for each that may be removed, so that those which stay do not make a step long.
 const LOOKS: u32 = 16;
 
-/// The next owners: from one to the next along the index, never through their tasks.
+/// The next owners: from one to the next along the index, never through their tasks. No text stands between one and the same with
+/// the lowest character behind it.
 pub(super) const OWNERS: &str = "
     WITH RECURSIVE next AS (
-        (SELECT owner FROM tasks WHERE $1::text IS NULL OR owner > $1 ORDER BY owner LIMIT 1)
+        (SELECT owner FROM tasks WHERE owner >= coalesce($1::text || chr(1), '') ORDER BY owner LIMIT 1)
         UNION ALL
         SELECT (SELECT owner FROM tasks WHERE owner > next.owner ORDER BY owner LIMIT 1)
         FROM next WHERE next.owner IS NOT NULL
@@ -48,11 +49,15 @@ pub(super) const OLDEST: &str = "
 pub(super) const SPECS: &str = "SELECT row, spec FROM specs WHERE row = ANY($1)";
 
 /// Removes tasks with all that belongs to them: $1 their owner, $2 their ids, $3 where their specs are, $4 and $5 their
-/// tags.
+/// tags, each found by its whole key.
 pub(super) const REMOVE: &str = "
     WITH doomed AS (SELECT unnest($2::text[]) AS id),
-         no_tags AS (DELETE FROM tags USING unnest($4::text[], $5::text[]) AS t (task, key)
-                     WHERE tags.owner = $1 AND tags.key = t.key AND tags.task = t.task),
+         no_tags AS (DELETE FROM tags WHERE ctid = ANY (ARRAY(
+                         SELECT found.ctid FROM unnest($4::text[], $5::text[]) AS t (task, key)
+                         CROSS JOIN LATERAL (SELECT ctid, key, task FROM tags
+                                             WHERE owner = $1 AND (key, task) >= (t.key, t.task) AND key <= t.key
+                                             ORDER BY key, task LIMIT 1) AS found
+                         WHERE found.key = t.key AND found.task = t.task))),
          no_events AS (DELETE FROM events WHERE task IN (SELECT id FROM doomed)),
          no_keys AS (DELETE FROM keys WHERE task IN (SELECT id FROM doomed)),
          no_specs AS (DELETE FROM specs WHERE row = ANY($3::bigint[]))
