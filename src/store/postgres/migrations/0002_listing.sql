@@ -5,28 +5,26 @@
 -- sets the pace, and its ids are looked up in the others. No estimate of the planner's counts: bounds and order of
 -- each query name every column of its index, so that no other gives that order.
 
--- The next ids below a bound, down to another, in one list: 0 of the owner, 1 in a phase, 2 with a tag, 3 with a tag of
--- a value.
-CREATE FUNCTION listed(
-    kind INTEGER, whose TEXT, shown BIGINT, tag TEXT, val TEXT, below TEXT, most BIGINT, downto TEXT DEFAULT ''
-) RETURNS TEXT[] LANGUAGE plpgsql STABLE AS $$
+-- The next ids below a bound in one list: 0 of the owner, 1 in a phase, 2 with a tag, 3 with a tag of a value.
+CREATE FUNCTION listed(kind INTEGER, whose TEXT, shown BIGINT, tag TEXT, val TEXT, below TEXT, most BIGINT)
+RETURNS TEXT[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
     CASE kind
     WHEN 0 THEN
         RETURN ARRAY(SELECT id FROM tasks
-                     WHERE (owner, id) < (whose, below) AND (owner, id) >= (whose, downto)
+                     WHERE (owner, id) < (whose, below) AND owner >= whose
                      ORDER BY owner DESC, id DESC LIMIT most);
     WHEN 1 THEN
         RETURN ARRAY(SELECT id FROM tasks
-                     WHERE owner = whose AND (phase, id) < (shown, below) AND (phase, id) >= (shown, downto)
+                     WHERE owner = whose AND (phase, id) < (shown, below) AND phase >= shown
                      ORDER BY phase DESC, id DESC LIMIT most);
     WHEN 2 THEN
         RETURN ARRAY(SELECT task FROM tags
-                     WHERE owner = whose AND (key, task) < (tag, below) AND (key, task) >= (tag, downto)
+                     WHERE owner = whose AND (key, task) < (tag, below) AND key >= tag
                      ORDER BY key DESC, task DESC LIMIT most);
     ELSE
         RETURN ARRAY(SELECT task FROM tags
-                     WHERE owner = whose AND key = tag AND (value, task) < (val, below) AND (value, task) >= (val, downto)
+                     WHERE owner = whose AND key = tag AND (value, task) < (val, below) AND value >= val
                      ORDER BY value DESC, task DESC LIMIT most);
     END CASE;
 END $$;
@@ -114,7 +112,6 @@ DECLARE
     ids TEXT[];
     best TEXT[];
     pace INTEGER;
-    wide INTEGER;
     lowest TEXT;
     last TEXT;
     batch BIGINT := least(stride, greatest(most, 16));
@@ -174,17 +171,9 @@ BEGIN
             EXIT WHEN lowest = '';
         END LOOP;
         FOR i IN 1 .. cardinality(kinds) LOOP
-            CONTINUE WHEN i = pace OR kinds[i] = 4;
-            -- Of many, those are found quicker in what the other list holds there, unless that is far more.
-            wide := cardinality(best) * 4;
-            IF wide >= 2048 THEN
-                ids := listed(kinds[i], whose, shown, keys[i], vals[i], bound, wide, lowest);
-                IF cardinality(ids) < wide THEN
-                    best := ARRAY(SELECT c FROM unnest(best) AS c WHERE (c IN (SELECT unnest(ids))) IS TRUE);
-                    CONTINUE;
-                END IF;
+            IF i <> pace AND kinds[i] <> 4 THEN
+                best := also_listed(kinds[i], whose, shown, keys[i], vals[i], best);
             END IF;
-            best := also_listed(kinds[i], whose, shown, keys[i], vals[i], best);
         END LOOP;
         IF prefix IS NOT NULL AND kinds[pace] <> 4 THEN
             best := ARRAY(SELECT c FROM unnest(best) AS c WHERE (SELECT starts_with(name, prefix) FROM tasks WHERE id = c));
