@@ -65,7 +65,8 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
         let Capacity { jobs, cpu_milli, ram_bytes, .. } = site.profile().capacity;
         let ceiling = Ceiling { jobs, cpu_milli, ram_bytes };
         let claimed = engine.store.claim(engine.roster.holder(), now, engine.claim_until(now), ceiling, &wanted).await;
-        let claimed = claimed.inspect_err(|error| site.doubts(wanted.iter().map(|one| &one.task), &claimed_before, error))?;
+        let claimed =
+            claimed.inspect_err(|error| site.doubts(wanted.iter().map(|one| &one.task), &claimed_before, error))?;
         hand_over(engine, site, &claimed, &claimed_before).await?;
     }
     telling::of_lacks(engine, site, now, &telling, &room).await;

@@ -60,7 +60,8 @@ pub async fn hand_over(
         if let Health::Down(down) = site.health(engine.clock.now()) {
             let rest: Vec<&Claimed> = rest.flatten().collect();
             let error = BackendError::Unavailable(down.reason);
-            return give_back(engine, site, &rest, claimed_before, |claimed| wait(&engine.settings, &error, claimed)).await;
+            return give_back(engine, site, &rest, claimed_before, |claimed| wait(&engine.settings, &error, claimed))
+                .await;
         }
     }
     Ok(())

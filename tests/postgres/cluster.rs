@@ -67,7 +67,16 @@ impl Cluster {
             run(Command::new("chown").args([USER, "--"]).arg(&place));
         }
         let mut copy = self.program("pg_basebackup");
-        copy.args(["--username", USER, "--host", "127.0.0.1", "--port", &self.port.to_string(), "--checkpoint", "fast"]);
+        copy.args([
+            "--username",
+            USER,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &self.port.to_string(),
+            "--checkpoint",
+            "fast",
+        ]);
         run(copy.args(["--no-sync", "--write-recovery-conf", "--pgdata"]).arg(standby.data()));
         let file = standby.data().join("postgresql.conf");
         let known = std::fs::read_to_string(&file).unwrap();

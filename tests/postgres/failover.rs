@@ -22,11 +22,7 @@ async fn a_standby_takes_its_place() {
     assert!(code == 1 && said.contains("standby") && said.contains("primary"), "exit code {code}: {said}");
 
     let folder = tempfile::tempdir().unwrap();
-    let url = format!(
-        "postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/postgres",
-        primary.port(),
-        standby.port()
-    );
+    let url = format!("postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/postgres", primary.port(), standby.port());
     let mut server = Server::start(folder.path(), &url).await;
     let mut load = Load::start(&server.url, folder.path());
     load.more(20).await;
@@ -44,7 +40,9 @@ async fn a_standby_takes_its_place() {
     server.lives();
     server.last_log_lines();
     server.terminate().await;
-    println!("failed over: {acknowledged} tasks acknowledged, {refused} requests refused; moving again after {moved:?}");
+    println!(
+        "failed over: {acknowledged} tasks acknowledged, {refused} requests refused; moving again after {moved:?}"
+    );
 }
 
 /// Runs openssl.
@@ -63,19 +61,45 @@ async fn who_it_is_is_asked_of_its_certificate() {
     let made = folder.path();
     for name in ["ours", "others"] {
         let (key, file, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
-        openssl(made, &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject, "-keyout", &key, "-out", &file]);
+        openssl(
+            made,
+            &[
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject, "-keyout", &key,
+                "-out", &file,
+            ],
+        );
     }
     openssl(made, &["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db", "-keyout", "db.key", "-out", "db.csr"]);
     std::fs::write(made.join("names"), "subjectAltName = DNS:localhost\n").unwrap();
     openssl(
         made,
-        &["x509", "-req", "-in", "db.csr", "-CA", "ours.pem", "-CAkey", "ours.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "db.pem"],
+        &[
+            "x509",
+            "-req",
+            "-in",
+            "db.csr",
+            "-CA",
+            "ours.pem",
+            "-CAkey",
+            "ours.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            "db.pem",
+        ],
     );
     let cluster = Cluster::new("");
     cluster.put("server.crt", &made.join("db.pem"));
     cluster.put("server.key", &made.join("db.key"));
     cluster.say("ALTER SYSTEM SET ssl = on").await;
-    std::fs::write(cluster.data().join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\nhost all all ::1/128 reject\n").unwrap();
+    std::fs::write(
+        cluster.data().join("pg_hba.conf"),
+        "hostssl all all 127.0.0.1/32 trust\nhost all all ::1/128 reject\n",
+    )
+    .unwrap();
     cluster.say("SELECT pg_reload_conf()").await;
     let url = |host: &str, query: &str| format!("postgresql://postgres@{host}:{}/postgres?{query}", cluster.port());
     let root = |name: &str| format!("sslrootcert={}", made.join(name).display());

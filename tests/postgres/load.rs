@@ -48,7 +48,14 @@ impl Load {
         let gate = Arc::<RwLock<()>>::default();
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            clients.spawn(creating(number, url.to_owned(), lines.clone(), Arc::clone(&seen), stop.subscribe(), gate.clone()));
+            clients.spawn(creating(
+                number,
+                url.to_owned(),
+                lines.clone(),
+                Arc::clone(&seen),
+                stop.subscribe(),
+                gate.clone(),
+            ));
         }
         Self { seen, stop, clients, url: url.to_owned(), lines, gate }
     }

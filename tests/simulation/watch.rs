@@ -73,16 +73,16 @@ impl Watch {
             By::Creation => {}
             By::Claim(claim) => {
                 let lasts = |other: &Claim| {
-                    // Who claims goes by its own clock. What a former run on the same machine claimed is over with it.
+                    // Who claims goes by its own clock.
                     let early = written.at.duration_since(other.until).as_millis() < -i128::from(apart_ms);
-                    let is_of_another = other.holder.replica() != claim.holder.replica();
-                    is_of_another && early && matches!(before, TaskState::Queued { claimed: true, .. })
+                    other.holder != claim.holder && early && matches!(before, TaskState::Queued { claimed: true, .. })
                 };
                 if written.fence <= known.fence || known.claim.as_ref().is_some_and(lasts) {
                     broken(Invariant::ClaimsAreExclusive, &format!("{claim:?} after {:?}", known.claim));
                 }
                 known.claim = Some(claim.clone());
             }
+            By::Release => known.claim = None,
             By::TakeOver(_) => {
                 if written.fence <= known.fence {
                     broken(Invariant::ClaimsAreExclusive, "it was taken over, and its fence did not rise");
@@ -164,6 +164,7 @@ fn sentence(written: &Written) -> String {
     let what = match &written.by {
         By::Creation => return "the task is created".to_owned(),
         By::Claim(claim) => return format!("claims it for `{}` until {} (fence {fence})", claim.backend, claim.until),
+        By::Release => return "its claim is over, for its holder is dead".to_owned(),
         By::TakeOver(holder) => return format!("`{}` takes it over (fence {fence})", holder.0),
         By::Event(event) => match &**event {
             Event::Claimed { .. } => "Claimed".to_owned(),

@@ -58,7 +58,8 @@ impl Pool {
             transaction.commit().await?;
             Ok(rows)
         };
-        let late = || Fault::NotReached("it did not answer in time; see that it runs, and what keeps it busy".to_owned());
+        let late =
+            || Fault::NotReached("it did not answer in time; see that it runs, and what keeps it busy".to_owned());
         // Who is late keeps its connection from the others.
         let answer = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())?;
         if let Some(client) = asking.0.take()

@@ -54,7 +54,8 @@ async fn a_newer_one_and_a_strangers_are_refused_untouched() {
     let other = "UPDATE schema SET application = 'songs'";
     let empty = "DELETE FROM schema";
     let odd = "DROP TABLE schema;\nCREATE TABLE schema (title TEXT)";
-    let table = [(later, "newer build"), (other, "another program"), (empty, "another program"), (odd, "another program")];
+    let table =
+        [(later, "newer build"), (other, "another program"), (empty, "another program"), (odd, "another program")];
     for (change, sentence) in table {
         let schema = databases.make().await;
         drop(Postgres::open(&databases.settings(&schema)).await.unwrap());
