@@ -42,7 +42,7 @@ impl Postgres {
             channel: format!("tessera_{}", installation.0),
             voice: ulid::Ulid::generate().to_string(),
         };
-        Listener::start(desk.clone(), ring.clone(), call);
+        Listener::start(desk.clone(), ring.clone(), call).await;
         let writer = Writer::start(desk, ring);
         Ok(Self { writer, pool, installation, lock, bell, calls })
     }
