@@ -4,7 +4,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::databases::{Databases, url};
 use crate::store::postgres::pool::SESSION;
-use crate::store::postgres::{Postgres, feed, listing, queue, tasks};
+use crate::store::postgres::{Postgres, feed, listing, queue, states, tasks};
 
 /// A database with our tables, and a session like those of the store.
 async fn session(databases: &Databases) -> Client {
@@ -33,7 +33,7 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     // Empty tables of which nothing is known: the worst that a planner can be told.
     let client = session(&databases).await;
     let table = [
-        ("summary", tasks::SUMMARY, 2, "tasks_pkey"),
+        ("states", states::STATES, 2, "tasks_pkey"),
         ("task", tasks::TASK, 2, "events_pkey"),
         ("of anybody", tasks::OF_ANYBODY, 1, "specs_pkey"),
         ("page of summaries", listing::SUMMARIES, 11, "tasks_pkey"),
