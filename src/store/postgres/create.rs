@@ -11,6 +11,7 @@ use crate::task::{Owner, TaskId, TaskSpec, TaskState};
 
 /// Writes those that are not there, and answers them. Under the lock nobody else creates, so what is not there when the
 /// statement begins is not there until it ends; of two in one batch under one key the first is written.
+/// `IS TRUE` has the ids hashed; without, a batch would be joined with itself, row by row.
 pub(super) const CREATE: &str = "
     WITH new AS MATERIALIZED (
         SELECT nextval('specs_row') AS row, given.*
@@ -28,7 +29,7 @@ pub(super) const CREATE: &str = "
         INSERT INTO tags (owner, key, task, value)
         SELECT owner, key, task, value
         FROM unnest($11::text[], $12::text[], $13::text[], $14::text[]) AS tag (owner, key, task, value)
-        WHERE task IN (SELECT id FROM new)
+        WHERE (task IN (SELECT id FROM new)) IS TRUE
     ), change AS (
         INSERT INTO changes (n, owner, task, phase, at)
         SELECT coalesce((SELECT max(n) FROM changes), 0) + row_number() OVER (ORDER BY place), owner, id, 0, created

@@ -6,6 +6,7 @@
 //! - `docker.rs`: a task on Docker, against the same container made by hand.
 //! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
 //! - `gets.rs`, `pages.rs`: tasks by their ids, and page by page.
+//! - `allocations.rs`: what a request allocates.
 //! - `filters.rs`: every filter, up to a million tasks.
 //! - `memory.rs`: what tasks hold of memory and of the disk.
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
@@ -24,6 +25,7 @@
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
 //! them against the aims.
 
+mod allocations;
 mod cancel;
 mod creates;
 mod docker;
@@ -88,6 +90,7 @@ const ALL: &[&Measurement] = &[
     &creates::MEASUREMENT,
     &gets::MEASUREMENT,
     &pages::MEASUREMENT,
+    &allocations::MEASUREMENT,
     &filters::MEASUREMENT,
     &memory::MEASUREMENT,
     &noop::MEASUREMENT,
