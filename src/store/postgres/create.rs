@@ -10,8 +10,8 @@ use crate::store::{Created, Key, StoreError};
 use crate::task::{Owner, TaskId, TaskSpec, TaskState};
 
 /// Writes those that are not there, and answers them. Under the lock nobody else creates, so what is not there when the
-/// statement begins is not there until it ends; of two in one batch under one key the first is written. The forms of its conditions leave the planner one way only: by the
-/// key for each, and by a hash of the few that are new.
+/// statement begins is not there until it ends; of two in one batch under one key the first is written. The forms of its
+/// conditions leave the planner one way only: by the key for each, and by a hash of the few that are new (`IS TRUE`).
 pub(super) const CREATE: &str = "
     WITH new AS MATERIALIZED (
         SELECT nextval('specs_row') AS row, given.*

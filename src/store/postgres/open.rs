@@ -14,6 +14,7 @@ use super::fault::Fault;
 use super::listener::Listener;
 use super::migrations::migrate;
 use super::pool::{Pool, SESSION};
+use super::states::States;
 use super::writer::{Desk, Writer};
 use crate::store::{Calls, StoreError};
 
@@ -44,7 +45,7 @@ impl Postgres {
         };
         Listener::start(desk.clone(), ring.clone(), call).await;
         let writer = Writer::start(desk, ring);
-        Ok(Self { writer, pool, installation, lock, bell, calls })
+        Ok(Self { writer, states: States::start(pool.clone()), pool, installation, lock, bell, calls })
     }
 }
 

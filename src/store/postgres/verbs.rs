@@ -47,7 +47,7 @@ impl Store for Postgres {
     }
 
     async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError> {
-        self.told(tasks::summary(&self.pool, owner, id).await)
+        self.states.one(owner, id).await
     }
 
     async fn get(&self, owner: &Owner, id: &TaskId) -> Result<Option<Task>, StoreError> {

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, NoTls};
 use super::databases::{Databases, url};
 use crate::store::postgres::pool::SESSION;
 use crate::store::postgres::{
-    Postgres, claim, create, feed, listing, queue, record, replicas, retention, tasks, trail,
+    Postgres, claim, create, feed, listing, queue, record, replicas, retention, states, tasks, trail,
 };
 
 /// A database with our tables, and a session like those of the store.
@@ -35,7 +35,7 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     // Empty tables of which nothing is known: the worst that a planner can be told.
     let client = session(&databases).await;
     let table = [
-        ("summary", tasks::SUMMARY, 2, "tasks_pkey"),
+        ("states", states::STATES, 2, "tasks_pkey"),
         ("task", tasks::TASK, 2, "events_pkey"),
         ("of anybody", tasks::OF_ANYBODY, 1, "specs_pkey"),
         ("page of summaries", listing::SUMMARIES, 11, "tasks_pkey"),
