@@ -206,7 +206,7 @@ impl fmt::Display for Waiting {
             Self::ServerAway { backend, server, since } => {
                 write!(
                     f,
-                    "waiting for server `{server}`, which alone can ask backend `{backend}` and does not answer"
+                    "waiting for server `{server}`, which alone can ask backend `{backend}` and has not answered"
                 )?;
                 since.map_or(Ok(()), |since| write!(f, " since {since:.0}"))
             }

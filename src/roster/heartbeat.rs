@@ -24,7 +24,15 @@ impl Roster {
         let until = after(now, others.terms.lease);
         match store.enlist(&others.me, now, until).await {
             Ok(Enlisted::Here(all)) => {
+                let slept = !self.may_act(now) && !others.rests.load(Ordering::Relaxed);
                 others.hear(all, until, now);
+                if slept {
+                    warn!(
+                        name = others.me.name,
+                        "this server stood still for longer than its lease; it is enlisted again, and goes on with what \
+                         the others have not taken over"
+                    );
+                }
                 if others.rests.swap(false, Ordering::Relaxed) {
                     info!(name = others.me.name, "this server is enlisted again, and goes on");
                 }

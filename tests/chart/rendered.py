@@ -19,6 +19,11 @@ REFUSED = [
     (["config.backends.docker.kind=docker"], "docker"),
     (["config.engine.attempts=three"], "attempts"),
     (["persistence.size=10", "replicaCount=2"], "replicaCount"),
+    (["replicas=2"], "config.store.url_file"),
+    (["replicas=0"], "replicas"),
+    (["config.store.url=postgresql://tessera:x@db/tessera"], "config.store.url holds a password"),
+    (["config.store.url=postgresql://db/tessera", "config.replica.name=a"], "said by the chart"),
+    (["config.store.url=postgresql://db/tessera", "persistence.existingClaim=a"], "existingClaim"),
     (["config.auth.tokens[0].name=a", "config.auth.tokens[0].token=b"], "config.auth.tokens[0].token is a secret"),
     (["config.storage.rules[0].prefix=s3://", "config.storage.rules[0].secret_access_key=x"], "secret_access_key_file"),
 ]
@@ -54,16 +59,43 @@ def chart(image):
         check_all(made, name)
         namespaced(made, name)
         reads(image, made, name)
+        if name == "several":
+            several(made)
         names[name] = {(one["kind"], one["metadata"]["name"]) for one in made}
     ensure(("Secret", "demo-tessera-token") in names["defaults"], "a token is made by default")
     ensure(("NetworkPolicy", "demo-tessera-tasks") in names["defaults"], "tasks are fenced in by default")
     ensure(not any(kind == "Secret" for kind, _ in names["bare"] | names["elsewhere"]), "no token where none is wanted")
     ensure(("PodDisruptionBudget", "demo-tessera") in names["everything"], "a budget where one is wanted")
+    ensure(("PodDisruptionBudget", "demo-tessera") not in names["defaults"], "no budget for one server")
+    ensure(("StatefulSet", "demo-tessera") not in names["defaults"], "one server on SQLite is a Deployment")
     for given, word in REFUSED:
         words = [word for pair in given for word in ("--set", pair)]
         done = subprocess.run(["helm", "template", "demo", str(CHART), *words], capture_output=True, text=True)
         ensure(done.returncode != 0 and word in done.stderr, "%s should be refused with `%s`, not: %s", given, word, done.stderr)
     print("PASS  refused   %d sets that cannot be right" % len(REFUSED))
+
+
+def several(made):
+    """Servers on one PostgreSQL: each has its name, its volume and an address that leads to it, and they reach each other."""
+    found = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in made if "spec" in one}
+    ensure(not any(kind in ("Deployment", "PersistentVolumeClaim") for kind, _ in found), "several servers share a volume")
+    servers, names = found["StatefulSet", "demo-tessera"], found["Service", "demo-tessera-servers"]
+    pod = servers["template"]
+    ensure(servers["replicas"] == 3 and servers["updateStrategy"]["type"] == "RollingUpdate", "three, replaced one after another")
+    ensure(servers["serviceName"] == "demo-tessera-servers" and names["clusterIP"] == "None", "each pod has a name")
+    ensure(names["selector"].items() <= pod["metadata"]["labels"].items(), "the names are those of the pods")
+    ensure([claim["metadata"]["name"] for claim in servers["volumeClaimTemplates"]] == ["data"], "a volume each")
+    container = pod["spec"]["containers"][0]
+    said = {one["name"]: one for one in container["env"]}
+    ensure(said["TESSERA_REPLICA__NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name", "a server's name is its pod's")
+    address = "http://$(TESSERA_REPLICA__NAME).demo-tessera-servers.tes.svc:%d" % container["ports"][0]["containerPort"]
+    ensure(said["TESSERA_REPLICA__ADDRESS"]["value"] == address, "a server's address is its pod's name")
+    ensure(set(pod["spec"]["affinity"]) == {"nodeAffinity", "podAntiAffinity"}, "servers keep apart, and where they are wanted")
+    peers = found["NetworkPolicy", "demo-tessera"]["ingress"][0]["from"]
+    ensure({"podSelector": names["selector"]} in [{"podSelector": peer.get("podSelector", {}).get("matchLabels")} for peer in peers],
+           "servers reach each other")
+    ensure(found["PodDisruptionBudget", "demo-tessera"]["maxUnavailable"] == 1, "a drain takes one server at a time")
+    print("PASS  several   each with its name, its volume and its address")
 
 
 def namespaced(made, name):

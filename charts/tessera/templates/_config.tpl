@@ -88,6 +88,10 @@ owner: {{ include "tessera.tasks.owner" . }}
 
 {{/* A ConfigMap is no place for secrets. */}}
 {{- define "tessera.config.refuse" -}}
+{{- $store := .Values.config.store | default dict -}}
+{{- if regexMatch "(://[^/@]*:[^/@]*@|[?&]password=)" ($store.url | default "") -}}
+{{- fail "config.store.url holds a password; put the URL into `secrets` and name its file: config.store.url_file: /run/secrets/tessera/NAME" -}}
+{{- end -}}
 {{- $rules := list "secret_access_key" "session_token" "account_key" "sas_token" "service_account" "token" "password" "private_key" -}}
 {{- $storage := .Values.config.storage | default dict -}}
 {{- $auth := .Values.config.auth | default dict -}}

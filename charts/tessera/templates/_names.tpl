@@ -87,3 +87,43 @@ annotations:
 {{ include "tessera.fullname" . }}-token
 {{- end -}}
 {{- end }}
+
+{{/* Whether the store is one that several servers share. Nothing, or a word. */}}
+{{- define "tessera.shared" -}}
+{{- $store := .Values.config.store | default dict -}}
+{{- if or $store.url $store.url_file -}}
+shared
+{{- end -}}
+{{- end }}
+
+{{/* The Service below which each of several servers has a name. */}}
+{{- define "tessera.servers" -}}
+{{ include "tessera.fullname" . }}-servers
+{{- end }}
+
+{{/* What a volume for a server is like. */}}
+{{- define "tessera.volume" -}}
+accessModes:
+  {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClass }}
+storageClassName: {{ ternary "" . (eq . "-") | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.persistence.size }}
+{{- end }}
+
+{{/* What cannot be right with several servers. */}}
+{{- define "tessera.several.refuse" -}}
+{{- $replica := .Values.config.replica | default dict -}}
+{{- if include "tessera.shared" . -}}
+{{- if or $replica.name $replica.address -}}
+{{- fail "config.replica.name and config.replica.address are said by the chart, for each server: leave them out" -}}
+{{- end -}}
+{{- if .Values.persistence.existingClaim -}}
+{{- fail "persistence.existingClaim is for one server on SQLite; servers on PostgreSQL have a volume each, made by the chart: leave it out" -}}
+{{- end -}}
+{{- else if gt (int .Values.replicas) 1 -}}
+{{- fail (printf "replicas: %d servers need a store that they share; name a PostgreSQL database with config.store.url_file (docs/kubernetes.md, Several servers)" (int .Values.replicas)) -}}
+{{- end -}}
+{{- end }}

@@ -166,7 +166,7 @@ pub(in crate::http) async fn answer(
         }
         Place::Here => {
             lost = lacking(doors, task, asked, form, asking).await?;
-            Some(Moved::watch(doors, &task.id))
+            Some(Moved::watch(doors, task, asked.selection))
         }
         Place::Anywhere | Place::Nobody => None,
     };

@@ -29,14 +29,13 @@ pub async fn of_log(doors: &Doors, task: &Task, selection: Selection) -> Result<
         return Ok(Place::Anywhere);
     }
     let outlines = outlines(task, |_| false);
-    let mut selected =
-        outlines.iter().filter(|outline| selection.attempt.is_none_or(|number| number == outline.number));
+    let selected = chosen(&outlines, selection);
     let is_told = selected.clone().all(|outline| needs_nothing(outline, selection));
     let ended = task.state.phase().is_terminal();
     if is_told && (ended || selection.attempt.is_some() && selected.clone().next().is_some()) {
         return Ok(Place::Anywhere);
     }
-    if let Some(name) = selected.rfind(|outline| !needs_nothing(outline, selection)).and_then(host) {
+    if let Some(name) = on_machine(&outlines, selection) {
         return Ok(named(peers, name));
     }
     Ok(match doors.store.keeper(&task.id).await? {
@@ -44,6 +43,20 @@ pub async fn of_log(doors: &Doors, task: &Task, selection: Selection) -> Result<
         None if ended => Place::Anywhere,
         None => Place::Nobody,
     })
+}
+
+/// Whether what is to be read of a log was printed on the machine of this server, which no other one can ask.
+pub fn is_on_machine(server: &str, task: &Task, selection: Selection) -> bool {
+    on_machine(&outlines(task, |_| false), selection) == Some(server)
+}
+
+/// The server on whose machine the newest selected attempt ran of which something is to be read.
+fn on_machine(outlines: &[Outline], selection: Selection) -> Option<&str> {
+    chosen(outlines, selection).rfind(|outline| !needs_nothing(outline, selection)).and_then(host)
+}
+
+fn chosen(outlines: &[Outline], selection: Selection) -> impl DoubleEndedIterator<Item = &Outline> + Clone {
+    outlines.iter().filter(move |outline| selection.attempt.is_none_or(|number| number == outline.number))
 }
 
 fn named(peers: &Peers, name: &str) -> Place {
