@@ -124,8 +124,8 @@ impl Scene {
         let holder = Holder("b/1".to_owned());
         let server = Server::among(settings, plans, async |store| {
             let now = clock.now();
-            // What has said nothing for days is away, whatever its clock.
-            let until = away.map_or(now + LONG, |away| now - away);
+            // What has said nothing for days is away, whatever its clock. What left a moment ago was here before.
+            let until = away.filter(|away| *away >= LONG).map_or(now + LONG, |away| now - away);
             let b = Replica {
                 name: "b".to_owned(),
                 holder: holder.clone(),
