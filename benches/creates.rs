@@ -1,6 +1,6 @@
 //! Durable creates over HTTP, next to a bare handler and to the disk, in the same run.
 //!
-//! `cargo bench --bench creates [-- FOLDER]`; the folder names the disk that is measured.
+//! `cargo bench --bench creates [-- --store postgres]`; `TMPDIR` names the disk that is measured.
 //! The bare handler is this program once more, so that it shares the processor as the server does.
 
 mod harness;
@@ -14,8 +14,9 @@ use anyhow::Result;
 use harness::bare::{self, Bare};
 use harness::connection::{request, task};
 use harness::figures::{Figures, median, ms, percentile};
+use harness::floor;
 use harness::load::{each, load};
-use harness::place::Place;
+use harness::place::{Kind, Place};
 use harness::server::Server;
 use tokio::runtime::Runtime;
 
@@ -29,19 +30,14 @@ const PATH: &str = "/ga4gh/tes/v1/tasks";
 const AWAY: &str = r#"{"resources": {"backend_parameters": {"backend": "docker"}},"#;
 
 fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (kind, words) = Kind::of_words()?;
     if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
-    let folder = match words.first() {
-        Some(folder) => tempfile::tempdir_in(folder)?,
-        None => tempfile::tempdir()?,
-    };
     let mut figures = Figures::default();
-    figures.note("fdatasync_per_second", flushes(folder.path())?);
-
-    let place = Place::Sqlite;
-    let server = Server::start(folder.path(), &place.settings())?;
+    let place = kind.place()?;
+    figures.note("fdatasync_per_second", flushes(place.folder())?);
+    let server = Server::start(place.folder(), &place.settings())?;
     let bare = Bare::start()?;
     // One thread asks: two processors are all there is, and one of them is the server's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -58,23 +54,26 @@ fn main() -> Result<()> {
             waits.extend(seen.waits);
         }
         let (ours, theirs) = (median(ours), median(theirs));
+        // The same statements, in batches of as many as there are clients, which is what they can be at most.
+        let alone = floor::writes(&kind.place()?, floor::Work::Create, clients, A_WHILE)?;
         figures.note(format!("creates_per_second_at_{clients}"), ours);
+        figures.note(format!("statements_alone_per_second_at_{clients}"), alone);
+        figures.note(format!("share_of_statements_at_{clients}"), ours / alone);
         figures.note(format!("bare_handler_per_second_at_{clients}"), theirs);
         figures.note(format!("share_of_bare_handler_at_{clients}"), ours / theirs);
         figures.note(format!("processor_us_at_{clients}"), median(spent));
         figures.note(format!("p50_ms_at_{clients}"), ms(percentile(&mut waits, 0.5)));
         figures.note(format!("p99_ms_at_{clients}"), ms(percentile(&mut waits, 0.99)));
     }
-    drop((server, bare));
-    figures.note("share_while_tasks_run_at_64", while_running(&runtime, &place)?);
+    drop((server, place, bare));
+    figures.note("share_while_tasks_run_at_64", while_running(&runtime, &kind.place()?)?);
     figures.print();
     Ok(())
 }
 
 /// Creates that wait, while a thousand others run: what is left of the rate without them.
 fn while_running(runtime: &Runtime, place: &Place) -> Result<f64> {
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path(), &place.running())?;
+    let server = Server::start(place.folder(), &place.running())?;
     let away = task("busybox", &["echo", "hello"]).replacen('{', AWAY, 1);
     let away = Arc::new(vec![request("POST", PATH, &away)]);
     let hang = Arc::new(request("POST", PATH, &task("scripted", &["hang"])));

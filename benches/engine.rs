@@ -1,18 +1,19 @@
-//! What the engine moves a second, with the scripted backend in memory and the embedded store on a disk.
+//! What the engine moves a second, with the scripted backend in memory and a store on a disk.
 //!
-//! `cargo bench --bench engine [-- FOLDER]`; the folder names the disk that is measured. Lines for people, and one of
-//! JSON for `cargo xtask bench`.
+//! `cargo bench --bench engine [-- --store postgres]`; `TMPDIR` names the disk that is measured.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod harness;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness::figures::{Figures, ms, percentile};
+use harness::floor;
+use harness::place::{Kind, Place};
 use jiff::Timestamp;
 use tessera::clock::Clock;
 use tessera::engine::{Engine, Settings};
 use tessera::store::Store;
-use tessera::store::sqlite::Sqlite;
 use tessera::task::spec::Executor;
 use tessera::task::{Owner, TaskId, TaskSpec};
 use tessera_contract::Backend;
@@ -23,54 +24,40 @@ const CLIENTS: usize = 64;
 const ALONE: usize = 300;
 
 fn main() -> anyhow::Result<()> {
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let folder = match folder {
-        Some(folder) => tempfile::tempdir_in(folder)?,
-        None => tempfile::tempdir()?,
-    };
+    let (kind, _) = Kind::of_words()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut figures = Figures::default();
 
-    let house = runtime.block_on(async { House::open(&folder.path().join("together.db")) })?;
-    figures.say(
-        "engine_noop_tasks_per_second",
-        runtime.block_on(house.together())?,
-        "created, run, told, by 64 clients",
-    );
-    figures.say("engine_events_per_task", events_per_task(&folder.path().join("together.db"))?, "besides its creation");
+    let place = kind.place()?;
+    let house = runtime.block_on(House::open(&place))?;
+    figures.note("engine_noop_tasks_per_second", runtime.block_on(house.together())?);
+    figures.note("engine_events_per_task", events_per_task(&place)?);
 
-    let house = runtime.block_on(async { House::open(&folder.path().join("queue.db")) })?;
-    figures.say("engine_queued_noop_tasks_per_second", runtime.block_on(house.queue())?, "from a queue that is full");
+    let place = kind.place()?;
+    let house = runtime.block_on(House::open(&place))?;
+    figures.note("engine_queued_noop_tasks_per_second", runtime.block_on(house.queue())?);
 
-    let house = runtime.block_on(async { House::open(&folder.path().join("alone.db")) })?;
+    let place = kind.place()?;
+    let house = runtime.block_on(House::open(&place))?;
     let mut waits = runtime.block_on(house.alone())?;
-    waits.sort_unstable();
-    let ms = |part: usize| waits[waits.len() * part / 100].as_secs_f64() * 1_000.0;
-    figures.say("engine_noop_alone_ms_p50", ms(50), "from create to COMPLETE");
-    figures.say("engine_noop_alone_ms_p99", ms(99), "from create to COMPLETE");
-    println!("{}", serde_json::json!({ "figures": figures.0 }));
+    figures.note("engine_noop_alone_ms_p50", ms(percentile(&mut waits, 0.5)));
+    figures.note("engine_noop_alone_ms_p99", ms(percentile(&mut waits, 0.99)));
+    // Each batch written, claimed, told to be outside and told to be over, each time durably.
+    let alone = floor::writes(&kind.place()?, floor::Work::Whole, CLIENTS, Duration::from_secs(3))?;
+    figures.note("statements_alone_tasks_per_second", alone);
+    figures.print();
     Ok(())
-}
-
-#[derive(Default)]
-struct Figures(BTreeMap<String, f64>);
-
-impl Figures {
-    fn say(&mut self, name: &str, figure: f64, more: &str) {
-        println!("{name:<36} {figure:>9.1}  {more}");
-        self.0.insert(name.to_owned(), figure);
-    }
 }
 
 /// A server without doors.
 struct House {
-    store: Arc<Sqlite>,
+    store: Arc<dyn Store>,
     engine: Arc<Engine>,
 }
 
 impl House {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let store = Arc::new(Sqlite::open(path)?);
+    async fn open(place: &Place) -> anyhow::Result<Self> {
+        let store = place.store().await?;
         let backend: Arc<dyn Backend> = Arc::new(Scripted::new(Outside::in_memory(), store.installation().clone()));
         let engine = Engine::new(store.clone(), vec![backend], Clock::system(), Settings::default());
         Ok(Self { store, engine })
@@ -104,7 +91,7 @@ impl House {
         while !self.store.queued(Timestamp::now(), None, 1).await?.is_empty()
             || !self.store.active(None, 1).await?.is_empty()
         {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }
@@ -178,9 +165,6 @@ fn noop() -> TaskSpec {
     TaskSpec { executors: vec![executor], ..TaskSpec::default() }
 }
 
-fn events_per_task(path: &Path) -> anyhow::Result<f64> {
-    let connection = rusqlite::Connection::open(path)?;
-    let count = |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
-    let (events, tasks): (i64, i64) = (count("events")?, count("tasks")?);
-    Ok(events as f64 / tasks as f64)
+fn events_per_task(place: &Place) -> anyhow::Result<f64> {
+    Ok(place.count("events")? / place.count("tasks")?)
 }

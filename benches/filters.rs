@@ -1,6 +1,6 @@
 //! Listings by every filter and by combinations of them, over HTTP, at growing numbers of tasks.
 //!
-//! `cargo bench --bench filters [-- TASKS]`; stores of 1,000, 10,000, 100,000 and 1,000,000 tasks, or of up to TASKS.
+//! `cargo bench --bench filters [-- [--store postgres] [TASKS]]`; stores of 1,000, 10,000, 100,000 and 1,000,000 tasks, or of up to TASKS.
 //! A page has 256 tasks, MINIMAL, and one client asks. What matches much fills a page at once, what matches little
 //! finds 16 tasks however many there are, what matches nothing finds none, what matches some finds each 50th or
 //! tenth.
@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use harness::bare;
+use harness::bare::{self, Bare};
 use harness::connection::{Connection, request};
 use harness::figures::{Figures, median, ms, percentile};
-use harness::place::Place;
+use harness::floor;
+use harness::load::load;
+use harness::place::Kind;
 use harness::rows::Filling;
 use harness::server::Server;
 
@@ -60,21 +62,22 @@ struct Asked {
 }
 
 fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (kind, words) = Kind::of_words()?;
     if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
     let most = words.first().map_or(Ok(SIZES[3]), |word| word.parse())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let place = Place::Sqlite;
     let mut figures = Figures::default();
+    let bare = Bare::start()?;
     let mut medians: BTreeMap<String, Vec<(f64, usize)>> = BTreeMap::new();
     for tasks in SIZES.into_iter().filter(|tasks| *tasks <= most) {
-        let folder = tempfile::tempdir()?;
+        let place = kind.place()?;
         let began = Instant::now();
-        place.fill(folder.path(), tasks, Filling::Small)?;
+        place.fill(tasks, Filling::Small)?;
         figures.note(format!("filled_with_{tasks}_s"), began.elapsed().as_secs_f64());
-        let server = Server::start(folder.path(), &place.settings())?;
+        figures.note(format!("statement_alone_{tasks}_ms_p50"), floor::page(&place, 400)?);
+        let server = Server::start(place.folder(), &place.settings())?;
         runtime.block_on(async {
             let mut connection = Connection::open(server.address).await?;
             let mut slowest: f64 = 0.0;
@@ -90,6 +93,10 @@ fn main() -> Result<()> {
             combinations(&mut connection, tasks, &mut figures).await
         })?;
     }
+    // As many bytes as a full page.
+    let bytes = std::sync::Arc::new(vec![request("GET", "/bytes/14000", "")]);
+    let seen = runtime.block_on(load(bare.address, 1, Duration::from_secs(1), bytes))?;
+    figures.note("bare_handler_ms_p50", median(seen.waits.into_iter().map(ms).collect()));
     let mut worst: f64 = 0.0;
     for (name, medians) in medians {
         let full = medians.last().map_or(0, |last| last.1);

@@ -1,20 +1,20 @@
 //! Tasks asked for by their ids, by 16 clients over HTTP, next to a bare handler that answers as many bytes and to
 //! the statements alone.
 //!
-//! `cargo bench --bench gets`; 100,000 tasks lie in the store.
+//! `cargo bench --bench gets [-- --store postgres]`; 100,000 tasks lie in the store.
 
 mod harness;
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use harness::bare::{self, Bare};
 use harness::connection::{Connection, request};
 use harness::figures::{Figures, median, ms, percentile};
+use harness::floor;
 use harness::load::load;
-use harness::place::Place;
+use harness::place::Kind;
 use harness::rows::Filling;
 use harness::server::Server;
 
@@ -24,17 +24,17 @@ const ROUNDS: usize = 3;
 const A_WHILE: Duration = Duration::from_secs(2);
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).is_some_and(|word| word == bare::WORD) {
+    let (kind, words) = Kind::of_words()?;
+    if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
-    let folder = tempfile::tempdir()?;
-    let place = Place::Sqlite;
+    let place = kind.place()?;
     let mut figures = Figures::default();
-    let ids = place.fill(folder.path(), TASKS, Filling::Usual)?;
+    let ids = place.fill(TASKS, Filling::Usual)?;
     // Strewn over the store, each view with the same ones.
     let ids: Vec<&String> = ids.iter().step_by(37).collect();
-    figures.note("statements_alone_per_second", alone(&folder.path().join("data/tessera.db"), &ids)?);
-    let server = Server::start(folder.path(), &place.settings())?;
+    figures.note("statements_alone_per_second", floor::gets(&place, &ids, A_WHILE / 2)?);
+    let server = Server::start(place.folder(), &place.settings())?;
     let bare = Bare::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for view in ["MINIMAL", "BASIC", "FULL"] {
@@ -64,19 +64,4 @@ fn main() -> Result<()> {
     }
     figures.print();
     Ok(())
-}
-
-/// The one statement that MINIMAL needs, in a loop.
-fn alone(file: &Path, ids: &[&String]) -> Result<f64> {
-    let connection = rusqlite::Connection::open(file)?;
-    let mut statement = connection.prepare("SELECT phase FROM tasks WHERE id = ?1 AND owner = 'anonymous'")?;
-    let (began, mut count) = (Instant::now(), 0_u64);
-    while began.elapsed() < A_WHILE / 2 {
-        for id in ids {
-            let phase: i64 = statement.query_row([id], |row| row.get(0)).context("a task is gone")?;
-            std::hint::black_box(phase);
-            count += 1;
-        }
-    }
-    Ok(count as f64 / began.elapsed().as_secs_f64())
 }

@@ -1,6 +1,6 @@
 //! What tasks hold of memory and of the disk: 100,000 that wait, 10,000 that run on the scripted backend.
 //!
-//! `cargo bench --bench memory`. Memory is the server's resident memory, all told; that of tasks that wait is what it
+//! `cargo bench --bench memory [-- --store postgres]`. Memory is the server's resident memory, all told; that of tasks that wait is what it
 //! has grown by.
 
 mod harness;
@@ -13,7 +13,7 @@ use harness::bare;
 use harness::connection::{Connection, request, task};
 use harness::figures::Figures;
 use harness::load::each;
-use harness::place::Place;
+use harness::place::{Kind, Place};
 use harness::rows::Filling;
 use harness::server::Server;
 
@@ -25,22 +25,22 @@ const CLIENTS: usize = 64;
 const REST: Duration = Duration::from_secs(3);
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).is_some_and(|word| word == bare::WORD) {
+    let (kind, words) = Kind::of_words()?;
+    if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
-    let place = Place::Sqlite;
     let mut figures = Figures::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 
     for (name, filling) in [("small", Filling::Small), ("usual", Filling::Usual)] {
-        let folder = tempfile::tempdir()?;
-        place.fill(folder.path(), STORED, filling)?;
-        let bytes = place.stored_bytes(folder.path())?;
+        let place = kind.place()?;
+        place.fill(STORED, filling)?;
+        let bytes = place.stored_bytes()?;
         figures.note(format!("stored_bytes_each_{name}"), bytes as f64 / STORED as f64);
     }
 
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path(), &place.settings())?;
+    let place = kind.place()?;
+    let server = Server::start(place.folder(), &place.settings())?;
     let create = Arc::new(request("POST", "/ga4gh/tes/v1/tasks", &task("busybox", &["echo", "hello"])));
     // What each request and the caches need once is no task's.
     runtime.block_on(each(server.address, CLIENTS, WAITING / 10, &create))?;
@@ -52,17 +52,16 @@ fn main() -> Result<()> {
     let grown = (server.resident_mb()? - before).max(0.0);
     figures.note("bytes_each_waiting", grown * 1024.0 * 1024.0 / WAITING as f64);
     drop(server);
-    let bytes = place.stored_bytes(folder.path())?;
+    let bytes = place.stored_bytes()?;
     figures.note("stored_bytes_each_waiting", bytes as f64 / (WAITING + WAITING / 10) as f64);
 
-    running(&runtime, &place, &mut figures)?;
+    running(&runtime, &kind.place()?, &mut figures)?;
     figures.print();
     Ok(())
 }
 
 fn running(runtime: &tokio::runtime::Runtime, place: &Place, figures: &mut Figures) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path(), &place.running())?;
+    let server = Server::start(place.folder(), &place.running())?;
     let create = Arc::new(request("POST", "/ga4gh/tes/v1/tasks", &task("scripted", &["hang"])));
     let began = Instant::now();
     runtime.block_on(async {

@@ -1,6 +1,6 @@
 //! A page of 256 tasks over HTTP in each view, next to a bare handler that answers as many bytes.
 //!
-//! `cargo bench --bench pages`; 100,000 tasks lie in the store, and one client goes from page to page.
+//! `cargo bench --bench pages [-- --store postgres]`; 100,000 tasks lie in the store, and one client goes from page to page.
 
 mod harness;
 
@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 use harness::bare::{self, Bare};
 use harness::connection::{Connection, request};
 use harness::figures::{Figures, median, ms, percentile};
+use harness::floor;
 use harness::load::load;
-use harness::place::Place;
+use harness::place::Kind;
 use harness::rows::Filling;
 use harness::server::Server;
 
@@ -21,14 +22,15 @@ const PAGES: usize = 300;
 const A_WHILE: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).is_some_and(|word| word == bare::WORD) {
+    let (kind, words) = Kind::of_words()?;
+    if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve();
     }
-    let folder = tempfile::tempdir()?;
-    let place = Place::Sqlite;
+    let place = kind.place()?;
     let mut figures = Figures::default();
-    place.fill(folder.path(), TASKS, Filling::Usual)?;
-    let server = Server::start(folder.path(), &place.settings())?;
+    place.fill(TASKS, Filling::Usual)?;
+    figures.note("statement_alone_ms_p50", floor::page(&place, PAGES)?);
+    let server = Server::start(place.folder(), &place.settings())?;
     let bare = Bare::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for view in ["MINIMAL", "BASIC", "FULL"] {

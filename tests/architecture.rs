@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client", &[]),
     ("config", &[]),
     ("workunit", &["client", "store"]),
-    ("http", &["task", "store", "tools", "workunit", "engine", "feed", "logs", "roster"]),
+    ("http", &["task", "clock", "store", "tools", "workunit", "engine", "feed", "logs", "roster"]),
     ("embedded", &[]),
     ("telemetry", &["config"]),
     (

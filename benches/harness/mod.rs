@@ -2,7 +2,8 @@
 //!
 //! - [`server`]: the release server, on a free port, with a folder of its own.
 //! - [`place`]: which store it has.
-//! - [`rows`]: a store full of tasks, made quickly.
+//! - [`rows`], [`database`]: a store full of tasks, made quickly.
+//! - [`floor`]: the database alone.
 //! - [`connection`]: HTTP/1.1 with keep-alive by hand; the processor is shared with what is measured.
 //! - [`load`]: many of them at once.
 //! - [`bare`]: a handler that does nothing, to compare with.
@@ -13,7 +14,9 @@
 
 pub mod bare;
 pub mod connection;
+pub mod database;
 pub mod figures;
+pub mod floor;
 pub mod load;
 pub mod place;
 pub mod rows;

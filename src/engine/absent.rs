@@ -59,7 +59,13 @@ pub async fn tick(engine: &Engine) -> Result<Tick, StoreError> {
 /// Whether nobody can act on a task where it is. Whoever holds a claim that lasts answers for it.
 fn is_absent(engine: &Engine, active: &Active, now: Timestamp) -> bool {
     let answers = active.state.job().is_none() && active.claim.as_ref().is_none_or(|claim| now < claim.until);
-    !answers && backend(active).is_some_and(|name| matches!(engine.ground(name, now), Ground::Lost | Ground::Nowhere))
+    !answers
+        && backend(active).is_some_and(|name| match engine.ground(name, now) {
+            Ground::Lost => true,
+            // A server that has it may begin a moment after us.
+            Ground::Nowhere => engine.roster.has_waited(now),
+            Ground::Shared | Ground::OurMachine | Ground::Elsewhere => false,
+        })
 }
 
 fn happened(engine: &Engine, active: &Active, now: Timestamp) -> Option<Event> {

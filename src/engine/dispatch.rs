@@ -13,6 +13,7 @@ use super::ownership::Ground;
 use super::place::{Fit, Need, Room, Short, fit};
 use super::site::{Down, Health, Lack, Site};
 use super::telling;
+use super::unsaid;
 use super::verdict::ended_with;
 use crate::roster::machine;
 use crate::store::{Candidate, Ceiling, ClaimRequest, QueueCursor, Record, StoreError};
@@ -32,6 +33,7 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     if !engine.may_act() {
         return Ok(Tick::Done);
     }
+    unsaid::say(engine, site).await?;
     let (claims, careful) = match how(engine, site).await {
         How::Freely => (engine.settings.claims.max(1) as usize, false),
         How::Carefully => (1, true),
@@ -62,8 +64,9 @@ pub async fn tick_at(engine: &Engine, site: &Site) -> Result<Tick, StoreError> {
     if !wanted.is_empty() {
         let Capacity { jobs, cpu_milli, ram_bytes, .. } = site.profile().capacity;
         let ceiling = Ceiling { jobs, cpu_milli, ram_bytes };
+        let claimed = engine.store.claim(engine.roster.holder(), now, engine.claim_until(now), ceiling, &wanted).await;
         let claimed =
-            engine.store.claim(engine.roster.holder(), now, engine.claim_until(now), ceiling, &wanted).await?;
+            claimed.inspect_err(|error| site.doubts(wanted.iter().map(|one| &one.task), &claimed_before, error))?;
         hand_over(engine, site, &claimed, &claimed_before).await?;
     }
     telling::of_lacks(engine, site, now, &telling, &room).await;

@@ -51,13 +51,17 @@ pub async fn hand_over(
         }
         if !some.iter().all(|one| has_time(engine, one)) {
             let rest: Vec<&Claimed> = some.iter().chain(rest.flatten()).collect();
-            return give_back(engine, &rest, claimed_before, |_| Duration::ZERO).await;
+            return give_back(engine, site, &rest, claimed_before, |_| Duration::ZERO).await;
         }
-        hand_over_some(engine, site, some, claimed_before).await?;
+        if let Err(error) = hand_over_some(engine, site, some, claimed_before).await {
+            site.doubts(rest.flatten().map(|one| &one.task), claimed_before, &error);
+            return Err(error);
+        }
         if let Health::Down(down) = site.health(engine.clock.now()) {
             let rest: Vec<&Claimed> = rest.flatten().collect();
             let error = BackendError::Unavailable(down.reason);
-            return give_back(engine, &rest, claimed_before, |claimed| wait(&engine.settings, &error, claimed)).await;
+            return give_back(engine, site, &rest, claimed_before, |claimed| wait(&engine.settings, &error, claimed))
+                .await;
         }
     }
     Ok(())
@@ -73,6 +77,7 @@ fn has_time(engine: &Engine, claimed: &Claimed) -> bool {
 /// again: a cancel finds it unclaimed. A claim that may have a job is left to expire.
 async fn give_back(
     engine: &Engine,
+    site: &Site,
     rest: &[&Claimed],
     claimed_before: &HashSet<TaskId>,
     wait: impl Fn(&Claimed) -> Duration,
@@ -84,8 +89,9 @@ async fn give_back(
         let postponed = Event::Postponed { attempt: claimed.attempt, until, reason: String::new() };
         engine.event(&claimed.task, Some(claimed.claim.fence), postponed)
     });
-    engine.record(records.collect()).await?;
-    Ok(())
+    let records: Vec<Record> = records.collect();
+    let told = engine.record(records.clone()).await;
+    told.map(drop).inspect_err(|error| site.keep_unsaid(records, error))
 }
 
 /// What came of one.
@@ -116,7 +122,14 @@ async fn hand_over_some(
 ) -> Result<(), StoreError> {
     // 14.6: the last look before the hand-over. A cancel after it finds the claim, and waits for our answer.
     let ids: Vec<_> = claimed.iter().map(|one| one.task.clone()).collect();
-    let standing = engine.store.standing(&ids).await?;
+    let standing = match engine.store.standing(&ids).await {
+        Ok(standing) => standing,
+        Err(error) => {
+            // None of these was handed over.
+            site.doubts(claimed.iter().map(|one| &one.task), claimed_before, &error);
+            return Err(error);
+        }
+    };
     let mut records = Vec::new();
     let mut going = Vec::new();
     for (one, standing) in claimed.iter().zip(&standing) {
@@ -143,7 +156,8 @@ async fn hand_over_some(
     for one in handed {
         record_one(engine, site, one, &mut records, &mut jobs);
     }
-    let told = engine.record(records.clone()).await?;
+    let told = engine.record(records.clone()).await;
+    let told = told.inspect_err(|error| site.keep_unsaid(records.clone(), error))?;
     site.bells.observe.ring();
     after_record(engine, site, &records, &told, &jobs).await
 }

@@ -27,7 +27,7 @@
 //! - [`site`]: a backend, and what is remembered of it;
 //! - [`ownership`]: whose a task is, where there are several servers;
 //! - [`retry`], [`place`], [`lower`] with its `amounts`, [`verdict`], [`orphan`]: decisions, pure;
-//! - [`dispatch`] with its `telling`, [`handover`], [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
+//! - [`dispatch`] with its `telling`, [`handover`] with its `unsaid`, [`observe`], [`cancel`], [`sweep`], [`absent`]: the ticks;
 //! - [`waiting`], [`explain`], [`pace`]: why a task waits, when somebody asks, without haste;
 //! - [`search`], [`clearing`], [`quiet`]: what ticks share: finding a job by its id, putting jobs away, saying
 //!   things once;
@@ -55,6 +55,7 @@ pub mod settings;
 pub mod site;
 pub mod sweep;
 mod telling;
+mod unsaid;
 pub mod verdict;
 pub mod waiting;
 

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::quiet::Quiet;
 use super::retry::backoff;
 use super::settings::Settings;
+use super::unsaid::Unsaid;
 use crate::clock::{Clock, after};
 use crate::roster::base;
 use crate::task::TaskId;
@@ -55,6 +56,7 @@ struct Memory {
     asked_to_stop: HashMap<TaskId, Timestamp>,
     stuck: HashMap<Handle, Stuck>,
     told_all: HashSet<Handle>,
+    unsaid: Unsaid,
 }
 
 /// Jobs remembered to have told all that they printed. Of one that is forgotten the store is asked.
@@ -226,6 +228,11 @@ impl Site {
         let mut memory = self.lock();
         memory.queue_from = from;
         memory.queue_rounds = rounds;
+    }
+
+    /// What the store has not heard.
+    pub(super) fn with_unsaid<T>(&self, act: impl FnOnce(&mut Unsaid) -> T) -> T {
+        act(&mut self.lock().unsaid)
     }
 
     pub(super) fn observe_from(&self) -> Option<TaskId> {

@@ -55,6 +55,7 @@ pub(super) async fn of_trouble(engine: &Engine, site: &Site, down: &Down) -> Res
         return Ok(Tick::Done);
     }
     let mut candidates = engine.store.queued(now, None, engine.settings.scan).await?;
+    let is_all = candidates.len() < engine.settings.scan as usize;
     candidates.retain(|one| {
         place_of(engine, one, now) == Place::On(site.name())
             && site.waiting.is_due(&one.task, &down.reason, now, Duration::ZERO)
@@ -63,7 +64,8 @@ pub(super) async fn of_trouble(engine: &Engine, site: &Site, down: &Down) -> Res
     let sentence = unavailable(site.name().to_owned(), 0, down).to_string();
     engine.record(candidates.iter().map(|one| note(engine, one, sentence.clone())).collect()).await?;
     candidates.iter().for_each(|one| site.waiting.told(&one.task, now));
-    Ok(Tick::Done)
+    // Behind a long queue each new task rings, and the same oldest would be read again.
+    Ok(if is_all || !candidates.is_empty() { Tick::Done } else { Tick::InVain })
 }
 
 fn note(engine: &Engine, candidate: &Candidate, text: String) -> Record {

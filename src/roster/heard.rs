@@ -20,12 +20,19 @@ pub(super) struct Heard {
     rows: Vec<(Present, Timestamp)>,
     /// When that was heard.
     at: Option<Timestamp>,
+    /// Since when we have been there to hear, without a gap.
+    since: Option<Timestamp>,
 }
 
 impl Heard {
     /// When the others were heard of last.
     pub(super) fn at(&self) -> Option<Timestamp> {
         self.at
+    }
+
+    /// Since when we have been there to hear: nobody was missed before.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.since
     }
 
     /// Everybody, with moments of our clock.
@@ -64,6 +71,7 @@ impl Heard {
         });
         self.rows = heard.collect();
         self.at = Some(now);
+        self.since = self.since.filter(|_| !is_gap).or(Some(now));
     }
 
     /// Our own word holds until then, whatever was heard.

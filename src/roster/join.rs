@@ -14,6 +14,9 @@ use crate::store::{Enlisted, Holder, Offer, Present, Replica, Store, StoreError}
 /// How soon a word is tried again, at the latest, that the store could not take.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long, at least, a store is waited for that answered when it was opened.
+const STORE_BACK: Duration = Duration::from_secs(10);
+
 /// A server that wants to join.
 #[derive(Debug, Clone)]
 pub struct Newcomer {
@@ -67,6 +70,7 @@ impl Roster {
         let Newcomer { name, seat, address, backends } = newcomer;
         let mut me = Replica { holder: Holder(format!("{name}/{}", run(clock.now()))), name, seat, address, backends };
         let give_up = after(clock.now(), terms.lease.saturating_add(terms.lease / 3));
+        let wait_for_store = give_up.max(after(clock.now(), STORE_BACK));
         let mut told = false;
         loop {
             let now = clock.now();
@@ -81,7 +85,7 @@ impl Roster {
                 }
                 Ok(Enlisted::Taken(other)) => other,
                 // It answered when it was opened, a moment ago.
-                Err(StoreError::Unavailable(reason)) if now < give_up => {
+                Err(StoreError::Unavailable(reason)) if now < wait_for_store => {
                     warn!(name = me.name, reason, "cannot enlist in the store yet; trying again");
                     clock.sleep((terms.lease / 3).clamp(Duration::from_millis(1), AGAIN)).await;
                     continue;

@@ -57,12 +57,17 @@ impl Roster {
         match machine(backend) {
             // It is said by the one who knows: the machine itself, when it has no such backend any more.
             Some(server) if server == self.name() => Whereabouts::Nowhere,
-            Some(server) => match self.named(server).map(|one| one.until) {
-                Some(until) if after(until, self.absent_after()) > now => {
-                    Whereabouts::With { server: server.to_owned(), away: away(until) }
+            Some(server) => {
+                let until = self.named(server).map(|one| one.until);
+                // Servers that begin together do not know of each other: a machine is missed from our own beginning on.
+                let missed = until.max(self.listens_since());
+                match missed {
+                    Some(missed) if after(missed, self.absent_after()) > now => {
+                        Whereabouts::With { server: server.to_owned(), away: until.map_or(Some(missed), away) }
+                    }
+                    _ => Whereabouts::Lost { server: server.to_owned(), since: until },
                 }
-                since => Whereabouts::Lost { server: server.to_owned(), since },
-            },
+            }
             None => {
                 // The one that is here, or was here last.
                 let with = self.offers(backend, now).into_iter().map(|(one, _)| one).max_by_key(|one| one.until);

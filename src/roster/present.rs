@@ -123,6 +123,16 @@ impl Roster {
         self.others.as_ref().map_or(Duration::MAX, |others| others.terms.absent_after)
     }
 
+    /// Since when this server has been there to hear of others; nobody is missed from before that.
+    pub(super) fn listens_since(&self) -> Option<Timestamp> {
+        self.others.as_ref()?.heard().since()
+    }
+
+    /// Whether a server that shares the store would have been heard of, were it to come back at all.
+    pub fn has_waited(&self, now: Timestamp) -> bool {
+        self.is_alone() || self.listens_since().is_some_and(|since| after(since, self.absent_after()) <= now)
+    }
+
     /// The backends of this name that a server has which is here, or has been away only briefly.
     pub fn offers(&self, name: &str, now: Timestamp) -> Vec<(Present, Offer)> {
         let absent_after = self.absent_after();

@@ -159,7 +159,7 @@ pub trait Store: Send + Sync + 'static {
     fn is_shared(&self) -> bool;
 
     /// A server says that it is there until a moment, and hears who else has. Others that have been away for
-    /// [`FORGOTTEN_AFTER`] are forgotten.
+    /// [`FORGOTTEN_AFTER`] are forgotten. A former run on the same seat is dead: the time of its claims is over.
     async fn enlist(&self, me: &Replica, now: Timestamp, until: Timestamp) -> Result<Enlisted, StoreError>;
 
     /// A server goes in an orderly way: it is away from this moment on.

@@ -29,6 +29,18 @@ fn mutations() -> Vec<Mutation> {
     mutation::read(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// A rule of the simulation is the sentence of an invariant.
+#[test]
+fn every_mutation_of_the_simulation_can_be_made_and_names_its_invariant() {
+    let (name, sentences) = ("tests/simulation/mutations.toml", read("tests/simulation/invariants.rs"));
+    for mutation in mutation::read(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}")) {
+        assert!(sentences.contains(&format!("\"{}\"", mutation.rule)), "no invariant says `{}`", mutation.rule);
+        if let Err(why) = mutation.applied(&read(&mutation.file)) {
+            panic!("{}: {why}", mutation.rule);
+        }
+    }
+}
+
 /// With `TESSERA_WRITE_CONTRACT=1` in the environment the page is written, and then it is current.
 #[test]
 fn the_page_is_current() {

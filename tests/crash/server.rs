@@ -101,6 +101,19 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Waits until it has ended by itself; its exit code. For the suite of several servers.
+    #[allow(dead_code)]
+    pub fn ends(mut self) -> Option<i32> {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(since.elapsed() < Duration::from_secs(20), "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// SIGSTOP, SIGCONT or another one that it outlives.
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use tokio_postgres::{Client, NoTls};
 
@@ -42,18 +43,66 @@ impl Cluster {
         if is_root() {
             run(Command::new("chown").args([USER, "--"]).arg(&place));
         }
-        let mut make = cluster.program("initdb");
-        make.arg("--pgdata").arg(cluster.data()).args(["--username", USER, "--auth", "trust", "--encoding", "UTF8"]);
-        run(make.args(["--locale", "C.UTF-8", "--no-sync", "--wal-segsize", "1"]));
+        cluster.copy(empty(), "data");
         let file = cluster.data().join("postgresql.conf");
         let known = std::fs::read_to_string(&file).unwrap();
         let ours = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 30\n\
-             shared_buffers = 16MB\nmax_wal_size = 16MB\nmin_wal_size = 2MB\n{settings}\n"
+             fsync = off\nshared_buffers = 16MB\nmax_wal_size = 16MB\nmin_wal_size = 2MB\n{settings}\n"
         );
         std::fs::write(&file, known + &ours).unwrap();
         cluster.start();
         cluster
+    }
+
+    /// A copy of its files as they are now, which follows it: read-only until it is promoted.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let standby = Self { programs: programs(), folder, port, mounted: false };
+        let place = standby.folder.path().join("place");
+        std::fs::create_dir(&place).unwrap();
+        if is_root() {
+            run(Command::new("chown").args([USER, "--"]).arg(&place));
+        }
+        let mut copy = self.program("pg_basebackup");
+        copy.args([
+            "--username",
+            USER,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &self.port.to_string(),
+            "--checkpoint",
+            "fast",
+        ]);
+        run(copy.args(["--no-sync", "--write-recovery-conf", "--pgdata"]).arg(standby.data()));
+        let file = standby.data().join("postgresql.conf");
+        let known = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{known}\nport = {port}\n")).unwrap();
+        standby.start();
+        standby
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        run(self.program("pg_ctl").arg("-D").arg(self.data()).args(["-w", "promote"]));
+    }
+
+    /// Puts a file for its own eyes among its files.
+    pub fn put(&self, name: &str, file: &Path) {
+        let to = self.data().join(name);
+        std::fs::copy(file, &to).unwrap();
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            run(Command::new("chown").args([USER, "--"]).arg(&to));
+        }
+    }
+
+    fn copy(&self, from: &Path, name: &str) {
+        let to = self.folder.path().join("place").join(name);
+        run(Command::new("cp").args(["--archive", "--"]).arg(from).arg(to));
     }
 
     /// Starts it, and returns when it answers.
@@ -108,16 +157,7 @@ impl Cluster {
     }
 
     fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", USER, "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir("/");
-        command
+        as_user(&self.programs.join(name))
     }
 }
 
@@ -130,6 +170,37 @@ impl Drop for Cluster {
             Command::new("umount").arg(self.folder.path().join("place")).status().ok();
         }
     }
+}
+
+/// The files of an empty cluster, made once: a copy is made in a moment.
+fn empty() -> &'static Path {
+    static EMPTY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static DATA: OnceLock<PathBuf> = OnceLock::new();
+    let folder = EMPTY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        if is_root() {
+            run(Command::new("chown").args([USER, "--"]).arg(folder.path()));
+        }
+        let mut make = as_user(&programs().join("initdb"));
+        make.arg("--pgdata").arg(folder.path().join("data"));
+        make.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
+        run(make.args(["--wal-segsize", "1"]));
+        folder
+    });
+    DATA.get_or_init(|| folder.path().join("data"))
+}
+
+/// A program as the user of the database.
+fn as_user(program: &Path) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", USER, "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.current_dir("/");
+    command
 }
 
 /// Root, as in CI; then PostgreSQL runs as its own user, and disks can be mounted.

@@ -1,6 +1,6 @@
 //! What a database does to those who use it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{self, Cluster};
 use crate::load::Load;
@@ -10,12 +10,15 @@ use crate::server::Server;
 /// Tasks that are acknowledged before a fault, and after it.
 const SOME: usize = 20;
 
+/// How long it may take after a fault until all tasks have ended. A claim that had to run out takes a minute.
+const RECOVERED: Duration = Duration::from_secs(40);
+
 /// A server under load on a database.
 struct Story {
     cluster: Cluster,
     server: Server,
     load: Load,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Story {
@@ -24,18 +27,25 @@ impl Story {
         let server = Server::start(folder.path(), &cluster.url(port, "postgres")).await;
         let mut load = Load::start(&server.url, folder.path());
         load.more(SOME).await;
-        Self { cluster, server, load, _folder: folder }
+        Self { cluster, server, load, folder }
     }
 
     /// The fault is over: all goes on, and nothing was lost.
     async fn end(mut self, what: &str) {
+        let since = Instant::now();
         self.server.until_ready(true).await;
         self.load.more(SOME).await;
+        let moving = since.elapsed();
         let (acknowledged, refused) = self.load.check().await;
         self.server.lives();
         self.server.last_log_lines();
         self.server.terminate().await;
-        println!("{what}: {acknowledged} tasks acknowledged, {refused} requests refused");
+        let all = since.elapsed();
+        println!(
+            "{what}: {acknowledged} tasks acknowledged, {refused} requests refused; taken again after {moving:?}, all \
+             ended after {all:?}"
+        );
+        assert!(all < RECOVERED, "{what}: everything moves only after {all:?}");
     }
 }
 
@@ -60,6 +70,25 @@ async fn it_is_restarted() {
     story.cluster.stop("immediate");
     story.cluster.start();
     story.end("restarted").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_server_is_killed() {
+    if !crate::is_there() {
+        return;
+    }
+    let cluster = Cluster::new("");
+    let port = cluster.port();
+    let mut story = Story::begin(cluster, port).await;
+    for _ in 0..3 {
+        // Those who ask wait, for somebody must answer; what was taken is under way.
+        let paused = story.load.pause().await;
+        let url = story.cluster.url(port, "postgres");
+        story.server.kill_and_start(story.folder.path(), &url).await;
+        drop(paused);
+        story.load.more(SOME).await;
+    }
+    story.end("server killed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

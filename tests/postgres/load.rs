@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
 use tokio::task::JoinSet;
 
 const CLIENTS: usize = 4;
@@ -31,6 +31,8 @@ pub struct Load {
     clients: JoinSet<()>,
     url: String,
     lines: PathBuf,
+    /// Whoever asks holds it for reading.
+    gate: Arc<RwLock<()>>,
 }
 
 fn client() -> reqwest::Client {
@@ -43,11 +45,19 @@ impl Load {
         let lines = folder.join("lines");
         std::fs::write(&lines, "").unwrap();
         let (seen, stop) = (Arc::<Mutex<Seen>>::default(), watch::Sender::new(false));
+        let gate = Arc::<RwLock<()>>::default();
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            clients.spawn(creating(number, url.to_owned(), lines.clone(), Arc::clone(&seen), stop.subscribe()));
+            clients.spawn(creating(
+                number,
+                url.to_owned(),
+                lines.clone(),
+                Arc::clone(&seen),
+                stop.subscribe(),
+                gate.clone(),
+            ));
         }
-        Self { seen, stop, clients, url: url.to_owned(), lines }
+        Self { seen, stop, clients, url: url.to_owned(), lines, gate }
     }
 
     /// Waits until so many more tasks were acknowledged.
@@ -65,6 +75,11 @@ impl Load {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Nobody asks until what this answers is dropped.
+    pub async fn pause(&self) -> OwnedRwLockWriteGuard<()> {
+        self.gate.clone().write_owned().await
     }
 
     /// Waits until some client was refused.
@@ -108,12 +123,20 @@ impl Load {
 }
 
 /// Creates one task after another, and looks at each.
-async fn creating(number: usize, url: String, lines: PathBuf, seen: Arc<Mutex<Seen>>, stop: watch::Receiver<bool>) {
+async fn creating(
+    number: usize,
+    url: String,
+    lines: PathBuf,
+    seen: Arc<Mutex<Seen>>,
+    stop: watch::Receiver<bool>,
+    gate: Arc<RwLock<()>>,
+) {
     let client = client();
     for n in 0.. {
         if *stop.borrow() {
             return;
         }
+        let asking = gate.read().await;
         let line = format!("c{number}n{n}");
         let executor = json!({ "image": "scripted", "command": ["append", lines, line] });
         let body = json!({ "executors": [executor], "resources": { "cpu_cores": 1 }, "tags": { "client": number.to_string() } });
@@ -129,6 +152,7 @@ async fn creating(number: usize, url: String, lines: PathBuf, seen: Arc<Mutex<Se
         let listing = format!("{url}/v1/tasks?page_size=5&tag_key=client&tag_value={number}");
         let answer = client.get(listing).send().await.unwrap();
         told(answer, &seen).await;
+        drop(asking);
         // A few dozen a second are load enough; what counts is that somebody always asks.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,5 +1,5 @@
 //! A real PostgreSQL that fails: the server, a process of its own, works under load on a database that is restarted,
-//! killed, full, slow, read-only, out of connections or out of reach.
+//! killed, full, slow, read-only, out of connections, out of reach, or replaced by its standby.
 //!
 //! Each time the server goes on without a restart, `/readyz` tells the truth both ways, what cannot be done is a 503 with
 //! a sentence, and afterwards every acknowledged task is there, has ended well, and ran once.
@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod cluster;
+mod failover;
 mod faults;
 mod load;
 mod proxy;

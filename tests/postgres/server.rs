@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub struct Server {
     child: Child,
     log: PathBuf,
+    port: u16,
     client: reqwest::Client,
     pub url: String,
 }
@@ -32,6 +33,11 @@ pub fn command(folder: &Path, url: &str, port: u16) -> Command {
     command
 }
 
+fn spawn(folder: &Path, url: &str, port: u16, log: &Path) -> Child {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    command(folder, url, port).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap()
+}
+
 impl Server {
     /// Starts one and returns when it is ready.
     pub async fn start(folder: &Path, url: &str) -> Self {
@@ -40,11 +46,18 @@ impl Server {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = folder.join("server.log");
-        let file = std::fs::File::create(&log).unwrap();
-        let child = command(folder, url, port).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
-        let mut server = Self { child, log, client, url: format!("http://127.0.0.1:{port}") };
+        let child = spawn(folder, url, port, &log);
+        let mut server = Self { child, log, port, client, url: format!("http://127.0.0.1:{port}") };
         server.until_ready(true).await;
         server
+    }
+
+    /// SIGKILL, and the same server again; returns when it is ready.
+    pub async fn kill_and_start(&mut self, folder: &Path, url: &str) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(folder, url, self.port, &self.log);
+        self.until_ready(true).await;
     }
 
     /// What `/readyz` says: whether all is well, and why the store is not.

@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::server::{Server, command};
 
 /// Starts a server that must end by itself; its exit code and its last words.
-async fn failed(url: &str) -> (i32, String) {
+pub async fn failed(url: &str) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut starting = tokio::process::Command::from(command(folder.path(), url, 0));
     let starting = starting.kill_on_drop(true).output();

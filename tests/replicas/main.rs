@@ -30,6 +30,7 @@ mod clients;
 mod follower;
 mod forwarding;
 mod lister;
+mod naming;
 mod proxy;
 mod site;
 mod storm;

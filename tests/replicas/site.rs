@@ -51,11 +51,17 @@ pub struct Replica {
 impl Replica {
     /// Starts one, with these backends.
     pub async fn start(folder: &Path, name: &str, database: &Database, backends: &str) -> Self {
-        let folder = folder.join(name);
-        std::fs::create_dir(&folder).unwrap();
+        let mut placed = Self::placed(&folder.join(name), name, database, backends).await;
+        placed.start_again().await;
+        placed
+    }
+
+    /// One that does not run yet, in a folder of its own.
+    pub async fn placed(folder: &Path, name: &str, database: &Database, backends: &str) -> Self {
+        std::fs::create_dir(folder).unwrap();
         let proxy = Proxy::to(database.address()).await;
         let store = database.through(proxy.port);
-        let site = Site::with(&folder, |url| {
+        let site = Site::with(folder, |url| {
             format!(
                 "[server]\nrequest_timeout_ms = 5000\n\
                  [store]\nurl = {store:?}\n\
@@ -64,8 +70,13 @@ impl Replica {
                  backoff_first_ms = 50\n{backends}"
             )
         });
-        let server = Some(site.start().await);
-        Self { name: name.to_owned(), site, proxy, server }
+        Self { name: name.to_owned(), site, proxy, server: None }
+    }
+
+    /// Starts it where it must not: waits until it has ended by itself, and answers its exit code.
+    pub async fn refuses_to_start(&self) -> Option<i32> {
+        let server = self.site.start().await;
+        tokio::task::spawn_blocking(|| server.ends()).await.unwrap()
     }
 
     pub fn url(&self) -> String {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use tessera::task::TaskId;
 
-/// What must be true, whatever goes wrong.
+/// What must be true, whatever goes wrong: of backends that keep their promises, and of requests that arrive within the
+/// patience of those who sent them. A submit that arrives later, from a server that stood still between its last look and
+/// its request, may find its job run and removed: nobody could know, and `docs/replicas.md` says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invariant {
     NothingIsLost,

@@ -8,6 +8,7 @@
 //! TESSERA_SIMULATION_SEED=alone:42 cargo test -p tessera --test simulation
 //! TESSERA_SIMULATION_STEPS=1000000 cargo test -p tessera --test simulation      so many steps, from the first seed on
 //! TESSERA_SIMULATION_FROM=7000 …                                                from another seed on
+//! TESSERA_SIMULATION_SEEKS='cancel wins' …                                      until a seed breaks this, whatever else breaks
 //! TESSERA_SIMULATION_MINUTES=30 …                                               for so long (`cargo xtask soak --kind simulation`)
 //! ```
 //!

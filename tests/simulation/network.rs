@@ -1,8 +1,9 @@
 //! The way to a backend. What was sent acts by itself, whatever becomes of the server that sent it; within the time that
 //! a caller waits for an answer, or never. The answer may take longer, or be lost.
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tessera_contract::scripted::{Outside, Scripted};
@@ -27,6 +28,21 @@ pub(crate) struct Site {
     pub(crate) scripted: Scripted,
     /// Where a backend that forgets what it has puts the same job once more; `None` for one that does not.
     pub(crate) twin: Option<Scripted>,
+    pub(crate) lie: Option<Lie>,
+    /// Jobs that it said it had stopped, and had not.
+    pub(crate) stopped: Arc<Mutex<HashSet<Handle>>>,
+}
+
+/// A promise that is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// A job that is submitted again is another one.
+    ForgetsItsJobs,
+    /// What is to be stopped is said to be, and to be removed, and lives.
+    StopsNothing,
+    /// A submit may be on its way for longer than a claim lasts: as from a server that stands still between its last
+    /// look and its request.
+    SubmitsLate,
 }
 
 /// All of them.
@@ -145,7 +161,17 @@ impl Network {
         T: Send + 'static,
         F: Future<Output = Result<T, BackendError>> + Send + 'static,
     {
-        let fate = self.fate();
+        let mut fate = self.fate();
+        let sent = {
+            let mut inner = self.shared.lock();
+            if self.site.lie == Some(Lie::SubmitsLate) && what == "submit" && inner.faults && inner.dice.one_in(4) {
+                let most = 6 * inner.lease_ms;
+                fate.acts_after_ms = inner.dice.below(most);
+            }
+            let requests = &mut inner.requests[self.site.index];
+            requests.0 += 1;
+            requests.0
+        };
         let (shared, sites, site, server) =
             (self.shared.clone(), self.sites.clone(), self.site.clone(), self.server.clone());
         let (answer, answered) = oneshot::channel();
@@ -155,6 +181,7 @@ impl Network {
                 story(&shared, &server, &site, what, job.as_ref(), "does not arrive");
                 return never(answer, fate.is_told).await;
             }
+            arrives(&shared, &site, sent);
             let mut said = act().await;
             let outcome = if said.is_ok() { "acts" } else { "is refused" };
             story(&shared, &server, &site, what, job.as_ref(), outcome);
@@ -176,6 +203,16 @@ impl Network {
         self.shared.spawn(Actor::Network, running);
         answered.await.unwrap_or_else(|_| Err(BackendError::Unavailable("the connection was closed".to_owned())))
     }
+}
+
+/// A request arrives; whether a later one was quicker is told by their numbers.
+fn arrives(shared: &Shared, site: &Site, sent: u64) {
+    let mut inner = shared.lock();
+    let last = inner.requests[site.index].1;
+    if sent < last {
+        inner.tally.fault("a request to a backend was overtaken");
+    }
+    inner.requests[site.index].1 = last.max(sent);
 }
 
 /// No answer: the connection is closed, or nothing is ever heard.
@@ -260,27 +297,47 @@ impl Backend for Network {
     async fn observe(&self, handles: &[Handle]) -> Result<Vec<Observation>, BackendError> {
         let (backend, handles) = (self.site.scripted.clone(), handles.to_vec());
         let one = handles.first().and_then(job_of).filter(|_| handles.len() == 1);
+        let stopped = self.site.stopped.clone();
         self.send("observe", one, move || {
-            let (backend, handles) = (backend.clone(), handles.clone());
-            async move { backend.observe(&handles).await }
+            let (backend, handles, stopped) = (backend.clone(), handles.clone(), stopped.clone());
+            async move {
+                let mut seen = backend.observe(&handles).await?;
+                for (handle, seen) in handles.iter().zip(&mut seen) {
+                    if stopped.lock().unwrap().contains(handle) {
+                        *seen = Observation::Stopped;
+                    }
+                }
+                Ok(seen)
+            }
         })
         .await
     }
 
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
-        let (backend, handle) = (self.site.scripted.clone(), handle.clone());
+        let (site, handle) = (self.site.clone(), handle.clone());
         self.send("cancel", job_of(&handle), move || {
-            let (backend, handle) = (backend.clone(), handle.clone());
-            async move { backend.cancel(&handle).await }
+            let (site, handle) = (site.clone(), handle.clone());
+            async move {
+                if site.lie == Some(Lie::StopsNothing) {
+                    site.stopped.lock().unwrap().insert(handle);
+                    return Ok(());
+                }
+                site.scripted.cancel(&handle).await
+            }
         })
         .await
     }
 
     async fn release(&self, handle: &Handle) -> Result<(), BackendError> {
-        let (backend, handle) = (self.site.scripted.clone(), handle.clone());
+        let (site, handle) = (self.site.clone(), handle.clone());
         self.send("release", job_of(&handle), move || {
-            let (backend, handle) = (backend.clone(), handle.clone());
-            async move { backend.release(&handle).await }
+            let (site, handle) = (site.clone(), handle.clone());
+            async move {
+                if site.stopped.lock().unwrap().contains(&handle) {
+                    return Ok(());
+                }
+                site.scripted.release(&handle).await
+            }
         })
         .await
     }

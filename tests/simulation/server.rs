@@ -68,7 +68,7 @@ impl Server {
         let shared = &start.shared;
         self.clock = Clock::held(moment(0));
         self.set_clock(shared.now_ms());
-        let store = start.store.seen_through(plot(shared, self.index, &self.name));
+        let store = start.store.seen_through(plot(shared, start.store.is_shared(), self.index, &self.name));
         shared.lock().doors[self.index] = Some(store.clone());
         let own_machine = |site: &&Site| site.machine_of == Some(self.index);
         let configured = start.configured.iter().map(|site| &start.sites.all[*site]);

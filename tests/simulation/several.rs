@@ -43,6 +43,10 @@ pub(crate) struct Inner {
     pub(crate) canceled: HashSet<TaskId>,
     /// Backends that do not answer.
     pub(crate) silent: Vec<bool>,
+    /// Of each backend, how many requests were sent to it, and the last of them that has arrived.
+    pub(crate) requests: Vec<(u64, u64)>,
+    /// See [`crate::world::Kind`].
+    pub(crate) slow_store: bool,
 }
 
 impl Shared {
@@ -65,6 +69,8 @@ impl Shared {
             lease_ms: 60_000,
             cut_off: vec![false; servers],
             silent: vec![false; backends],
+            requests: vec![(0, 0); backends],
+            slow_store: false,
         })))
     }
 

@@ -82,6 +82,7 @@ impl Watch {
                 }
                 known.claim = Some(claim.clone());
             }
+            By::Release => known.claim = None,
             By::TakeOver(_) => {
                 if written.fence <= known.fence {
                     broken(Invariant::ClaimsAreExclusive, "it was taken over, and its fence did not rise");
@@ -163,6 +164,7 @@ fn sentence(written: &Written) -> String {
     let what = match &written.by {
         By::Creation => return "the task is created".to_owned(),
         By::Claim(claim) => return format!("claims it for `{}` until {} (fence {fence})", claim.backend, claim.until),
+        By::Release => return "its claim is over, for its holder is dead".to_owned(),
         By::TakeOver(holder) => return format!("`{}` takes it over (fence {fence})", holder.0),
         By::Event(event) => match &**event {
             Event::Claimed { .. } => "Claimed".to_owned(),

@@ -9,10 +9,10 @@ use crate::executor::Actor;
 use crate::several::Shared;
 
 /// How calls of one server go wrong.
-pub(crate) fn plot(shared: &Shared, server: usize, name: &str) -> Arc<Plot> {
+pub(crate) fn plot(shared: &Shared, has_others: bool, server: usize, name: &str) -> Arc<Plot> {
     let (shared, name) = (shared.clone(), name.to_owned());
     Arc::new(move |verb| {
-        let mischief = chosen(&shared, server, verb)?;
+        let mischief = chosen(&shared, has_others, server, verb)?;
         // Of one that is cut off that was said.
         if shared.lock().cut_off[server] {
             return Some(mischief);
@@ -40,7 +40,7 @@ fn can_conflict(verb: Verb) -> bool {
     matches!(verb, Verb::Claim | Verb::Record | Verb::RequestCancel | Verb::TakeOver)
 }
 
-fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
+fn chosen(shared: &Shared, has_others: bool, server: usize, verb: Verb) -> Option<Mischief> {
     let mut inner = shared.lock();
     if !inner.faults {
         return None;
@@ -49,17 +49,22 @@ fn chosen(shared: &Shared, server: usize, verb: Verb) -> Option<Mischief> {
         inner.tally.fault("the store was out of reach of a server");
         return Some(Mischief::Fail);
     }
-    let (kind, mischief): (_, fn(Gate) -> Mischief) = match inner.dice.below(if is_poll(verb) { 400 } else { 40 }) {
+    let slow_store = inner.slow_store && matches!(verb, Verb::Record | Verb::Standing);
+    let odds = if is_poll(verb) { 400 } else { 40 };
+    // A late look is no old one, but a late answer is.
+    let slow = if verb == Verb::Standing { 3 } else { 2 };
+    let chosen = if slow_store && inner.dice.one_in(3) { slow } else { inner.dice.below(odds) };
+    let (kind, mischief): (_, fn(Gate) -> Mischief) = match chosen {
         0 => ("a call of the store failed", |_| Mischief::Fail),
         1 => ("an answer of the store was lost", |_| Mischief::LoseAnswer),
         2 => ("a call of the store was late", Mischief::Delay),
         3 => ("an answer of the store was late", Mischief::DelayAnswer),
-        4 if can_conflict(verb) => ("a call of the store conflicted", |_| Mischief::Conflict),
+        4 if has_others && can_conflict(verb) => ("a call of the store conflicted", |_| Mischief::Conflict),
         _ => return None,
     };
     inner.tally.fault(kind);
     // Mostly a moment; now and then longer than any lease.
-    let most = if inner.dice.one_in(5) { 3 * inner.lease_ms } else { 3_000 };
+    let most = if slow_store || inner.dice.one_in(5) { 3 * inner.lease_ms } else { 3_000 };
     let ms = inner.dice.below(most);
     drop(inner);
     let gate = Gate::closed();

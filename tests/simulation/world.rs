@@ -11,7 +11,7 @@ use tessera_contract::{Capacity, InstallationId};
 
 use crate::caller::{Caller, Promise};
 use crate::executor::{Actor, Executor};
-use crate::network::{Site, Sites};
+use crate::network::{Lie, Site, Sites};
 use crate::server::{Server, Start};
 use crate::several::Shared;
 use crate::watch::Watch;
@@ -22,8 +22,10 @@ pub(crate) struct Kind {
     pub(crate) semantics: Semantics,
     /// A promise of the store that is broken on purpose.
     pub(crate) flaw: Option<Flaw>,
-    /// The backends forget which jobs they have.
-    pub(crate) forgetful_backends: bool,
+    /// A promise of the backends, or of the way to them, that is broken on purpose.
+    pub(crate) lie: Option<Lie>,
+    /// Of what is written, and of last looks before a hand-over, every third is late, often by more than a claim lasts.
+    pub(crate) slow_store: bool,
 }
 
 /// What will happen at a moment.
@@ -49,6 +51,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(kind: Kind, seed: u64, is_told: bool) -> Self {
         let shared = Shared::new(seed, 3, 5, is_told);
+        shared.lock().slow_store = kind.slow_store;
         let installation = InstallationId("simulated0000000".to_owned());
         let store = Memory::new(kind.semantics, installation.clone());
         if let Some(flaw) = kind.flaw {
@@ -192,8 +195,8 @@ fn site(
         let scripted = Scripted::new(outside, installation.clone()).named(&name).local(machine_of.is_some());
         scripted.with_capacity(capacity).with_page_size(2)
     };
-    let (scripted, twin) = (world(), kind.forgetful_backends.then(world));
-    Site { index, name, installation, machine_of, scripted, twin }
+    let (scripted, twin) = (world(), (kind.lie == Some(Lie::ForgetsItsJobs)).then(world));
+    Site { index, name, installation, machine_of, scripted, twin, lie: kind.lie, stopped: Arc::default() }
 }
 
 /// Small pages, so that few tasks are many.

@@ -73,7 +73,14 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
         let roster = roster(&*store).await;
-        Self::on(folder, store, roster, Timestamp::now, settings, vec![], plans)
+        Self::on(folder, (store.clone(), store), roster, Timestamp::now, settings, vec![], plans)
+    }
+
+    /// A server whose doors lead to another store than what `store` shows.
+    pub(crate) fn before(doors: Arc<dyn Store>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(folder.path().join("tessera.db")).unwrap());
+        Self::on(folder, (store, doors), Roster::alone(), Timestamp::now, Settings::default(), vec![], None)
     }
 
     fn with_all(settings: Settings, parts: Vec<(String, Result<(), String>)>, plans: Option<Plans>) -> Self {
@@ -84,12 +91,12 @@ impl Server {
             let passed = i64::from(reads.fetch_add(1, Ordering::Relaxed));
             Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(passed)
         };
-        Self::on(folder, store, Roster::alone(), clock, settings, parts, plans)
+        Self::on(folder, (store.clone(), store), Roster::alone(), clock, settings, parts, plans)
     }
 
     fn on(
         folder: TempDir,
-        store: Arc<Sqlite>,
+        (store, doors): (Arc<Sqlite>, Arc<dyn Store>),
         roster: Arc<Roster>,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
         settings: Settings,
@@ -117,7 +124,7 @@ impl Server {
             peers: Arc::new(Peers::of(roster).unwrap()),
             plans,
             feed,
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: doors,
             engine: Arc::clone(&engine),
             logs: Logs::open(store.clone(), &[], &folder.path().join("logs"), logs::Settings::default()).unwrap(),
             wake_dispatch: count(&dispatches),

@@ -1,13 +1,16 @@
 //! §7, §14, §15: one task, view by view, from its creation to its end.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tessera::http::{BackendFacts, Settings};
+use tessera::store::memory::{Memory, Mischief, Semantics, Verb};
 use tessera::store::{Ceiling, ClaimRequest, Fence, Holder, Record, Recorded, Store as _};
 use tessera::task::{AttemptResult, Event, ExecutorLog, JobRef, LogLine, OutputFile, Seen, TaskId, Verdict};
+use tessera_contract::InstallationId;
 
 use crate::server::{Server, small, small_with};
 
@@ -117,6 +120,26 @@ async fn rule_14_5_cancel_is_200_for_every_known_task() {
         server.ask("POST", &format!("/v1/tasks/{unknown}:cancel")).await.refused(404);
         server.get(&format!("/v1/tasks/{unknown}")).await.refused(404);
     }
+}
+
+/// A cancel that was not written is not acknowledged: whoever hears 200 may rely on it.
+#[tokio::test]
+async fn a_cancel_that_others_came_before_each_time_is_503_until_it_is_written() {
+    let store = Memory::new(Semantics::Shared, InstallationId("cancels000000000".to_owned()));
+    let conflicts = Arc::new(AtomicBool::new(true));
+    let plot = {
+        let conflicts = conflicts.clone();
+        move |verb| (verb == Verb::RequestCancel && conflicts.load(Ordering::Relaxed)).then_some(Mischief::Conflict)
+    };
+    let server = Server::before(Arc::new(store.seen_through(Arc::new(plot))));
+    let id = server.create(&small()).await;
+    let path = format!("/v1/tasks/{id}");
+    server.ask("POST", &format!("{path}:cancel")).await.refused(503);
+    assert_eq!(server.cancels.load(Ordering::Relaxed), 0);
+    assert_eq!(server.get(&path).await.json()["state"], "QUEUED");
+    conflicts.store(false, Ordering::Relaxed);
+    assert_eq!(server.ask("POST", &format!("{path}:cancel")).await.status, 200);
+    assert_eq!(server.get(&path).await.json()["state"], "CANCELED");
 }
 
 #[tokio::test]

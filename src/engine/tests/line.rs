@@ -81,6 +81,9 @@ impl Shared {
         }
         let answer = asked.await;
         self.point().await;
+        if self.cut_off.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("the line is cut, and what was asked is done".to_owned()));
+        }
         answer
     }
 }

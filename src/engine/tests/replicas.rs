@@ -110,6 +110,38 @@ async fn a_server_stands_still_at_any_point_and_does_no_harm_when_it_goes_on() {
 }
 
 #[tokio::test]
+async fn a_store_that_fails_at_any_point_of_a_hand_over_holds_no_task_up() {
+    for point in 1.. {
+        let house = House::new();
+        let a = house.server("a").await;
+        a.tick().await;
+        let mut tasks = Vec::new();
+        for _ in 0..3 {
+            tasks.push(house.create(doing(&["hang"])).await);
+        }
+        let site = &a.engine.sites[0];
+        let ticking = dispatch::tick_at(&a.engine, site);
+        tokio::pin!(ticking);
+        let stopped = a.store.stop_at(point, &mut ticking).await;
+        if !stopped {
+            assert!(point > 6, "only {point} points; was there anything to do?");
+            return;
+        }
+        a.store.cut_off(true);
+        a.store.go_on();
+        ticking.await.unwrap_err();
+        dispatch::tick_at(&a.engine, site).await.unwrap_err();
+        a.store.cut_off(false);
+        // Not a moment passes.
+        house.settle(&[&a]).await;
+        for id in &tasks {
+            assert_eq!(house.phase(id).await, Phase::Running, "{id} at point {point}: {:?}", house.log(id).await);
+            assert_eq!(house.cluster.starts(house.store.installation(), &Stage::job(id, 1), 0), 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn two_servers_share_the_work_and_do_nothing_twice() {
     let house = House::new();
     let (a, b) = (house.server("a").await, house.server("b").await);
@@ -205,6 +237,27 @@ async fn a_machine_that_is_away_for_a_while_is_waited_for() {
     assert_eq!(house.until_ended(&id, &[&a, &b]).await, Phase::Complete);
     assert_eq!(b.starts(&id, 1), 1);
     house.assert_clean(&[&a, &b]).await;
+}
+
+#[tokio::test]
+async fn servers_that_begin_together_do_not_take_each_other_for_lost() {
+    let house = House::new();
+    let b = house.server("b").await;
+    let id = house.create(on_docker(&["run-ms", "60000"])).await;
+    b.tick().await;
+    assert_eq!(house.phase(&id).await, Phase::Running);
+    // All were down for days; or the store was moved, and holds no word of anybody.
+    for nobody_is_known in [false, true] {
+        house.clock.advance(Duration::from_secs(3 * 24 * 3_600));
+        if nobody_is_known {
+            house.store.interfere("DELETE FROM replicas").await;
+        }
+        let a = house.server("a").await;
+        house.pass(ABSENT - SECOND, &[&a], &[]).await;
+        assert!(!house.phase(&id).await.is_terminal(), "{:?}", house.log(&id).await);
+    }
+    let b = house.again(&b).await;
+    assert_eq!(house.until_ended(&id, &[&b]).await, Phase::Complete);
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ macro_rules! conformance {
             keys: the_same_name_and_task_find_the_first many_at_once_make_one_task;
             replicas: what_a_server_says_of_itself_is_what_others_hear a_name_is_one_servers_until_its_lease_is_over
                 a_later_run_on_the_same_seat_takes_the_name_at_once who_leaves_is_away_from_then_on
+                what_a_former_run_on_the_seat_claimed_is_to_be_had_at_once
                 who_is_away_for_a_month_is_forgotten what_is_taken_over_has_a_new_holder_and_a_higher_fence
                 only_what_is_as_it_was_said_is_taken_over a_lease_is_ones_until_it_is_over
                 the_keeper_is_who_claimed_last several_servers_stay_below_one_ceiling;

@@ -77,6 +77,30 @@ pub(crate) async fn a_later_run_on_the_same_seat_takes_the_name_at_once(subject:
     assert_eq!(known(&store, &later, NOW + 101).await.len(), 1);
 }
 
+pub(crate) async fn what_a_former_run_on_the_seat_claimed_is_to_be_had_at_once(subject: &impl Subject) {
+    let store = subject.fresh().await;
+    let (former, later, thief) = (replica("a", '1', "s"), replica("a", '2', "s"), replica("a", '3', "t"));
+    let other = replica("b", '1', "b");
+    assert!(is_here(&store, &former, NOW).await && is_here(&store, &other, NOW).await);
+    let (mine, theirs) = (put_one(&store).await, put(&store, &ann(), 2, spec("theirs")).await);
+    let cancelled = put(&store, &ann(), 3, spec("cancelled")).await;
+    for (who, task) in [("a/1", &mine), ("b/1", &theirs), ("a/1", &cancelled)] {
+        try_claim(&store, who, NOW, task).await.unwrap();
+    }
+    store.request_cancel(&ann(), &cancelled, at(NOW), true).await.unwrap();
+    // Saying again that it is there gives nothing up.
+    assert!(is_here(&store, &former, NOW + 1).await);
+    assert!(try_claim(&store, "b/1", NOW + 1, &mine).await.is_none());
+    assert!(is_here(&store, &later, NOW + 2).await);
+    let until = store.canceling(None, 9).await.unwrap()[0].claim.clone().unwrap().until;
+    assert!(until <= at(NOW + 2), "no submit is on its way any more");
+    let again = try_claim(&store, "a/2", NOW + 2, &mine).await.unwrap();
+    assert!(again.claim.fence > Fence(1) && try_claim(&store, "a/2", NOW + 2, &theirs).await.is_none());
+    // Of one on another machine nobody knows that it is dead.
+    assert!(is_here(&store, &thief, NOW + 30).await);
+    assert!(try_claim(&store, "a/3", NOW + 30, &mine).await.is_none());
+}
+
 pub(crate) async fn who_leaves_is_away_from_then_on(subject: &impl Subject) {
     let store = subject.fresh().await;
     let (former, later, other) = (replica("a", '1', "s"), replica("a", '2', "s"), replica("a", '3', "t"));

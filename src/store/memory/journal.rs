@@ -33,6 +33,8 @@ pub enum By {
     Claim(Claim),
     /// Somebody took it over from a holder that is away.
     TakeOver(Holder),
+    /// Its holder is known to be dead: its claim is over.
+    Release,
     /// An event.
     Event(Box<Event>),
 }

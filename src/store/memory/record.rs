@@ -89,12 +89,25 @@ impl Ground {
 
 /// What the machine would never do.
 fn moved_late(before: &TaskState, event: &Event) -> Step {
-    let Event::Ended { result, .. } = event else { return Step::Unchanged };
-    let to = match result.verdict {
-        Verdict::Complete => TaskState::Complete,
-        Verdict::ExecutorError => TaskState::ExecutorError,
-        Verdict::SystemError => TaskState::SystemError,
-        Verdict::Canceled => TaskState::Canceled,
+    let to = match event {
+        Event::CancelRequested { .. } if before.is_terminal() => TaskState::Canceled,
+        Event::Ended { result, .. } => match result.verdict {
+            Verdict::Complete => TaskState::Complete,
+            Verdict::ExecutorError => TaskState::ExecutorError,
+            Verdict::SystemError => TaskState::SystemError,
+            Verdict::Canceled => TaskState::Canceled,
+        },
+        Event::Claimed { .. }
+        | Event::Postponed { .. }
+        | Event::Submitted { .. }
+        | Event::Advanced { .. }
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::Preempted { .. }
+        | Event::Retried { .. }
+        | Event::CancelRequested { .. }
+        | Event::Stopped { .. }
+        | Event::Noted { .. } => return Step::Unchanged,
     };
     if *before == to { Step::Unchanged } else { Step::Moves(to) }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::ground::{Ground, Stage};
+use super::ground::{Ground, Row, Stage};
 use super::journal::{By, Written};
 use crate::store::{Active, Enlisted, FORGOTTEN_AFTER, Fence, Holder, Present, Replica};
 use crate::task::TaskId;
@@ -15,6 +15,24 @@ impl Ground {
             let is_theirs = if same_seat { other.replica.holder.0 > me.holder.0 } else { other.until > now };
             if is_theirs {
                 return Enlisted::Taken(other.clone());
+            }
+            if same_seat {
+                // Former runs on the seat are dead: what they claimed is theirs no longer.
+                let is_former = |holder: &Holder| holder.replica() == me.name && holder.0 < me.holder.0;
+                let is_theirs =
+                    |row: &Row| row.holder.as_ref().is_some_and(is_former) && !matches!(row.stage(), Stage::Ended);
+                for (task, row) in self.tasks.iter_mut().filter(|(_, row)| is_theirs(row)) {
+                    row.until = Timestamp::UNIX_EPOCH;
+                    self.journal.push(Written {
+                        task: task.clone(),
+                        by: By::Release,
+                        before: Some(row.state.clone()),
+                        after: row.state.clone(),
+                        under: None,
+                        fence: row.fence,
+                        at: now,
+                    });
+                }
             }
         }
         self.replicas.insert(me.name.clone(), Present { replica: me.clone(), until });

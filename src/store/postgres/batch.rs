@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::claim::{Claiming, Looked};
 use super::create::{Create, Creates};
 use super::fault::Fault;
-use super::record::{Moves, Say, standings};
+use super::record::{Item, Moves, Say, standings};
 use super::session::{Asked, Session};
 use crate::store::StoreError;
 
@@ -165,6 +165,13 @@ impl Batch {
             }
         }
         for say in &mut self.says {
+            // One call is one answer: where a task of it cannot be read, none of it is written.
+            let open = say.items.iter().filter(|item| item.answer.is_none());
+            let unreadable = |item: &Item| standings.get(item.record.task.as_str()).and_then(|one| one.as_ref().err());
+            if let Some(fault) = open.into_iter().find_map(unreadable) {
+                say.failed = Some(fault.told(place));
+                continue;
+            }
             for item in say.items.iter_mut().filter(|item| item.answer.is_none()) {
                 item.sent = None;
                 match moves.say(item, say.owner.as_ref(), &mut standings) {

@@ -1,5 +1,7 @@
 //! Taking waiting tasks.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_postgres::Row;
@@ -50,7 +52,7 @@ pub(super) const CLAIM: &str = "
     UPDATE tasks SET stage = 1, state = still.state, version = version + 1, fence = fence + 1, holder = $6, until = $7,
                      backend = $8, cpu = still.cpu, ram = still.ram
     FROM still
-    WHERE tasks.id = still.id AND still.place IN (SELECT place FROM walk WHERE fits)
+    WHERE tasks.id = still.id AND (still.place IN (SELECT place FROM walk WHERE fits)) IS TRUE
     RETURNING tasks.id, fence";
 
 /// A wish that waits for its commit.
@@ -98,9 +100,11 @@ impl Claiming {
     /// Looks at the rows: what was taken already, before the connection was lost, and what is to be sent.
     pub(super) fn look(&self, rows: &[Row]) -> Result<Looked, Fault> {
         let (mut had, mut hoped, mut takings) = (Vec::new(), Vec::new(), Vec::<Taking>::new());
+        let rows: HashMap<&str, &Row> = rows.iter().map(|row| (row.get(0), row)).collect();
+        let mut seen = HashSet::new();
         for wanted in &self.wanted {
             let id = wanted.task.as_str();
-            let Some(row) = rows.iter().find(|row| row.get::<_, &str>(0) == id) else { continue };
+            let Some(row) = rows.get(id) else { continue };
             let Some((claimed, state, is_mine)) = self.one(wanted, row)? else { continue };
             if is_mine {
                 had.push(claimed);
@@ -111,7 +115,7 @@ impl Claiming {
                 takings.push(self.taking(backend.clone()));
             }
             let Some(taking) = takings.iter_mut().find(|taking| taking.backend == backend) else { continue };
-            if taking.ids.iter().any(|known| known == id) {
+            if !seen.insert((id, &wanted.backend)) {
                 continue;
             }
             taking.ids.push(id.to_owned());
@@ -175,12 +179,13 @@ impl Claiming {
     /// What was taken, in the order asked.
     pub(super) fn taken(&mut self, had: Vec<Claimed>, hoped: Vec<Claimed>, rows: &[Row]) -> Result<(), Fault> {
         let mut taken = had;
+        let rows: HashMap<&str, &Row> = rows.iter().map(|row| (row.get(0), row)).collect();
         for mut claimed in hoped {
-            let Some(row) = rows.iter().find(|row| row.get::<_, &str>(0) == claimed.task.as_str()) else { continue };
+            let Some(row) = rows.get(claimed.task.as_str()) else { continue };
             claimed.claim.fence = Fence(columns::amount(row.try_get(1)?));
             taken.push(claimed);
         }
-        taken.sort_by_key(|one| self.wanted.iter().position(|wanted| wanted.task == one.task));
+        taken.sort_by_cached_key(|one| self.wanted.iter().position(|wanted| wanted.task == one.task));
         self.answer = Some(Ok(taken));
         Ok(())
     }

@@ -10,7 +10,8 @@ use crate::store::{Created, Key, StoreError};
 use crate::task::{Owner, TaskId, TaskSpec, TaskState};
 
 /// Writes those that are not there, and answers them. Under the lock nobody else creates, so what is not there when the
-/// statement begins is not there until it ends; of two in one batch under one key the first is written.
+/// statement begins is not there until it ends; of two in one batch under one key the first is written. The forms of its
+/// conditions leave the planner one way only: by the key for each, and by a hash of the few that are new (`IS TRUE`).
 pub(super) const CREATE: &str = "
     WITH new AS MATERIALIZED (
         SELECT nextval('specs_row') AS row, given.*
@@ -19,7 +20,7 @@ pub(super) const CREATE: &str = "
              WITH ORDINALITY AS given (id, owner, created, name, spec, wanted, ask_cpu, ask_ram, key, digest, place)
         WHERE NOT EXISTS (SELECT FROM tasks WHERE tasks.id = given.id)
           AND (given.key IS NULL
-               OR NOT EXISTS (SELECT FROM keys WHERE keys.owner = given.owner AND keys.key = given.key))
+               OR (SELECT true FROM keys WHERE keys.owner = given.owner AND keys.key = given.key LIMIT 1) IS NULL)
     ), spec AS (
         INSERT INTO specs (row, spec) SELECT row, spec FROM new
     ), key AS (
@@ -28,7 +29,7 @@ pub(super) const CREATE: &str = "
         INSERT INTO tags (owner, key, task, value)
         SELECT owner, key, task, value
         FROM unnest($11::text[], $12::text[], $13::text[], $14::text[]) AS tag (owner, key, task, value)
-        WHERE task IN (SELECT id FROM new)
+        WHERE (task IN (SELECT id FROM new)) IS TRUE
     ), change AS (
         INSERT INTO changes (n, owner, task, phase, at)
         SELECT coalesce((SELECT max(n) FROM changes), 0) + row_number() OVER (ORDER BY place), owner, id, 0, created

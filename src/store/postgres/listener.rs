@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_postgres::{AsyncMessage, Notification};
 use tracing::{debug, warn};
 
@@ -24,19 +24,24 @@ pub(super) struct Listener {
     desk: Desk,
     ring: watch::Sender<()>,
     calls: watch::Sender<Calls>,
+    /// Told when it hears, or could not the first time.
+    began: Option<oneshot::Sender<()>>,
 }
 
 impl Listener {
-    /// Starts the task; it ends when nobody has the bell any more.
-    pub(super) fn start(desk: Desk, ring: watch::Sender<()>, calls: watch::Sender<Calls>) {
-        let listener = Self { desk, ring, calls };
+    /// Starts the task, and returns when it hears; it ends when nobody has the bell any more.
+    pub(super) async fn start(desk: Desk, ring: watch::Sender<()>, calls: watch::Sender<Calls>) {
+        let (began, hears) = oneshot::channel();
+        let mut listener = Self { desk, ring, calls, began: Some(began) };
         tokio::spawn(async move {
             let gone = listener.ring.clone();
             tokio::select! { () = gone.closed() => {}, () = listener.run() => {} }
         });
+        // Whoever could not is heard of in the log, and tries again.
+        let _hears = hears.await;
     }
 
-    async fn run(&self) {
+    async fn run(&mut self) {
         let mut is_cut = false;
         loop {
             match self.listen(&mut is_cut).await {
@@ -50,6 +55,7 @@ impl Listener {
                 Err(_) => {}
             }
             is_cut = true;
+            self.began = None;
             self.ring_for_all();
             tokio::time::sleep(POLL).await;
         }
@@ -64,7 +70,7 @@ impl Listener {
         });
     }
 
-    async fn listen(&self, is_cut: &mut bool) -> Result<(), Fault> {
+    async fn listen(&mut self, is_cut: &mut bool) -> Result<(), Fault> {
         let (client, mut connection) = self.desk.address.config.connect(self.desk.address.tls.clone()).await?;
         let (heard, mut hearing) = tokio::sync::mpsc::unbounded_channel();
         let driving = async move {
@@ -79,6 +85,7 @@ impl Listener {
         let minding = async {
             client.batch_execute(&format!("LISTEN {}", self.desk.channel)).await?;
             // From here on nothing is missed; what was before is looked for.
+            self.began = None;
             if std::mem::take(is_cut) {
                 tracing::info!("other servers are heard again");
                 self.ring_for_all();

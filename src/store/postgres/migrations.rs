@@ -13,7 +13,7 @@ const APPLICATION: &str = "tessera";
 const KNOWN: i64 = 2;
 
 /// In order; the first brings an empty schema to version 1.
-const MIGRATIONS: [&str; KNOWN as usize] =
+pub(super) const MIGRATIONS: [&str; KNOWN as usize] =
     [include_str!("migrations/0001_tasks.sql"), include_str!("migrations/0002_listing.sql")];
 
 /// Our part of the database's advisory locks: `TESS`.
@@ -107,4 +107,26 @@ async fn version(transaction: &tokio_postgres::Transaction<'_>) -> Result<i64, F
         return Err(strange());
     }
     Ok(row.get(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::MIGRATIONS;
+
+    /// Once a release has carried one, it is never edited.
+    const FROZEN: [&str; 2] = [
+        "31229cb1032a8bd26e763ee8b0a186a22433f783d4b0ef57dd3deb2bb4d030e6",
+        "68a33a29558abf9a6b8208fffdd8b96579fae76e3bbab532a5b79fffd19616ed",
+    ];
+
+    #[test]
+    fn released_migrations_are_not_edited() {
+        assert_eq!(MIGRATIONS.len(), FROZEN.len(), "freeze the new one too");
+        for (number, (migration, frozen)) in MIGRATIONS.iter().zip(FROZEN).enumerate() {
+            let digest: String = Sha256::digest(migration).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, frozen, "migration {} was edited after its release", number + 1);
+        }
+    }
 }

@@ -23,6 +23,7 @@
 //! - `listener`: what other servers wrote;
 //! - `pool`, `read`: connections for those who read, and how they are asked;
 //! - `replicas`, `trail`: what is written alone;
+//! - `states`: single tasks' states, read together;
 //! - `queue`, `tasks`, `listing`, `feed`, `health`: what is read;
 //! - `retention`: the end of tasks that are kept no longer;
 //! - [`transfer`]: a database that is moved;
@@ -47,6 +48,7 @@ mod record;
 mod replicas;
 mod retention;
 mod session;
+mod states;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -62,6 +64,7 @@ use tokio::sync::watch;
 pub use address::Settings;
 use fault::Fault;
 use pool::Pool;
+use states::States;
 use writer::Writer;
 
 use crate::store::{Calls, StoreError};
@@ -74,6 +77,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock($1::integer, $2::integer)";
 pub struct Postgres {
     writer: Writer,
     pool: Pool,
+    states: States,
     installation: InstallationId,
     lock: i32,
     bell: watch::Receiver<()>,

@@ -14,6 +14,7 @@ use super::fault::Fault;
 use super::listener::Listener;
 use super::migrations::migrate;
 use super::pool::{Pool, SESSION};
+use super::states::States;
 use super::writer::{Desk, Writer};
 use crate::store::{Calls, StoreError};
 
@@ -42,9 +43,9 @@ impl Postgres {
             channel: format!("tessera_{}", installation.0),
             voice: ulid::Ulid::generate().to_string(),
         };
-        Listener::start(desk.clone(), ring.clone(), call);
+        Listener::start(desk.clone(), ring.clone(), call).await;
         let writer = Writer::start(desk, ring);
-        Ok(Self { writer, pool, installation, lock, bell, calls })
+        Ok(Self { writer, states: States::start(pool.clone()), pool, installation, lock, bell, calls })
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) const SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
+    SET enable_material = off;
     SET enable_sort = off;
     SET enable_incremental_sort = off;
     SET enable_hashjoin = off;
@@ -60,6 +61,11 @@ impl Pool {
     /// A connection. Waiting for one is bounded.
     pub(super) async fn client(&self) -> Result<Client, Fault> {
         Ok(self.inner.get().await?)
+    }
+
+    /// Lets those connections go that are seen to be dead.
+    pub(super) fn forget_the_dead(&self) {
+        self.inner.retain(|client, _| !client.is_closed());
     }
 
     /// Whose connections these are: `host:port/database`.

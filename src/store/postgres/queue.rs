@@ -35,8 +35,11 @@ pub(super) const AHEAD: &str = "
         ORDER BY id, stage OFFSET 0) AS those)
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS place (low, high, n)";
 
-/// What claimed tasks and those outside are counted with.
-pub(super) const LOAD: &str = "SELECT backend, cpu, ram FROM tasks WHERE stage IN (1, 2, 3) ORDER BY id, stage";
+/// What claimed tasks and those outside are counted with. A sum is as large as it gets: a column holds no more.
+pub(super) const LOAD: &str = "
+    SELECT backend, count(*), least(sum(cpu), 9223372036854775807)::bigint, least(sum(ram), 9223372036854775807)::bigint
+    FROM (SELECT backend, cpu, ram FROM tasks WHERE stage IN (1, 2, 3) ORDER BY id, stage OFFSET 0) AS those
+    WHERE backend IS NOT NULL GROUP BY backend";
 
 /// Tasks that have, or may have, something outside.
 pub(super) const ACTIVE: &str = "
@@ -180,22 +183,14 @@ async fn walk<T>(
     }
 }
 
-/// Sums [`LOAD`] here and not in SQL, whose sums overflow with an error.
+/// Runs [`LOAD`].
 pub(super) async fn load(pool: &Pool) -> Result<Vec<Load>, Fault> {
-    let mut loads: Vec<Load> = Vec::new();
-    for row in &pool.rows(LOAD, &[]).await? {
-        let Some(backend) = optional_text(row, 0)? else { continue };
-        let (cpu_milli, ram_bytes) = (columns::amount(row.try_get(1)?), columns::amount(row.try_get(2)?));
-        match loads.iter_mut().find(|load| load.backend == backend) {
-            Some(load) => {
-                load.jobs += 1;
-                load.cpu_milli = load.cpu_milli.saturating_add(cpu_milli);
-                load.ram_bytes = load.ram_bytes.saturating_add(ram_bytes);
-            }
-            None => loads.push(Load { backend, jobs: 1, cpu_milli, ram_bytes }),
-        }
-    }
-    Ok(loads)
+    let one = |row: &Row| {
+        let amount = |column| -> Result<u64, Fault> { Ok(columns::amount(row.try_get(column)?)) };
+        let backend = columns::from_text(row.try_get(0)?);
+        Ok(Load { backend, jobs: amount(1)?, cpu_milli: amount(2)?, ram_bytes: amount(3)? })
+    };
+    pool.rows(LOAD, &[]).await?.iter().map(one).collect()
 }
 
 /// Runs [`ACTIVE`].

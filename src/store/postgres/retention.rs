@@ -17,10 +17,11 @@ use crate::task::{Owner, TaskId};
 /// Tasks looked at for each that may be removed, so that those which stay do not make a step long.
 const LOOKS: u32 = 16;
 
-/// The next owners: from one to the next along the index, never through their tasks.
+/// The next owners: from one to the next along the index, never through their tasks. No text stands between one and the same with
+/// the lowest character behind it.
 pub(super) const OWNERS: &str = "
     WITH RECURSIVE next AS (
-        (SELECT owner FROM tasks WHERE $1::text IS NULL OR owner > $1 ORDER BY owner LIMIT 1)
+        (SELECT owner FROM tasks WHERE owner >= coalesce($1::text || chr(1), '') ORDER BY owner LIMIT 1)
         UNION ALL
         SELECT (SELECT owner FROM tasks WHERE owner > next.owner ORDER BY owner LIMIT 1)
         FROM next WHERE next.owner IS NOT NULL
@@ -44,12 +45,19 @@ pub(super) const OLDEST: &str = "
            EXISTS (SELECT FROM leftovers WHERE task = tasks.id)
     FROM tasks WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
 
+/// What was asked for.
+pub(super) const SPECS: &str = "SELECT row, spec FROM specs WHERE row = ANY($1)";
+
 /// Removes tasks with all that belongs to them: $1 their owner, $2 their ids, $3 where their specs are, $4 and $5 their
-/// tags.
-const REMOVE: &str = "
+/// tags, each found by its whole key.
+pub(super) const REMOVE: &str = "
     WITH doomed AS (SELECT unnest($2::text[]) AS id),
-         no_tags AS (DELETE FROM tags USING unnest($4::text[], $5::text[]) AS t (task, key)
-                     WHERE tags.owner = $1 AND tags.key = t.key AND tags.task = t.task),
+         no_tags AS (DELETE FROM tags WHERE ctid = ANY (ARRAY(
+                         SELECT found.ctid FROM unnest($4::text[], $5::text[]) AS t (task, key)
+                         CROSS JOIN LATERAL (SELECT ctid, key, task FROM tags
+                                             WHERE owner = $1 AND (key, task) >= (t.key, t.task) AND key <= t.key
+                                             ORDER BY key, task LIMIT 1) AS found
+                         WHERE found.key = t.key AND found.task = t.task))),
          no_events AS (DELETE FROM events WHERE task IN (SELECT id FROM doomed)),
          no_keys AS (DELETE FROM keys WHERE task IN (SELECT id FROM doomed)),
          no_specs AS (DELETE FROM specs WHERE row = ANY($3::bigint[]))
@@ -64,18 +72,14 @@ pub(super) struct Tagged {
 
 /// Owners of tasks, in order, after one.
 pub(super) async fn owners(pool: &Pool, after: Option<&Owner>, limit: u32) -> Result<Vec<Owner>, Fault> {
-    let client = pool.client().await?;
-    let statement = client.prepare_cached(OWNERS).await?;
     let after = after.map(|owner| columns::text(&owner.0));
-    let rows = client.query(&statement, &[&after, &i64::from(limit)]).await?;
+    let rows = pool.rows(OWNERS, &[&after, &i64::from(limit)]).await?;
     Ok(rows.iter().map(|row| Owner(columns::from_text(row.get(0)))).collect())
 }
 
 /// The newest ended task that is more than `keep`.
 pub(super) async fn beyond(pool: &Pool, owner: &Owner, keep: u64) -> Result<Option<TaskId>, Fault> {
-    let client = pool.client().await?;
-    let statement = client.prepare_cached(BEYOND).await?;
-    let row = client.query_opt(&statement, &[&columns::text(&owner.0), &columns::from_amount(keep)]).await?;
+    let row = pool.row(BEYOND, &[&columns::text(&owner.0), &columns::from_amount(keep)]).await?;
     Ok(row.map(|row| columns::task_id(row.get(0))).transpose()?)
 }
 
@@ -87,12 +91,10 @@ pub(super) async fn expire(
     after: Option<&TaskId>,
     at_once: u32,
 ) -> Result<Expired, Fault> {
-    let client = pool.client().await?;
     let owner = columns::text(&owner.0);
     let most = at_once.max(1);
-    let statement = client.prepare_cached(OLDEST).await?;
     let looks = i64::from(most) * i64::from(LOOKS);
-    let rows = client.query(&statement, &[&owner, &after.map_or("", TaskId::as_str), &looks]).await?;
+    let rows = pool.rows(OLDEST, &[&owner, &after.map_or("", TaskId::as_str), &looks]).await?;
 
     let by_age = expiry.ended_before.map(columns::from_moment);
     let too_many = |surplus: &Surplus| (surplus.newest.clone(), columns::from_moment(surplus.ended_before));
@@ -122,19 +124,13 @@ pub(super) async fn expire(
             specs.push(spec);
         }
     }
-    let removed = if doomed.is_empty() { doomed } else { remove(&client, &owner, doomed, specs).await? };
+    let removed = if doomed.is_empty() { doomed } else { remove(pool, &owner, doomed, specs).await? };
     Ok(Expired { removed, next: next.filter(|_| !is_last) })
 }
 
 /// Removes these, but for those whose tags cannot be read: they stay whole.
-async fn remove(
-    client: &super::pool::Client,
-    owner: &str,
-    doomed: Vec<TaskId>,
-    specs: Vec<i64>,
-) -> Result<Vec<TaskId>, Fault> {
-    let statement = client.prepare_cached("SELECT row, spec FROM specs WHERE row = ANY($1)").await?;
-    let texts = client.query(&statement, &[&specs]).await?;
+async fn remove(pool: &Pool, owner: &str, doomed: Vec<TaskId>, specs: Vec<i64>) -> Result<Vec<TaskId>, Fault> {
+    let texts = pool.rows(SPECS, &[&specs]).await?;
     let texts: BTreeMap<i64, &str> = texts.iter().map(|row| (row.get(0), row.get(1))).collect();
     let (mut removed, mut rows, mut tasks, mut keys) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (task, row) in doomed.into_iter().zip(specs) {
@@ -152,7 +148,6 @@ async fn remove(
         }
     }
     let ids: Vec<&str> = removed.iter().map(TaskId::as_str).collect();
-    let statement = client.prepare_cached(REMOVE).await?;
-    client.execute(&statement, &[&owner, &ids, &rows, &tasks, &keys]).await?;
+    pool.rows(REMOVE, &[&owner, &ids, &rows, &tasks, &keys]).await?;
     Ok(removed)
 }

@@ -10,9 +10,6 @@ use crate::store::Summary;
 use crate::task::history::attempts;
 use crate::task::{Event, Owner, Task, TaskId, TaskState};
 
-/// A task's state, if it is this owner's. The owner is no condition of an index: (owner, phase, id) is not to be walked.
-pub(super) const SUMMARY: &str = "SELECT id, created, phase FROM tasks WHERE id = $1 AND owner IS NOT DISTINCT FROM $2";
-
 /// A task with its events, if it is this owner's.
 pub(super) const TASK: &str = "
     SELECT tasks.id, tasks.owner, tasks.created, tasks.state, specs.spec, told.numbers, told.moments, told.bodies
@@ -28,12 +25,6 @@ pub(super) const OF_ANYBODY: &str = "
     LEFT JOIN LATERAL (SELECT array_agg(seq) AS numbers, array_agg(at) AS moments, array_agg(body) AS bodies
                        FROM events WHERE task = tasks.id) AS told ON true
     WHERE tasks.id = $1";
-
-/// One task's state, if it is this owner's.
-pub(super) async fn summary(pool: &Pool, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, Fault> {
-    let row = pool.row(SUMMARY, &[&id.as_str(), &columns::text(&owner.0)]).await?;
-    row.map(|row| one_summary(&row, 0)).transpose()
-}
 
 /// A state, from a column on.
 pub(super) fn one_summary(row: &Row, from: usize) -> Result<Summary, Fault> {

@@ -1,7 +1,7 @@
 //! The suite of all stores, and what only PostgreSQL promises.
 //!
 //! They need a server, whose address stands in `TESSERA_TEST_POSTGRES`: the URL of a user who may create databases. Each
-//! test makes a database of its own, and drops it.
+//! test makes a schema of its own, and drops it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,6 +9,8 @@ mod databases;
 mod moving;
 mod plans;
 mod together;
+mod unreadable;
+mod upgrading;
 
 use async_trait::async_trait;
 
@@ -26,9 +28,8 @@ impl Subject for Databases {
 
     /// A kill leaves the database as it is at that moment, and connections that nobody uses any more.
     async fn after_a_kill(&self, store: Postgres) -> Postgres {
-        let database = store.pool.place().rsplit_once('/').unwrap().1.to_owned();
         std::mem::forget(store);
-        Postgres::open(&self.settings(&database)).await.unwrap()
+        Postgres::open(&self.settings(&self.last())).await.unwrap()
     }
 }
 

@@ -47,7 +47,7 @@ impl Store for Postgres {
     }
 
     async fn summary(&self, owner: &Owner, id: &TaskId) -> Result<Option<Summary>, StoreError> {
-        self.told(tasks::summary(&self.pool, owner, id).await)
+        self.states.one(owner, id).await
     }
 
     async fn get(&self, owner: &Owner, id: &TaskId) -> Result<Option<Task>, StoreError> {
@@ -129,7 +129,7 @@ impl Store for Postgres {
     }
 
     async fn enlist(&self, me: &Replica, now: Timestamp, until: Timestamp) -> Result<Enlisted, StoreError> {
-        self.told(replicas::enlist(&self.pool, me, now, until).await)
+        self.told(replicas::enlist(&self.pool, self.lock, me, now, until).await)
     }
 
     async fn leave(&self, me: &Holder, now: Timestamp) -> Result<(), StoreError> {

@@ -12,6 +12,12 @@ use crate::task::TaskId;
 /// A row of a server.
 const PRESENT: &str = "SELECT name, holder, seat, address, backends, until FROM replicas";
 
+/// Ends the time of what former runs on a seat have claimed: they are dead, and bring nothing outside any more.
+const RELEASE: &str = "
+    UPDATE tasks SET until = 0
+    WHERE stage IN (1, 2, 3) AND until > 0 AND substr(holder, 1, length(?2)) = ?2 AND length(holder) = length(?1)
+      AND holder < ?1";
+
 /// Writes that a server is there, unless its name is another's.
 pub(super) fn enlist(
     connection: &Connection,
@@ -26,6 +32,9 @@ pub(super) fn enlist(
         let is_theirs = if same_seat { other.replica.holder.0 > me.holder.0 } else { other.until > now };
         if is_theirs {
             return Ok(Enlisted::Taken(other.clone()));
+        }
+        if same_seat {
+            connection.prepare_cached(RELEASE)?.execute(params![me.holder.0, format!("{}/", me.name)])?;
         }
     }
     connection

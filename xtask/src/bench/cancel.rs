@@ -8,4 +8,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
     bench: "cancel",
     needs: Needs::Docker,
     aims: &[Aim { figure: "to_sigterm_ms_median", value: 100.0, better: Better::Lower }],
+    on_postgres: None,
 };

@@ -12,4 +12,9 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "p99_ms_at_64", value: 20.0, better: Better::Lower },
         Aim { figure: "share_while_tasks_run_at_64", value: 0.95, better: Better::Higher },
     ],
+    on_postgres: Some(&[
+        Aim { figure: "creates_per_second_at_64", value: 8_000.0, better: Better::Higher },
+        Aim { figure: "p99_ms_at_64", value: 40.0, better: Better::Lower },
+        Aim { figure: "share_while_tasks_run_at_64", value: 0.95, better: Better::Higher },
+    ]),
 };

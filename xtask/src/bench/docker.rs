@@ -11,4 +11,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "latency_ratio_median", value: 1.0, better: Better::Lower },
         Aim { figure: "throughput_ratio_at_4", value: 0.97, better: Better::Higher },
     ],
+    on_postgres: None,
 };

@@ -19,7 +19,10 @@ pub(crate) struct Measurement {
     /// The file or folder in `benches/`, without `.rs`.
     pub(crate) bench: &'static str,
     pub(crate) needs: Needs,
+    /// In SQLite, or where no store is asked.
     pub(crate) aims: &'static [Aim],
+    /// On PostgreSQL, if it is measured there.
+    pub(crate) on_postgres: Option<&'static [Aim]>,
 }
 
 /// What has to run meanwhile.
@@ -51,6 +54,7 @@ pub(crate) enum Better {
 /// A measurement with its figures.
 pub(crate) struct Measured {
     measurement: &'static Measurement,
+    aims: &'static [Aim],
     figures: BTreeMap<String, f64>,
 }
 
@@ -85,17 +89,17 @@ impl Aim {
 }
 
 /// The figures among everything a program printed. Every aim needs one.
-pub(crate) fn read(measurement: &'static Measurement, said: &str) -> Result<Measured> {
+pub(crate) fn read(measurement: &'static Measurement, aims: &'static [Aim], said: &str) -> Result<Measured> {
     let mut figures = BTreeMap::new();
     for line in said.lines().filter(|line| line.starts_with(MARK)) {
         figures.extend(serde_json::from_str::<Line>(line).with_context(|| line.to_owned())?.figures);
     }
-    for aim in measurement.aims {
+    for aim in aims {
         if !figures.contains_key(aim.figure) {
             bail!("benches/{} printed no figure `{}`", measurement.bench, aim.figure);
         }
     }
-    Ok(Measured { measurement, figures })
+    Ok(Measured { measurement, aims, figures })
 }
 
 /// The table, and the same as JSON. An error when a figure is below half of its aim.
@@ -106,7 +110,7 @@ pub(crate) fn report(all: &[Measured], file: &Path) -> Result<()> {
     for measured in all {
         let name = measured.measurement.name;
         for (figure, value) in &measured.figures {
-            let aim = measured.measurement.aims.iter().find(|aim| aim.figure == figure);
+            let aim = measured.aims.iter().find(|aim| aim.figure == figure);
             let verdict = aim.map(|aim| aim.judge(*value));
             let word = match verdict {
                 None => "",

@@ -11,4 +11,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "start_up_ms_median", value: 50.0, better: Better::Lower },
         Aim { figure: "idle_rss_mb", value: 30.0, better: Better::Lower },
     ],
+    on_postgres: None,
 };

@@ -15,4 +15,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "finished_to_complete_ms_median", value: 300.0, better: Better::Lower },
         Aim { figure: "finished_to_complete_ms_p99", value: 300.0, better: Better::Lower },
     ],
+    on_postgres: None,
 };

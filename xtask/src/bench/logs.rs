@@ -11,4 +11,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "behind_ms_p99", value: 200.0, better: Better::Lower },
         Aim { figure: "followers_1000_mb", value: 100.0, better: Better::Lower },
     ],
+    on_postgres: None,
 };

@@ -6,6 +6,7 @@
 //! - `docker.rs`: a task on Docker, against the same container made by hand.
 //! - `creates.rs`: durable creates over HTTP, against a bare handler and the disk.
 //! - `gets.rs`, `pages.rs`: tasks by their ids, and page by page.
+//! - `allocations.rs`: what a request allocates.
 //! - `filters.rs`: every filter, up to a million tasks.
 //! - `memory.rs`: what tasks hold of memory and of the disk.
 //! - `noop.rs`: tasks through store and engine alone, on the scripted backend.
@@ -19,9 +20,12 @@
 //! - `kubernetes.rs`: tasks on a real Kubernetes, against bare Jobs.
 //! - `storage.rs`: staging in and out of S3, against s5cmd and rclone.
 //!
+//! Those that ask a store can be had with each: `cargo xtask bench --store postgres`.
+//!
 //! The program prints one line of JSON, `{"figures": {NAME: VALUE, …}}`, whatever else it says. `figures.rs` holds
 //! them against the aims.
 
+mod allocations;
 mod cancel;
 mod creates;
 mod docker;
@@ -48,8 +52,9 @@ use crate::command::{loud, program, stopped};
 use crate::house;
 use crate::machine::cluster::{self as clusters, Cluster};
 use crate::machine::engine::{self, Engine};
+use crate::machine::postgres::Postgres;
 use crate::machine::{packages, rust, storage as storages};
-use figures::{Measured, Measurement, Needs};
+use figures::{Aim, Measured, Measurement, Needs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -58,6 +63,26 @@ pub(crate) struct Arguments {
     /// Only what runs on Kubernetes.
     #[arg(long, conflicts_with = "names")]
     kubernetes: bool,
+    /// Where tasks are stored; on PostgreSQL, only what asks a store. One is started, unless `TESSERA_TEST_POSTGRES`
+    /// names one.
+    #[arg(long, value_enum, default_value = "sqlite", conflicts_with = "kubernetes")]
+    store: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// What we aim at; nothing when it is not measured there.
+    fn aims(self, measurement: &Measurement) -> Option<&'static [Aim]> {
+        match self {
+            Self::Sqlite => Some(measurement.aims),
+            Self::Postgres => measurement.on_postgres,
+        }
+    }
 }
 
 const ALL: &[&Measurement] = &[
@@ -65,6 +90,7 @@ const ALL: &[&Measurement] = &[
     &creates::MEASUREMENT,
     &gets::MEASUREMENT,
     &pages::MEASUREMENT,
+    &allocations::MEASUREMENT,
     &filters::MEASUREMENT,
     &memory::MEASUREMENT,
     &noop::MEASUREMENT,
@@ -88,9 +114,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let wanted = |one: &Measurement| match arguments.kubernetes {
         true => one.needs == Needs::Cluster,
+        false if arguments.store.aims(one).is_none() => false,
         false => arguments.names.is_empty() || arguments.names.iter().any(|name| name == one.name),
     };
     let chosen: Vec<&Measurement> = ALL.iter().copied().filter(|one| wanted(one)).collect();
+    if chosen.is_empty() {
+        bail!("nothing of that is measured on PostgreSQL");
+    }
 
     let needed = |needs: Needs| chosen.iter().any(|one| one.needs == needs);
     let with_docker = needed(Needs::Docker) || needed(Needs::Cluster);
@@ -117,6 +147,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         rig = Some(up);
     }
 
+    let mut postgres = None;
+    if arguments.store == Kind::Postgres {
+        packages::ensure(&[packages::POSTGRES])?;
+        let up = Postgres::up("bench")?;
+        variables.extend(up.variables.clone());
+        postgres = Some(up);
+    }
     let cluster = if needed(Needs::Cluster) { Some(start_cluster()?) } else { None };
     variables.extend(cluster.iter().flat_map(|cluster| cluster.variables.clone()));
 
@@ -126,10 +163,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             bail!("stopped");
         }
         println!("{}: {}", measurement.name, measurement.what);
-        measured.push(measure(measurement, &variables)?);
+        measured.push(measure(measurement, arguments.store, &variables)?);
     }
-    drop((rig, cluster));
-    figures::report(&measured, &house::target().join("bench.json"))
+    drop((rig, cluster, postgres));
+    let file = match arguments.store {
+        Kind::Sqlite => "bench.json",
+        Kind::Postgres => "bench-postgres.json",
+    };
+    figures::report(&measured, &house::target().join(file))
 }
 
 /// With the images, one of which holds the runtime that building the server for release has made.
@@ -141,8 +182,11 @@ fn start_cluster() -> Result<Cluster> {
     Ok(cluster)
 }
 
-fn measure(measurement: &'static Measurement, variables: &[(String, String)]) -> Result<Measured> {
+fn measure(measurement: &'static Measurement, store: Kind, variables: &[(String, String)]) -> Result<Measured> {
     let mut command = program(&["cargo", "bench", "--quiet", "--package", "tessera", "--bench", measurement.bench]);
+    if store == Kind::Postgres {
+        command.args(["--", "--store", "postgres"]);
+    }
     command.envs(variables.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().context("cannot start cargo")?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -152,5 +196,5 @@ fn measure(measurement: &'static Measurement, variables: &[(String, String)]) ->
     if !output.status.success() {
         bail!("`cargo bench --bench {}` failed ({})", measurement.bench, output.status);
     }
-    figures::read(measurement, &said)
+    figures::read(measurement, store.aims(measurement).unwrap_or_default(), &said)
 }

@@ -12,4 +12,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "engine_events_per_task", value: 3.0, better: Better::Lower },
         Aim { figure: "engine_noop_alone_ms_p50", value: 5.0, better: Better::Lower },
     ],
+    on_postgres: Some(&[Aim { figure: "engine_noop_tasks_per_second", value: 1_500.0, better: Better::Higher }]),
 };

@@ -12,4 +12,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "slower_percent_asked_each_second", value: 5.0, better: Better::Lower },
         Aim { figure: "slower_percent_asked_over_and_over", value: 5.0, better: Better::Lower },
     ],
+    on_postgres: None,
 };

@@ -11,4 +11,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "p99_ms_during", value: 50.0, better: Better::Lower },
         Aim { figure: "removed_per_second", value: 1_000.0, better: Better::Higher },
     ],
+    on_postgres: None,
 };

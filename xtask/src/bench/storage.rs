@@ -21,4 +21,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
         Aim { figure: "repeated_input_speedup", value: 10.0, better: Better::Higher },
         Aim { figure: "directory_of_10000_own_s", value: 1.0, better: Better::Lower },
     ],
+    on_postgres: None,
 };

@@ -8,4 +8,5 @@ pub(crate) const MEASUREMENT: Measurement = Measurement {
     bench: "store",
     needs: Needs::Nothing,
     aims: &[],
+    on_postgres: None,
 };

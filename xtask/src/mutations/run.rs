@@ -1,6 +1,7 @@
 //! One after another, and the table.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,8 +12,10 @@ use crate::house;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these rules, such as 12.4, or all of a section, such as 12; `simulation` for the invariants of the
-    /// simulation, or some of them by a word of their sentences.
+    /// Only these rules, such as 12.4, or all of a section, such as 12.
+    ///
+    /// `simulation` for the rules of the engine that the simulation's invariants guard, or `simulation WORD…` for those
+    /// whose sentences hold a word. Each builds the server anew: a minute or two, so this is not part of `cargo xtask test`.
     rules: Vec<String>,
 }
 
@@ -38,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (at, mutation) in wanted.iter().enumerate() {
         let log = logs.join(format!("mutation-{}-{at}.log", mutation.rule.replace(' ', "-")));
         let _ = fs::remove_file(&log);
+        let began = Instant::now();
         let outcome = trial(mutation, is_simulated, &log);
         if stopped() {
             bail!("stopped; every file is as it was");
@@ -48,7 +52,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Err(error) => format!("NO, {error:#}"),
         };
         failed += usize::from(said != "yes");
-        println!("{:5}  {:64}  {said}", mutation.rule, mutation.test_name());
+        let seconds = began.elapsed().as_secs();
+        println!("{:5}  {:64}  {said} ({seconds} s)", mutation.rule, mutation.test_name());
     }
     if failed > 0 {
         bail!("{failed} of {} tests were not seen to fail", wanted.len());

@@ -30,10 +30,10 @@ pub(crate) fn trial(mutation: &Mutation, is_simulated: bool, log: &Path) -> Resu
     if is_cargo {
         let mut build = words.clone();
         build.insert(2, "--no-run");
-        logged(&mut bounded(&build), log).context("the change does not build")?;
+        logged(&mut bounded(&build, mutation), log).context("the change does not build")?;
     }
     fs::write(log, "").with_context(|| format!("cannot empty {}", log.display()))?;
-    let ended = logged(&mut bounded(&words), log);
+    let ended = logged(&mut bounded(&words, mutation), log);
     changed.put_back();
     if stopped() {
         bail!("stopped");
@@ -53,9 +53,10 @@ pub(crate) fn trial(mutation: &Mutation, is_simulated: bool, log: &Path) -> Resu
     Ok(Outcome::SeenToFail)
 }
 
-fn bounded(words: &[&str]) -> std::process::Command {
+fn bounded(words: &[&str], mutation: &Mutation) -> std::process::Command {
     let mut command = program(&[&["timeout", PATIENCE], words].concat());
-    command.env("TESSERA_SIMULATION_STEPS", "3000000");
+    // Only the simulation reads these: one rule taken out may break several invariants, and the one it is for is sought.
+    command.env("TESSERA_SIMULATION_STEPS", "3000000").env("TESSERA_SIMULATION_SEEKS", &mutation.rule);
     command
 }
 

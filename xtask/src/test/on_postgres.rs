@@ -7,7 +7,7 @@ use crate::command::{logged, program};
 use crate::machine::postgres::{Database, Postgres};
 
 /// The suites that need it.
-pub(super) const SUITES: &[&str] = &["postgres", "replicas"];
+pub(super) const SUITES: &[&str] = &["postgres", "replicas", "store"];
 
 /// Examples an operation: what the doors do with them is tried on the other store.
 const FEWER: u32 = 50;
@@ -18,7 +18,7 @@ pub(super) fn store() -> Step {
         let mut command = program(&["cargo", "test", "--workspace", "--lib", "store::postgres", "--"]);
         logged(command.arg("--include-ignored").envs(variables.iter().cloned()), log)
     };
-    Step { name: "PostgreSQL store".to_owned(), work: Box::new(work) }
+    Step { name: "PostgreSQL conformance".to_owned(), work: Box::new(work) }
 }
 
 /// A suite, named so that `cargo xtask test PostgreSQL` finds it.

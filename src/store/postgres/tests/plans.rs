@@ -4,7 +4,9 @@ use tokio_postgres::{Client, NoTls};
 
 use super::databases::{Databases, url};
 use crate::store::postgres::pool::SESSION;
-use crate::store::postgres::{Postgres, feed, listing, queue, tasks};
+use crate::store::postgres::{
+    Postgres, claim, create, feed, listing, queue, record, replicas, retention, states, tasks, trail,
+};
 
 /// A database with our tables, and a session like those of the store.
 async fn session(databases: &Databases) -> Client {
@@ -33,7 +35,7 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     // Empty tables of which nothing is known: the worst that a planner can be told.
     let client = session(&databases).await;
     let table = [
-        ("summary", tasks::SUMMARY, 2, "tasks_pkey"),
+        ("states", states::STATES, 2, "tasks_pkey"),
         ("task", tasks::TASK, 2, "events_pkey"),
         ("of anybody", tasks::OF_ANYBODY, 1, "specs_pkey"),
         ("page of summaries", listing::SUMMARIES, 11, "tasks_pkey"),
@@ -50,6 +52,21 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
         ("changes", feed::AFTER, 2, "changes_pkey"),
         ("kept", feed::KEPT, 0, "changes_pkey"),
         ("told", feed::TOLD, 1, "told_pkey"),
+        ("who has a key", create::KEYS, 2, "keys_pkey"),
+        ("standing, to write", record::STANDING, 1, "tasks_pkey"),
+        ("said", record::SAID, 2, "events_pkey"),
+        ("wanted", claim::WANTED, 1, "specs_pkey"),
+        ("servers", replicas::PRESENT, 0, "replicas_pkey"),
+        ("a server", replicas::ENLIST, 7, "replicas_pkey"),
+        ("what a former run claimed", replicas::RELEASE, 2, "tasks_active"),
+        ("leave", replicas::LEAVE, 3, "replicas_pkey"),
+        ("take over", replicas::TAKE_OVER, 3, "tasks_pkey"),
+        ("next owners", retention::OWNERS, 2, "tasks_in_phase"),
+        ("oldest", retention::OLDEST, 3, "tasks_of_owner"),
+        ("what was asked for", retention::SPECS, 1, "specs_pkey"),
+        ("remove", retention::REMOVE, 5, "tags_pkey"),
+        ("forget", trail::FORGET, 3, "leftovers_of_task"),
+        ("trim", trail::TRIM, 2, "changes_pkey"),
     ];
     for (what, query, values, index) in table {
         let plan = plan(&client, query, values).await;
@@ -58,6 +75,35 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
             "{what}:\n{plan}"
         );
         assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{what}:\n{plan}");
+    }
+}
+
+/// What it writes is sorted; what it reads is looked up, row by row, whatever is known of the tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+async fn every_write_finds_its_rows_by_their_keys() {
+    let databases = Databases::new();
+    let client = session(&databases).await;
+    let table = [
+        ("create", create::CREATE, 16),
+        ("move", record::MOVE, 21),
+        ("claim", claim::CLAIM, 11),
+        ("take over", replicas::TAKE_OVER, 3),
+        ("oldest", retention::OLDEST, 3),
+        ("beyond", retention::BEYOND, 2),
+        ("remove", retention::REMOVE, 5),
+        ("next owners", retention::OWNERS, 2),
+    ];
+    for (what, query, values) in table {
+        let plan = plan(&client, query, values).await;
+        assert!(!plan.contains("Seq Scan") && !plan.contains("Materialize"), "{what}:\n{plan}");
+        let lines: Vec<&str> = plan.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("Scan using")) {
+            // Those who are outside are few: their index is read whole.
+            let is_bounded = line.contains("tasks_active") || lines[at + 1].contains("Index Cond");
+            assert!(is_bounded, "{what} walks an index:\n{plan}");
+            assert!(!lines[at + 1].ends_with("Index Cond: (owner = $1)"), "{what} walks all of an owner:\n{plan}");
+        }
     }
 }
 

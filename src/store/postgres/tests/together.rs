@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::databases::{Databases, say as tell_database};
+use super::databases::{Databases, end, tell};
 use crate::store::conformance::Subject;
 use crate::store::conformance::samples::*;
 use crate::store::postgres::Postgres;
@@ -68,11 +68,7 @@ async fn cut_connections_lose_nothing_and_write_nothing_twice() {
             let mut cuts = 0;
             while !done.load(Ordering::Relaxed) {
                 // Those of the stores, but not this one; as many times as there is time for.
-                tell_database(
-                    "postgres",
-                    &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"),
-                )
-                .await;
+                tell(&end(&database)).await;
                 cuts += 1;
                 tokio::time::sleep(Duration::from_millis(150)).await;
             }
@@ -234,11 +230,7 @@ async fn others_are_heard_and_heard_again_after_a_cut() {
     let own = one.calls().unwrap();
     for is_cut in [false, true] {
         if is_cut {
-            tell_database(
-                "postgres",
-                &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"),
-            )
-            .await;
+            tell(&end(&database)).await;
         }
         let before = calls.borrow_and_update().queued;
         bell.borrow_and_update();
