@@ -154,6 +154,7 @@ impl Short {
 impl std::fmt::Display for Short {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Cpu { needs: 1_000, has } => write!(f, "needs 1 core of {}", Cores(*has)),
             Self::Cpu { needs, has } => write!(f, "needs {} cores of {}", Cores(*needs), Cores(*has)),
             Self::Ram { needs, has } => write!(f, "needs {} of {} of memory", Gib(*needs), Gib(*has)),
             Self::Jobs { has } => write!(f, "needs one of {has} places"),
