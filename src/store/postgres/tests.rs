@@ -33,4 +33,4 @@ impl Subject for Databases {
     }
 }
 
-conformance!(Databases::new(), ignore = "needs PostgreSQL; cargo xtask test postgres");
+conformance!(Databases::new(), ignore = "needs PostgreSQL; cargo xtask test PostgreSQL");

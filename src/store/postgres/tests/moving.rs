@@ -27,7 +27,7 @@ fn to_own() -> Names {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn there_and_back_everything_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first.db"), folder.path().join("second.db"));
@@ -53,7 +53,7 @@ async fn there_and_back_everything_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_server_goes_on_where_the_other_stood() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("first.db");
@@ -89,7 +89,7 @@ async fn a_server_goes_on_where_the_other_stood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn who_is_in_the_way_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let databases = Databases::new();

@@ -29,7 +29,7 @@ async fn plan(client: &Client, query: &str, values: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
     let databases = Databases::new();
     // Empty tables of which nothing is known: the worst that a planner can be told.
@@ -80,7 +80,7 @@ async fn rule_7_3_and_8_8_every_read_goes_by_an_index_and_in_its_order() {
 
 /// What it writes is sorted; what it reads is looked up, row by row, whatever is known of the tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn every_write_finds_its_rows_by_their_keys() {
     let databases = Databases::new();
     let client = session(&databases).await;
@@ -110,7 +110,7 @@ async fn every_write_finds_its_rows_by_their_keys() {
 /// Every combination of filters, on tables whose statistics were never taken: what is read is bounded by the page, not by
 /// the table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn rule_8_8_a_page_reads_no_more_than_it_needs() {
     const TASKS: i64 = 20_000;
     let databases = Databases::new();

@@ -26,7 +26,7 @@ async fn all_changes(store: &Postgres) -> Vec<crate::store::Change> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_refused_write_fails_no_neighbour() {
     let databases = Databases::new();
     let store = databases.fresh().await;
@@ -57,7 +57,7 @@ async fn a_refused_write_fails_no_neighbour() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn cut_connections_lose_nothing_and_write_nothing_twice() {
     let databases = Databases::new();
     let (one, other, database) = two(&databases).await;
@@ -114,7 +114,7 @@ async fn all_of(store: &Postgres, task: &TaskId) -> Vec<Phase> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn changes_of_two_servers_rise_in_the_order_in_which_they_are_seen() {
     let databases = Databases::new();
     let (one, other, _) = two(&databases).await;
@@ -155,7 +155,7 @@ async fn changes_of_two_servers_rise_in_the_order_in_which_they_are_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_ceiling_holds_when_two_servers_claim_at_once() {
     let databases = Databases::new();
     let (one, other, _) = two(&databases).await;
@@ -197,7 +197,7 @@ async fn a_ceiling_holds_when_two_servers_claim_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn who_was_taken_over_is_refused() {
     let databases = Databases::new();
     let (one, other, _) = two(&databases).await;
@@ -222,7 +222,7 @@ async fn who_was_taken_over_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn others_are_heard_and_heard_again_after_a_cut() {
     let databases = Databases::new();
     let (one, other, database) = two(&databases).await;
@@ -249,7 +249,7 @@ async fn others_are_heard_and_heard_again_after_a_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_name_is_one_servers() {
     let databases = Databases::new();
     let (one, other, _) = two(&databases).await;
@@ -276,7 +276,7 @@ async fn a_name_is_one_servers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn texts_with_nul_and_long_ones() {
     let databases = Databases::new();
     let store = databases.fresh().await;

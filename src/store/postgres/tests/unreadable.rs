@@ -11,7 +11,7 @@ async fn numbers(store: &impl Store, after: u64) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_change_is_passed_over() {
     let databases = Databases::new();
     let store = databases.fresh().await;
@@ -33,7 +33,7 @@ async fn a_change_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_task_keeps_no_other_from_running() {
     let databases = Databases::new();
     let store = databases.fresh().await;
@@ -63,7 +63,7 @@ async fn a_task_keeps_no_other_from_running() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_call_that_meets_one_writes_nothing_and_its_neighbours_are_written() {
     let databases = Databases::new();
     let store = databases.fresh().await;

@@ -23,7 +23,7 @@ async fn all_of(schema: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn every_earlier_release_is_brought_up() {
     let databases = Databases::new();
     let new = databases.make().await;
@@ -47,7 +47,7 @@ async fn every_earlier_release_is_brought_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL; cargo xtask test postgres"]
+#[ignore = "needs PostgreSQL; cargo xtask test PostgreSQL"]
 async fn a_newer_one_and_a_strangers_are_refused_untouched() {
     let databases = Databases::new();
     let later = "UPDATE schema SET version = version + 1;\nCREATE TABLE news (n BIGINT)";
