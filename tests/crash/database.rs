@@ -18,7 +18,7 @@ impl Database {
                 "TESSERA_TEST_POSTGRES names no server, and TESSERA_REQUIRE_POSTGRES demands one"
             );
             println!(
-                "not run: it needs PostgreSQL (cargo xtask test postgres starts one and sets TESSERA_TEST_POSTGRES)"
+                "not run: it needs PostgreSQL (cargo xtask test PostgreSQL starts one and sets TESSERA_TEST_POSTGRES)"
             );
             return None;
         };
