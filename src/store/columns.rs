@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::task::{Owner, Phase, TaskId, TaskState};
+use crate::task::{JobRef, Owner, Phase, TaskId, TaskState};
 
 /// A column that this build cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,27 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Unreadable> {
 /// An owner.
 pub(super) fn owner(text: &str) -> Owner {
     Owner(text.to_owned())
+}
+
+/// Before when a state is not to be tried; absent sorts before all moments.
+pub(super) fn not_before(state: &TaskState) -> i64 {
+    match state {
+        TaskState::Queued { not_before, .. } => from_optional_moment(*not_before),
+        TaskState::Initializing { .. }
+        | TaskState::Running { .. }
+        | TaskState::Paused { .. }
+        | TaskState::Preempted { .. }
+        | TaskState::Canceling { .. }
+        | TaskState::Complete
+        | TaskState::ExecutorError
+        | TaskState::SystemError
+        | TaskState::Canceled => from_optional_moment(None),
+    }
+}
+
+/// The job that this step is the end of: its leavings are to be removed.
+pub(super) fn over<'a>(from: &'a TaskState, to: &TaskState) -> Option<&'a JobRef> {
+    from.job().filter(|_| to.job().is_none())
 }
 
 #[cfg(test)]

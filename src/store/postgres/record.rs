@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::columns;
 use super::fault::Fault;
 use crate::store::{Fence, Record, Recorded, StoreError};
-use crate::task::{Event, JobRef, Owner, Step, TaskId, TaskState};
+use crate::task::{Event, Owner, Step, TaskId, TaskState};
 
 /// Tasks as they stand.
 pub(super) const STANDING: &str = "SELECT id, owner, state, version, fence FROM tasks WHERE id = ANY ($1::text[])";
@@ -222,7 +222,7 @@ impl Moves {
 
     /// What goes with a step.
     fn moved(&mut self, task: &TaskId, from: &Standing, to: &TaskState, at: Timestamp, event: &Event) {
-        if let Some(job) = over(&from.state, to) {
+        if let Some(job) = columns::over(&from.state, to) {
             self.leavings.0.push(task.as_str().to_owned());
             self.leavings.1.push(from.base);
             self.leavings.2.push(columns::text(&job.backend));
@@ -253,7 +253,7 @@ impl Moves {
             self.versions.push(standing.version);
             self.phases.push(columns::from_phase(standing.state.phase()));
             self.stages.push(columns::from_state(&standing.state));
-            self.not_befores.push(not_before(&standing.state));
+            self.not_befores.push(columns::not_before(&standing.state));
         }
         Ok(())
     }
@@ -284,24 +284,4 @@ impl Moves {
             &changes.4,
         ]
     }
-}
-
-fn not_before(state: &TaskState) -> i64 {
-    match state {
-        TaskState::Queued { not_before, .. } => columns::from_optional_moment(*not_before),
-        TaskState::Initializing { .. }
-        | TaskState::Running { .. }
-        | TaskState::Paused { .. }
-        | TaskState::Preempted { .. }
-        | TaskState::Canceling { .. }
-        | TaskState::Complete
-        | TaskState::ExecutorError
-        | TaskState::SystemError
-        | TaskState::Canceled => columns::from_optional_moment(None),
-    }
-}
-
-/// The job that this step is the end of: its leavings are to be removed.
-fn over<'a>(from: &'a TaskState, to: &TaskState) -> Option<&'a JobRef> {
-    from.job().filter(|_| to.job().is_none())
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::{changes, columns};
 use crate::store::{Record, Recorded};
-use crate::task::{Event, JobRef, Owner, Step, TaskId, TaskState};
+use crate::task::{Event, Owner, Step, TaskId, TaskState};
 
 /// A task as it stands.
 struct Standing {
@@ -79,7 +79,7 @@ fn apply(
         Step::Moves(to) => {
             append(connection, task, version, at, event)?;
             write(connection, task, version, &from.state, &to)?;
-            if let Some(job) = over(&from.state, &to) {
+            if let Some(job) = columns::over(&from.state, &to) {
                 connection
                     .prepare_cached(
                         "INSERT OR IGNORE INTO leftovers (task, backend, handle, holder)
@@ -118,7 +118,7 @@ fn write(connection: &Connection, task: &TaskId, version: i64, from: &TaskState,
                                   backend = iif(?5 = 0, NULL, backend)
                  WHERE id = ?1",
             )?
-            .execute(params![task, state, version, columns::from_phase(phase), stage, not_before(to)])?;
+            .execute(params![task, state, version, columns::from_phase(phase), stage, columns::not_before(to)])?;
     } else if phase != from.phase() {
         connection
             .prepare_cached("UPDATE tasks SET state = ?2, version = ?3, phase = ?4 WHERE id = ?1")?
@@ -129,24 +129,4 @@ fn write(connection: &Connection, task: &TaskId, version: i64, from: &TaskState,
             .execute(params![task, state, version])?;
     }
     Ok(())
-}
-
-fn not_before(state: &TaskState) -> i64 {
-    match state {
-        TaskState::Queued { not_before, .. } => columns::from_optional_moment(*not_before),
-        TaskState::Initializing { .. }
-        | TaskState::Running { .. }
-        | TaskState::Paused { .. }
-        | TaskState::Preempted { .. }
-        | TaskState::Canceling { .. }
-        | TaskState::Complete
-        | TaskState::ExecutorError
-        | TaskState::SystemError
-        | TaskState::Canceled => columns::from_optional_moment(None),
-    }
-}
-
-/// The job that this step is the end of: its leavings are to be removed.
-fn over<'a>(from: &'a TaskState, to: &TaskState) -> Option<&'a JobRef> {
-    from.job().filter(|_| to.job().is_none())
 }
